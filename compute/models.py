@@ -1,0 +1,111 @@
+"""Work that was asked for: the database is the only truth about it."""
+
+from django.conf import settings
+from django.db import models
+
+
+class Job(models.Model):
+    """One piece of computing that a person asked for; its shards do the work."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        STALLED = "stalled"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    OPEN_STATES = (State.QUEUED, State.RUNNING, State.STALLED)
+
+    kind = models.CharField(max_length=20, default="qdg")
+    name = models.CharField(max_length=80)
+    config = models.JSONField()
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED, db_index=True)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="jobs"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    woken_at = models.DateTimeField(null=True, blank=True)  # when a wake-up was last sent
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    cancelled_by = models.CharField(max_length=150, blank=True)
+    attempt = models.PositiveIntegerField(default=0)
+    max_attempts = models.PositiveIntegerField(default=3)
+    error = models.TextField(blank=True)
+    workspace = models.CharField(max_length=500, blank=True)
+    bundle_path = models.CharField(max_length=500, blank=True)
+    bundle_sha256 = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"job {self.pk}: {self.name} ({self.state})"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in self.OPEN_STATES
+
+
+class Shard(models.Model):
+    """A few minutes of a job; lease, heartbeat and fencing token live here, so workers can share a job."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="shards")
+    ordinal = models.PositiveIntegerField()  # a shard may start when every shard of earlier phases has succeeded
+    phase = models.CharField(max_length=20)
+    phase_ordinal = models.PositiveIntegerField()
+    name = models.CharField(max_length=200)
+    unit = models.CharField(max_length=20, default="items")
+    n_done = models.BigIntegerField(default=0)
+    n_total = models.BigIntegerField(default=0)
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    lease_token = models.CharField(max_length=36, blank=True)  # fencing: every write names it
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=120, blank=True)
+    attempt = models.PositiveIntegerField(default=0)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("job", "ordinal")
+        constraints = [models.UniqueConstraint(fields=("job", "ordinal"), name="one_shard_per_ordinal")]
+
+    def __str__(self) -> str:
+        return f"{self.phase} {self.name} of job {self.job_id} ({self.state})"
+
+
+class LogLine(models.Model):
+    """One line of a job's log; never corpus text."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="log_lines")
+    at = models.DateTimeField(auto_now_add=True)
+    level = models.CharField(max_length=8, default="info")
+    message = models.CharField(max_length=500)
+
+    class Meta:
+        ordering = ("job", "id")
+
+    def __str__(self) -> str:
+        return f"{self.at:%H:%M:%S} {self.message}"
+
+
+class Worker(models.Model):
+    """A process that claims shards, as it last reported."""
+
+    name = models.CharField(max_length=120, unique=True)
+    kind = models.CharField(max_length=20)  # "local" or "celery"
+    started_at = models.DateTimeField(auto_now_add=True)
+    seen_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
