@@ -1,0 +1,10 @@
+"""What every page's template knows."""
+
+from typing import Any
+
+from django.http import HttpRequest
+
+
+def site(request: HttpRequest) -> dict[str, Any]:
+    theme = request.COOKIES.get("theme", "auto")
+    return {"theme": theme if theme in ("auto", "light", "dark") else "auto"}

@@ -1,0 +1,70 @@
+"""Typed reading of environment variables; a bad value stops the start with a sentence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+
+
+def text(name: str, default: str = "") -> str:
+    """The value, or what the file named by NAME_FILE holds."""
+    file = os.environ.get(f"{name}_FILE")
+    if file:
+        try:
+            return Path(file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ImproperlyConfigured(f"{name}_FILE names {file}, which cannot be read: {error.strerror}.") from error
+    return os.environ.get(name, default)
+
+
+def flag(name: str, default: bool = False) -> bool:
+    value = text(name, str(default)).lower()
+    if value not in _TRUE + _FALSE:
+        raise ImproperlyConfigured(f"{name} is {value!r}; write 1 or 0.")
+    return value in _TRUE
+
+
+def integer(name: str, default: int, *, least: int = 0) -> int:
+    value = text(name, str(default))
+    if not value.isdecimal() or int(value) < least:
+        raise ImproperlyConfigured(f"{name} is {value!r}; it must be a whole number of at least {least}.")
+    return int(value)
+
+
+def choice(name: str, default: str, choices: Sequence[str]) -> str:
+    value = text(name, default)
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} is {value!r}; choose among {', '.join(choices)}.")
+    return value
+
+
+def listed(name: str, default: str = "") -> list[str]:
+    return [item.strip() for item in text(name, default).split(",") if item.strip()]
+
+
+def secret_key(file: Path) -> str:
+    """The secret that was given, or one made on the first start and kept in the data folder (mode 0600)."""
+    given = text("QW_SECRET_KEY")
+    if given:
+        return given
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not file.exists():
+            from django.core.management.utils import get_random_secret_key
+
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as handle:
+                handle.write(get_random_secret_key())
+        return file.read_text().strip()
+    except FileExistsError:  # another process was faster
+        return file.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The data folder {file.parent} cannot be written ({error.strerror}). "
+            "Choose another with QW_DATA_DIR, or mend its permissions."
+        ) from error
