@@ -68,7 +68,9 @@ TEMPLATES = [
 ]
 
 # ── database: SQLite in the data folder, or whatever QW_DATABASE_URL names ──
-DATABASES = {"default": dj_database_url.parse(env.text("QW_DATABASE_URL") or f"sqlite:///{DATA_DIR / 'quantaweb.sqlite3'}")}
+DATABASES = {
+    "default": dj_database_url.parse(env.text("QW_DATABASE_URL") or f"sqlite:///{DATA_DIR / 'quantaweb.sqlite3'}")
+}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
