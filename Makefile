@@ -1,0 +1,83 @@
+# QuantaWeb. `make` alone prints what there is.
+PYTHON ?= python3
+PORT ?= 8000
+QW_DATA_DIR ?= ./var
+TORCH_INDEX ?=
+export QW_DATA_DIR
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-data serve setup test lint format unit e2e bench screenshots train pins clean
+
+help: ## Print this help
+	@awk 'BEGIN {FS = ":.*## "; print "QuantaWeb: make TARGET [PORT=8000] [QW_DATA_DIR=./var] [TORCH_INDEX=url]\n"} \
+	  /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: demo-data serve ## Install, compute the demo run, and serve it
+
+demo-data: $(VENV)/.compute ## Install and compute the demo run; resumes where it was stopped
+	@$(BIN)/python manage.py demo
+
+serve: $(VENV)/.compute ## Serve what is there at http://127.0.0.1:PORT, with the job runner
+	@$(BIN)/python manage.py up --port $(PORT)
+
+setup: $(VENV)/.dev ## Install everything, for developing
+
+test: $(VENV)/.dev lint ## Lint, then unit, integration and browser tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## Check style, types, templates and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/djlint templates --check --quiet
+	$(BIN)/djlint templates --lint --quiet
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+format: $(VENV)/.dev ## Rewrite sources in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	-$(BIN)/djlint templates --reformat --quiet
+
+unit: $(VENV)/.dev ## Only what needs no browser, database server or broker
+	$(BIN)/python -m pytest tests/compute tests/clusters
+
+e2e: $(VENV)/.dev ## Only the tests in a real browser
+	$(BIN)/python -m pytest tests/e2e
+
+bench: $(VENV)/.dev ## Measure what the speed claims rest on
+	$(BIN)/python -m benchmarks
+
+screenshots: $(VENV)/.dev ## Make the README's pictures from the demo run
+	$(BIN)/python -m docs.screenshots
+
+train: $(VENV)/.compute ## Train the demo suite's networks again (hours on two cores)
+	$(BIN)/python -m compute.demo.train
+
+pins: ## Write what is installed into constraints.txt
+	@(echo "# Every installed distribution, pinned. Made by 'make pins'; no addresses."; \
+	  $(PIP) freeze | sed 's/+cpu$$//' | sort -f) > constraints.txt
+
+clean: ## Remove the virtual environment and caches (never the data folder)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .cache
+	find . -name __pycache__ -prune -not -path './var/*' -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "No '$(PYTHON)' found. Install Python 3.11 or newer, or name one: make demo PYTHON=/path/to/python3"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is too old; Python 3.11 or newer is needed: make demo PYTHON=/path/to/python3.11"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "No virtual environment could be made. On Debian and Ubuntu: apt install python3-venv"; exit 2; }
+
+# torch comes first and alone, so that TORCH_INDEX can say which build; the rest then finds it installed
+$(VENV)/.compute: requirements/web.txt requirements/compute.txt constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) (the first time takes a few minutes) …"
+	@$(PIP) install --quiet -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@$(PIP) install --quiet -c constraints.txt -r requirements/compute.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt constraints.txt | $(VENV)/.compute
+	@$(PIP) install --quiet -c constraints.txt -r requirements/dev.txt
+	@touch $@
