@@ -64,7 +64,9 @@ class Run(models.Model):
     n_tokens = models.IntegerField()  # clustered tokens
     manifest = models.JSONField()  # as in the bundle, without "arrays"
     provenance = models.JSONField(default=dict)  # run.json: times, host, versions
-    score_density = models.JSONField(default=dict)
+    score_density = models.JSONField(
+        default=dict
+    )  # {"counts": [[…]], "monogenicity": range, "n_eff": range, "classes"}
     is_private = models.BooleanField(default=False)
     archived_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -127,9 +129,9 @@ class Cluster(models.Model):
     dominant_share = models.FloatField()  # share of the commonest answer
     similarity_within = models.FloatField(null=True)  # mean cosine over pairs; null for one token
     similarity_across = models.FloatField(null=True)  # mean cosine to all other clustered tokens
-    mean_curve = models.JSONField()  # mean loss in nats over the run's sizes
+    mean_curve = models.JSONField()  # mean loss in nats over the run's sizes, ascending
     mean_monogenicity = models.FloatField(null=True)
-    nearest = models.JSONField(default=list)  # [[label, mean cosine], …] at most 5
+    nearest = models.JSONField(default=list)  # [[label, cosine of the two centroids], …] at most 5
 
     class Meta:
         ordering = ("clustering", "rank")
@@ -151,12 +153,12 @@ class Token(models.Model):
     document = models.IntegerField()
     position = models.IntegerField()  # of the predicted token in its document
     answer_id = models.IntegerField()
-    answer = models.CharField(max_length=200)  # display text
-    context = models.TextField()  # display text of up to 200 tokens before it, for search
+    answer = models.CharField(max_length=200)  # display text of the token standing alone, as in `top_answers`
+    context = models.TextField()  # display text of up to 200 tokens before it, for search; newlines are ⏎
     loss_nats = models.FloatField()
     monogenicity = models.FloatField(null=True)
     n_eff = models.FloatField(null=True)
-    curve_class = models.CharField(max_length=10)
+    curve_class = models.CharField(max_length=10, blank=True)  # empty where the run has too few sizes for a score
 
     class Meta:
         ordering = ("run", "row")
@@ -172,8 +174,23 @@ class Token(models.Model):
 class Membership(models.Model):
     """A token in a cluster: one row for every token, k and affinity."""
 
-    cluster = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="memberships")
+    cluster = models.ForeignKey(
+        Cluster, on_delete=models.CASCADE, related_name="memberships", db_index=False
+    )  # the constraint's index begins with it
     token = models.ForeignKey(Token, on_delete=models.CASCADE, related_name="memberships")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=("cluster", "token"), name="one_membership")]
+
+
+class SignInLink(models.Model):
+    """Lets one person in once, without a password; only the hash of the secret in the address is kept."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="sign_in_links")
+    token_sha256 = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"sign-in link of {self.user} until {self.expires_at:%Y-%m-%d %H:%M}"

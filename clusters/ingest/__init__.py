@@ -1,0 +1,68 @@
+"""Bundle → rows: checked first, then written in one transaction; the same bundle twice is one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+
+from clusters.arrays import forget_bundles
+from clusters.ingest.checks import check_bundle
+from clusters.ingest.rows import read_rows
+from clusters.ingest.writing import write_run
+from clusters.models import Run
+from compute.bundle import Bundle, open_bundle
+from compute.errors import BundleError
+from compute.models import Job
+
+ATTEMPTS = 3  # two people may want the same slug at the same moment
+
+
+def ingest(
+    path: Path | str,
+    *,
+    job: Job | None = None,
+    owner: AbstractBaseUser | None = None,
+    name: str | None = None,
+    private: bool = False,
+) -> Run:
+    """Read a bundle into the database and give its run; BundleError where it is damaged or contradicts itself.
+
+    A bundle that is already there gives the run as it is; only a path that no longer leads to it is mended.
+    All reading and arithmetic comes before the transaction, so that the database is locked for the writes alone.
+    """
+    bundle = open_bundle(Path(path).resolve())
+    bundle.verify()
+    known = _known(bundle)
+    if known:
+        return known
+    check_bundle(bundle)
+    rows = read_rows(bundle)
+    for attempt in range(ATTEMPTS):
+        try:
+            with transaction.atomic():
+                return write_run(bundle, rows, job=job, owner=owner, name=name, private=private)
+        except IntegrityError:
+            known = _known(bundle)  # another process read it in meanwhile
+            if known:
+                return known
+            if attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _known(bundle: Bundle) -> Run | None:
+    run = Run.objects.filter(bundle_sha256=bundle.sha256).first()
+    if run and run.bundle_path != str(bundle.path) and not _leads_to(run.bundle_path, bundle.sha256):
+        Run.objects.filter(pk=run.pk).update(bundle_path=str(bundle.path))
+        run.bundle_path = str(bundle.path)
+        forget_bundles()
+    return run
+
+
+def _leads_to(path: str, sha256: str) -> bool:
+    try:
+        return open_bundle(path).sha256 == sha256
+    except BundleError:
+        return False

@@ -1,0 +1,138 @@
+"""Does a bundle agree with itself? Every hash may be right and the whole still be nonsense."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from compute.bundle import Bundle
+from compute.config import AFFINITIES
+from compute.errors import BundleError, CorpusError
+from compute.numerics.corpus import TokenizedCorpus
+from compute.numerics.vocabulary import Vocabulary
+
+SCORES = ("monogenicity", "amplitude_bits", "n_eff", "linearity", "breakthroughness")
+_KEYS: dict[str, tuple[str, ...]] = {
+    "corpus": ("name", "sha256", "n_documents", "n_tokens", "n_predictions", "max_length", "tokenizer_sha256"),
+    "clustered": ("lm", "revision"),
+    "selection": ("threshold_nats", "n_selected"),
+    "config": (),
+}
+_LISTED: dict[str, tuple[str, ...]] = {
+    "checkpoints": (
+        "suite", "lm", "revision", "step", "weights_sha256", "n_non_embedding", "n_parameters", "is_final",
+        "mean_loss_nats", "column",
+    ),
+    "sizes": ("lm", "revision", "n_non_embedding"),
+    "clusterings": ("affinity", "k", "array"),
+}  # fmt: skip
+
+
+def check_bundle(bundle: Bundle) -> None:
+    """Raise BundleError at the first thing that does not fit."""
+    _check_keys(bundle)
+    corpus = _check_corpus(bundle)
+    _check_checkpoints(bundle, corpus.n_predictions)
+    _check_curves(bundle, corpus.n_predictions)
+    n_selected = _check_selection(bundle, corpus.n_predictions)
+    _check_clusterings(bundle, n_selected)
+
+
+def _check_keys(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    for part, keys in _KEYS.items():
+        _require(bundle, isinstance(manifest.get(part), dict), f"its manifest has no {part!r}")
+        _need(bundle, part, manifest[part], keys)
+    for part, keys in _LISTED.items():
+        _require(bundle, isinstance(manifest.get(part), list), f"its manifest has no list {part!r}")
+        _require(bundle, part == "sizes" or bool(manifest[part]), f"its list {part!r} is empty")
+        for entry in manifest[part]:
+            _require(bundle, isinstance(entry, dict), f"an entry of {part!r} is no object")
+            _need(bundle, part, entry, keys)
+    _require(bundle, "documents.jsonl" in manifest["files"], "it lists no documents.jsonl")
+
+
+def _need(bundle: Bundle, part: str, entry: dict[str, Any], keys: tuple[str, ...]) -> None:
+    missing = [key for key in keys if key not in entry]
+    _require(bundle, not missing, f"its {part!r} lacks {', '.join(missing)}")
+
+
+def _check_corpus(bundle: Bundle) -> TokenizedCorpus:
+    stated = bundle.manifest["corpus"]
+    try:
+        corpus = TokenizedCorpus(bundle.array("corpus/token_ids"), bundle.array("corpus/offsets"))
+        vocabulary = Vocabulary(bundle.array("vocabulary/bytes"), bundle.array("vocabulary/offsets"))
+    except CorpusError as error:
+        raise BundleError(f"The bundle {bundle.path.name} contradicts itself: {error}") from error
+    for name in ("n_documents", "n_tokens", "n_predictions"):
+        found = getattr(corpus, name)
+        _require(bundle, found == stated[name], f"it states {name} {stated[name]}, but its arrays hold {found}")
+    try:
+        n_lines = len(bundle.documents())
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{bundle.path / 'documents.jsonl'} cannot be read ({error}).") from error
+    _require(bundle, n_lines == corpus.n_documents, f"it lists {n_lines} documents of {corpus.n_documents}")
+    _require(bundle, len(vocabulary) > 0, "its vocabulary is empty")
+    return corpus
+
+
+def _check_checkpoints(bundle: Bundle, n_predictions: int) -> None:
+    checkpoints = bundle.manifest["checkpoints"]
+    for entry in checkpoints:
+        _shape(bundle, entry["column"], (n_predictions,), "f")
+    keys = {(entry["lm"], entry["revision"]) for entry in checkpoints}
+    _require(bundle, len(keys) == len(checkpoints), "it lists a checkpoint twice")
+    clustered = bundle.manifest["clustered"]
+    for entry in [clustered, *bundle.manifest["sizes"]]:
+        key = (entry["lm"], entry["revision"])
+        _require(bundle, key in keys, f"{'/'.join(map(str, key))} is none of its checkpoints")
+    if bundle.has("losses/histogram"):
+        n_bins = len(bundle.array("losses/histogram_edges")) - 1
+        _shape(bundle, "losses/histogram", (len(checkpoints), n_bins), "i")
+
+
+def _check_curves(bundle: Bundle, n_predictions: int) -> None:
+    if bundle.has("curves/losses"):
+        _shape(bundle, "curves/losses", (n_predictions, len(bundle.manifest["sizes"])), "f")
+    for name in SCORES:
+        if bundle.has(f"curves/{name}"):
+            _shape(bundle, f"curves/{name}", (n_predictions,), "f")
+    if bundle.has("curves/class"):
+        _shape(bundle, "curves/class", (n_predictions,), "u")
+
+
+def _check_selection(bundle: Bundle, n_predictions: int) -> int:
+    flat = np.asarray(bundle.array("selection/flat_index"))
+    stated = bundle.manifest["selection"]["n_selected"]
+    _require(bundle, flat.ndim == 1 and flat.dtype.kind == "i", "its selection is no list of whole numbers")
+    _require(bundle, len(flat) == stated > 0, f"it states {stated} clustered tokens, but lists {len(flat)}")
+    rising = bool(np.all(np.diff(flat) > 0)) and flat[0] >= 0 and flat[-1] < n_predictions
+    _require(bundle, rising, "its clustered tokens do not rise within the corpus")
+    return len(flat)
+
+
+def _check_clusterings(bundle: Bundle, n_selected: int) -> None:
+    clusterings = bundle.manifest["clusterings"]
+    kinds = {(entry["affinity"], entry["k"]) for entry in clusterings}
+    _require(bundle, len(kinds) == len(clusterings), "it lists a clustering twice")
+    for entry in clusterings:
+        affinity, k = entry["affinity"], entry["k"]
+        _require(bundle, affinity in AFFINITIES, f"it knows an affinity {affinity!r}")
+        labels = _shape(bundle, entry["array"], (n_selected,), "i")
+        fits = isinstance(k, int) and int(labels.min()) >= 0 and int(labels.max()) < k
+        _require(bundle, fits, f"its labels at k = {k} ({affinity}) do not lie between 0 and k − 1")
+    for affinity in {entry["affinity"] for entry in clusterings}:
+        _shape(bundle, f"similarity/{affinity}", (n_selected, n_selected), "f")
+
+
+def _shape(bundle: Bundle, name: str, shape: tuple[int, ...], kind: str) -> np.ndarray:
+    array = bundle.array(name)
+    fits = array.shape == shape and array.dtype.kind == kind
+    _require(bundle, fits, f"{name} is {array.dtype} {list(array.shape)} and should be {list(shape)}")
+    return array
+
+
+def _require(bundle: Bundle, fits: bool, what: str) -> None:
+    if not fits:
+        raise BundleError(f"The bundle {bundle.path.name} contradicts itself: {what}. Compute or copy it again.")

@@ -1,0 +1,170 @@
+"""Everything the database will hold of a bundle, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clusters.display import clean_text, display_text, token_label
+from clusters.ingest.summaries import Clustered, Partition, summarise
+from compute.bundle import Bundle
+from compute.numerics.corpus import TokenizedCorpus
+from compute.numerics.curves import CLASS_NAMES
+from compute.numerics.vocabulary import Vocabulary
+
+CONTEXT_TOKENS = 200
+
+
+@dataclass(frozen=True)
+class ClusteringRows:
+    """One clustering: its clusters by rank, and the rank (from 0) of every token."""
+
+    affinity: str
+    k: int
+    clusters: list[dict[str, Any]]
+    rank: np.ndarray
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A whole run."""
+
+    run: dict[str, Any]
+    checkpoints: list[dict[str, Any]]
+    tokens: list[dict[str, Any]]
+    clusterings: list[ClusteringRows]
+
+
+def read_rows(bundle: Bundle) -> Rows:
+    """Read and work out all rows; the bundle has been checked."""
+    corpus = TokenizedCorpus(bundle.array("corpus/token_ids"), bundle.array("corpus/offsets"))
+    vocabulary = Vocabulary(np.array(bundle.array("vocabulary/bytes")), np.array(bundle.array("vocabulary/offsets")))
+    flat = np.array(bundle.array("selection/flat_index"))
+    document, position = corpus.locate(flat)
+    at = corpus.offsets[document] + position
+    answer_id, last_id = (np.array(corpus.token_ids[place], np.int64) for place in (at, at - 1))
+    ids = np.unique(np.concatenate([answer_id, last_id]))
+    labels = {int(token_id): token_label(vocabulary, token_id) for token_id in ids}
+    clustered = Clustered(
+        document, answer_id, last_id, _curves(bundle, flat), _score(bundle, "monogenicity", flat), labels
+    )
+    tokens = _tokens(bundle, flat, clustered, position)
+    for token, start, end in zip(tokens, np.maximum(corpus.offsets[document], at - CONTEXT_TOKENS), at, strict=True):
+        token["context"] = display_text(vocabulary, corpus.token_ids[start:end])
+    return Rows(_run(bundle), _checkpoints(bundle), tokens, _clusterings(bundle, clustered))
+
+
+def _curves(bundle: Bundle, flat: np.ndarray) -> np.ndarray:
+    """Losses of the clustered tokens over the sizes, float64 (n, n_sizes)."""
+    if bundle.has("curves/losses"):
+        return bundle.array("curves/losses")[flat].astype(np.float64)
+    columns = {(c["lm"], c["revision"]): c["column"] for c in bundle.manifest["checkpoints"]}
+    names = [columns[size["lm"], size["revision"]] for size in bundle.manifest["sizes"]]
+    return (
+        np.stack([bundle.array(name)[flat].astype(np.float64) for name in names], 1)
+        if names
+        else np.empty((len(flat), 0))
+    )
+
+
+def _score(bundle: Bundle, name: str, flat: np.ndarray) -> np.ndarray | None:
+    return np.array(bundle.array(f"curves/{name}")[flat]) if bundle.has(f"curves/{name}") else None
+
+
+def _tokens(bundle: Bundle, flat: np.ndarray, clustered: Clustered, position: np.ndarray) -> list[dict[str, Any]]:
+    own = bundle.manifest["clustered"]
+    column = next(
+        c["column"] for c in bundle.manifest["checkpoints"] if (c["lm"], c["revision"]) == (own["lm"], own["revision"])
+    )
+    loss = bundle.array(column)[flat]
+    n_eff, kind = _score(bundle, "n_eff", flat), _score(bundle, "class", flat)
+    return [
+        {
+            "row": row,
+            "flat_index": int(flat[row]),
+            "document": int(clustered.document[row]),
+            "position": int(position[row]),
+            "answer_id": int(clustered.answer_id[row]),
+            "answer": clustered.labels[int(clustered.answer_id[row])],
+            "loss_nats": float(loss[row]),
+            "monogenicity": _finite(clustered.monogenicity, row),
+            "n_eff": _finite(n_eff, row),
+            "curve_class": "" if kind is None or kind[row] >= len(CLASS_NAMES) else CLASS_NAMES[kind[row]],
+        }
+        for row in range(len(flat))
+    ]
+
+
+def _finite(values: np.ndarray | None, row: int) -> float | None:
+    return float(values[row]) if values is not None and np.isfinite(values[row]) else None
+
+
+def _checkpoints(bundle: Bundle) -> list[dict[str, Any]]:
+    threshold = float(bundle.manifest["selection"]["threshold_nats"])
+    histogram = bundle.array("losses/histogram").tolist() if bundle.has("losses/histogram") else None
+    rows = []
+    for ordinal, entry in enumerate(bundle.manifest["checkpoints"]):
+        losses = bundle.array(entry["column"])
+        rows.append(
+            {
+                **{key: clean_text(str(entry[key]), limit=80) for key in ("suite", "lm", "revision")},
+                **{key: entry[key] for key in ("step", "n_non_embedding", "n_parameters", "is_final")},
+                "weights_sha256": str(entry["weights_sha256"])[:64],
+                "mean_loss_nats": float(entry["mean_loss_nats"]),
+                "column": str(entry["column"]),
+                "ordinal": ordinal,
+                "fraction_below": np.count_nonzero(losses < threshold) / len(losses),
+                "histogram": histogram[ordinal] if histogram else [],
+            }
+        )
+    return rows
+
+
+def _clusterings(bundle: Bundle, clustered: Clustered) -> list[ClusteringRows]:
+    rows = []
+    for entry in sorted(bundle.manifest["clusterings"], key=lambda entry: (entry["affinity"], entry["k"])):
+        partition = Partition(np.array(bundle.array(entry["array"])))
+        similarity = bundle.array(f"similarity/{entry['affinity']}")
+        clusters = summarise(partition, clustered, similarity)
+        rows.append(ClusteringRows(entry["affinity"], entry["k"], clusters, partition.rank))
+    return rows
+
+
+def _run(bundle: Bundle) -> dict[str, Any]:
+    return {
+        "bundle_sha256": bundle.sha256,
+        "bundle_path": str(bundle.path),
+        "n_bytes": bundle.n_bytes,
+        "n_tokens": int(bundle.manifest["selection"]["n_selected"]),
+        "manifest": storable({key: value for key, value in bundle.manifest.items() if key != "arrays"}),
+        "provenance": storable(bundle.run),
+        "score_density": _density(bundle),
+    }
+
+
+def _density(bundle: Bundle) -> dict[str, Any]:
+    """Counts of predictions over monogenicity × n_eff, and by class of curve."""
+    density: dict[str, Any] = {}
+    if bundle.has("curves/density"):
+        density["counts"] = bundle.array("curves/density").tolist()
+        density["monogenicity"] = [-1, 1]
+        density["n_eff"] = [1, max(len(bundle.manifest["sizes"]) - 1, 2)]
+    if bundle.has("curves/class"):
+        counts = np.bincount(bundle.array("curves/class"), minlength=len(CLASS_NAMES))
+        density["classes"] = {name: int(counts[i]) for i, name in enumerate(CLASS_NAMES)}
+    return density
+
+
+def storable(value: Any) -> Any:
+    """JSON that both databases take: no NUL, no lone surrogate, no NaN."""
+    if isinstance(value, dict):
+        return {clean_text(str(key)): storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

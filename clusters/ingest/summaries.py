@@ -1,0 +1,157 @@
+"""What is said of every cluster of one clustering, worked out for all clusters at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from compute.numerics.ranks import cluster_order
+
+N_ANSWERS, N_NEAREST = 10, 5
+Floats = np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Clustered:
+    """The clustered tokens, one row each, in the order of the similarity matrix."""
+
+    document: np.ndarray  # int64 (n,)
+    answer_id: np.ndarray  # int64 (n,)
+    last_id: np.ndarray  # int64 (n,): the token before the predicted one
+    curves: Floats  # float64 (n, n_sizes), nats
+    monogenicity: Floats | None  # float32 (n,)
+    labels: dict[int, str]  # token id → text
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """One clustering, its clusters by rank."""
+
+    labels: np.ndarray  # (n,)
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """Labels by rank."""
+        return cluster_order(self.labels)
+
+    @cached_property
+    def rank(self) -> np.ndarray:
+        """Every token's cluster, as rank from 0."""
+        place = np.empty(int(self.order.max()) + 1, np.int64)
+        place[self.order] = np.arange(len(self.order))
+        return place[self.labels]
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        return np.bincount(self.rank, minlength=len(self.order))
+
+    @cached_property
+    def by_rank(self) -> np.ndarray:
+        """Rows, those of the largest cluster first."""
+        return np.argsort(self.rank, kind="stable")
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        return np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Sum over every cluster's members, float64 (n_clusters, …)."""
+        return np.add.reduceat(values[self.by_rank], self.starts, axis=0, dtype=np.float64)
+
+
+def summarise(partition: Partition, tokens: Clustered, similarity: np.ndarray) -> list[dict[str, Any]]:
+    """Fields of every cluster, by rank."""
+    within, across, nearest = _similarities(partition, similarity)
+    answers, n_answers = _commonest(partition, tokens.answer_id, tokens.labels)
+    last, _ = _commonest(partition, tokens.last_id, tokens.labels)
+    curves = partition.sums(tokens.curves) / partition.sizes[:, None]
+    documents = _n_distinct(partition.rank, tokens.document, len(partition.order))
+    monogenicity = _means(partition, tokens.monogenicity)
+    return [
+        {
+            "label": int(label),
+            "rank": r + 1,
+            "size": int(partition.sizes[r]),
+            "n_documents": int(documents[r]),
+            "top_answers": answers[r],
+            "n_answers": int(n_answers[r]),
+            "top_last": last[r],
+            "dominant_share": answers[r][0][1] / int(partition.sizes[r]),
+            "similarity_within": _number(within[r]),
+            "similarity_across": _number(across[r]),
+            "mean_curve": [_number(value) for value in curves[r]],
+            "mean_monogenicity": _number(monogenicity[r]),
+            "nearest": nearest[r],
+        }
+        for r, label in enumerate(partition.order)
+    ]
+
+
+def _similarities(partition: Partition, similarity: np.ndarray) -> tuple[Floats, Floats, list[list[Any]]]:
+    """Mean cosine over pairs within, and to all other tokens; the nearest clusters by cosine of centroids.
+
+    All three come from block sums B[a, b] = Σ S[i, j] over i in a, j in b: for unit rows the centroids' cosine
+    is B[a, b] / √(B[a, a] B[b, b]).
+    """
+    sizes = partition.sizes.astype(np.float64)
+    n = len(partition.labels)
+    ends = np.append(partition.starts[1:], n)
+    rows = np.empty((len(sizes), n))
+    for r, (start, end) in enumerate(zip(partition.starts, ends, strict=True)):
+        rows[r] = similarity[np.sort(partition.by_rank[start:end])].sum(axis=0, dtype=np.float64)
+    blocks = np.add.reduceat(rows[:, partition.by_rank], partition.starts, axis=1)
+    own = np.diagonal(blocks)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        within = (own - partition.sums(np.diagonal(similarity))) / (sizes * (sizes - 1))
+        across = (rows.sum(axis=1) - own) / (sizes * (n - sizes))
+        cosine = blocks / np.sqrt(np.outer(own, own))
+    return within, across, _nearest(partition, cosine)
+
+
+def _nearest(partition: Partition, cosine: Floats) -> list[list[Any]]:
+    np.fill_diagonal(cosine, -np.inf)
+    cosine[~np.isfinite(cosine)] = -np.inf
+    best = np.argsort(-cosine, axis=1, kind="stable")[:, :N_NEAREST]
+    return [
+        [[int(partition.order[b]), round(float(cosine[a, b]), 6)] for b in best[a] if np.isfinite(cosine[a, b])]
+        for a in range(len(cosine))
+    ]
+
+
+def _commonest(
+    partition: Partition, ids: np.ndarray, labels: dict[int, str]
+) -> tuple[list[list[list[Any]]], np.ndarray]:
+    """The commonest tokens of every cluster with their counts, and how many different ones it has."""
+    width = int(ids.max()) + 1
+    pairs, first, counts = np.unique(partition.rank * width + ids, return_index=True, return_counts=True)
+    rank = pairs // width
+    place = np.lexsort((first, -counts, rank))
+    n_distinct = np.bincount(rank, minlength=len(partition.order))
+    ends = np.cumsum(n_distinct)
+    tops = [
+        [[labels[int(pairs[i] % width)], int(counts[i])] for i in place[end - n : min(end, end - n + N_ANSWERS)]]
+        for n, end in zip(n_distinct, ends, strict=True)
+    ]
+    return tops, n_distinct
+
+
+def _n_distinct(rank: np.ndarray, values: np.ndarray, n_clusters: int) -> np.ndarray:
+    width = int(values.max()) + 1
+    return np.bincount(np.unique(rank * width + values) // width, minlength=n_clusters)
+
+
+def _means(partition: Partition, values: Floats | None) -> Floats:
+    """Mean over the members that have a value; NaN where none has."""
+    if values is None:
+        return np.full(len(partition.order), np.nan)
+    present = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return partition.sums(np.where(present, values, 0)) / partition.sums(present)
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if np.isfinite(value) else None
