@@ -62,7 +62,7 @@ def main() -> None:
 def wait_for(root: str) -> None:
     for _ in range(120):
         try:
-            urllib.request.urlopen(root, timeout=2)  # noqa: S310  (our own loopback address)
+            urllib.request.urlopen(root, timeout=2)
             return
         except OSError:
             time.sleep(0.5)
@@ -71,17 +71,25 @@ def wait_for(root: str) -> None:
 
 def addresses(root: str, run: str, k: int, rank: int) -> dict[str, str]:
     """Paths of all pages: the cluster of that rank, one of its tokens, and that token's document."""
-    with urllib.request.urlopen(f"{root}/runs/{run}/k/{k}/clusters.json", timeout=30) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"{root}/runs/{run}/k/{k}/clusters.json", timeout=30) as answer:
         clusters = json.load(answer)["clusters"]
     cluster = next((c for c in clusters if c["rank"] == rank), clusters[-1])
     path = f"{root}/runs/{run}/k/{k}/clusters/{cluster['label']}.json"
-    with urllib.request.urlopen(path, timeout=30) as answer:  # noqa: S310
+    with urllib.request.urlopen(path, timeout=30) as answer:
         token = json.load(answer)["tokens"][0]
-    values = {"run": run, "k": k, "label": cluster["label"], "token": token["flat_index"], "document": token["document"]}
+    values = {
+        "run": run,
+        "k": k,
+        "label": cluster["label"],
+        "token": token["flat_index"],
+        "document": token["document"],
+    }
     return {name: pattern.format(**values) for name, pattern in PAGES.items()}
 
 
-def take(browser: Browser, root: str, names: dict[str, str], out: Path, width: int, theme: str, *, is_only: bool) -> None:
+def take(
+    browser: Browser, root: str, names: dict[str, str], out: Path, width: int, theme: str, *, is_only: bool
+) -> None:
     """Open and save every page at one width and theme."""
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme="dark" if theme == "dark" else "light"
