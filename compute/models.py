@@ -30,12 +30,13 @@ class Job(models.Model):
     woken_at = models.DateTimeField(null=True, blank=True)  # when a wake-up was last sent
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     cancelled_by = models.CharField(max_length=150, blank=True)
-    attempt = models.PositiveIntegerField(default=0)
+    attempt = models.PositiveIntegerField(default=0)  # of the shard that was claimed last
     max_attempts = models.PositiveIntegerField(default=3)
     error = models.TextField(blank=True)
-    workspace = models.CharField(max_length=500, blank=True)
+    workspace = models.CharField(max_length=500, blank=True)  # empty once its files were removed
     bundle_path = models.CharField(max_length=500, blank=True)
     bundle_sha256 = models.CharField(max_length=64, blank=True)
+    is_private = models.BooleanField(default=False)
 
     class Meta:
         ordering = ("-id",)
@@ -59,13 +60,14 @@ class Shard(models.Model):
         CANCELLED = "cancelled"
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="shards")
-    ordinal = models.PositiveIntegerField()  # a shard may start when every shard of earlier phases has succeeded
+    ordinal = models.PositiveIntegerField()
     phase = models.CharField(max_length=20)
-    phase_ordinal = models.PositiveIntegerField()
+    phase_number = models.PositiveIntegerField()  # a shard may start when all of lower numbers have succeeded
+    phase_ordinal = models.PositiveIntegerField()  # its place among the shards of its phase
     name = models.CharField(max_length=200)
     unit = models.CharField(max_length=20, default="items")
     n_done = models.BigIntegerField(default=0)
-    n_total = models.BigIntegerField(default=0)
+    n_total = models.BigIntegerField(default=0)  # a guess until the shard has reported
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     lease_token = models.CharField(max_length=36, blank=True)  # fencing: every write names it
     lease_expires_at = models.DateTimeField(null=True, blank=True)
@@ -75,10 +77,12 @@ class Shard(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True)
+    samples = models.JSONField(default=list, blank=True)  # [[seconds since started_at, n_done], …], for the rate
 
     class Meta:
         ordering = ("job", "ordinal")
         constraints = [models.UniqueConstraint(fields=("job", "ordinal"), name="one_shard_per_ordinal")]
+        indexes = [models.Index(fields=("state", "lease_expires_at"), name="shard_by_lease")]
 
     def __str__(self) -> str:
         return f"{self.phase} {self.name} of job {self.job_id} ({self.state})"

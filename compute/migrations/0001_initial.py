@@ -44,6 +44,7 @@ class Migration(migrations.Migration):
                 ('workspace', models.CharField(blank=True, max_length=500)),
                 ('bundle_path', models.CharField(blank=True, max_length=500)),
                 ('bundle_sha256', models.CharField(blank=True, max_length=64)),
+                ('is_private', models.BooleanField(default=False)),
                 ('requested_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='jobs', to=settings.AUTH_USER_MODEL)),
             ],
             options={
@@ -69,6 +70,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('ordinal', models.PositiveIntegerField()),
                 ('phase', models.CharField(max_length=20)),
+                ('phase_number', models.PositiveIntegerField()),
                 ('phase_ordinal', models.PositiveIntegerField()),
                 ('name', models.CharField(max_length=200)),
                 ('unit', models.CharField(default='items', max_length=20)),
@@ -83,10 +85,12 @@ class Migration(migrations.Migration):
                 ('started_at', models.DateTimeField(blank=True, null=True)),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
                 ('error', models.TextField(blank=True)),
+                ('samples', models.JSONField(blank=True, default=list)),
                 ('job', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='shards', to='compute.job')),
             ],
             options={
                 'ordering': ('job', 'ordinal'),
+                'indexes': [models.Index(fields=['state', 'lease_expires_at'], name='shard_by_lease')],
                 'constraints': [models.UniqueConstraint(fields=('job', 'ordinal'), name='one_shard_per_ordinal')],
             },
         ),

@@ -1,0 +1,111 @@
+"""Keeps one lease alive from a thread of its own, so that computing never waits for the database."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from compute.errors import Cancelled
+from compute.jobs import log
+from compute.jobs.lease import Lease, LeaseLost, Stopped, heartbeat
+
+logger = logging.getLogger(__name__)
+TICK_SECONDS = 1.0  # progress is written at most so often
+_MAX_SAMPLES = 160
+_TEMPORARY_FAILURE = 75
+
+
+class Keeper:
+    """Heartbeats for one shard. The work calls `report`; it raises as soon as the work has to end.
+
+    The thread writes progress when it has changed, and a heartbeat every HEARTBEAT_SECONDS in any case. When the
+    lease runs out because the database cannot be reached, the work ends at its next report; when it makes none,
+    the process ends itself: another worker may hold the shard by then.
+    """
+
+    def __init__(self, lease: Lease, *, label: str, n_total: int, why_stop: Callable[[], str]) -> None:
+        self._lease = lease
+        self._label = label
+        self._why_stop = why_stop
+        self._progress = (0, n_total)
+        self._written: tuple[int, int] | None = None
+        self._samples: list[list[float]] = []
+        self._reason: Cancelled | None = None
+        self._done = threading.Event()
+        self._started = time.monotonic()
+        self._deadline = self._started + settings.LEASE_SECONDS
+        self._last_beat = self._started
+        self._thread = threading.Thread(target=self._run, name=f"heartbeat-{lease.shard_id}", daemon=True)
+
+    def __enter__(self) -> Keeper:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def report(self, n_done: int, n_total: int) -> None:
+        """Note progress; raises Cancelled, Stopped or LeaseLost when the work has to end."""
+        self._progress = (int(n_done), int(n_total))
+        self.check()
+
+    @property
+    def n_total(self) -> int:
+        """The total as last reported."""
+        return self._progress[1]
+
+    def check(self) -> None:
+        if self._reason is None and time.monotonic() > self._deadline:
+            self._reason = LeaseLost("No heartbeat reached the database before the lease ran out.")
+        if self._reason is None and (why := self._why_stop()):
+            self._reason = Stopped(why)
+        if self._reason is not None:
+            raise self._reason
+
+    def _run(self) -> None:
+        try:
+            while not self._done.wait(min(TICK_SECONDS, settings.HEARTBEAT_SECONDS)):
+                self._tick()
+        finally:
+            connection.close()  # this thread's own
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        beat = now - self._last_beat >= settings.HEARTBEAT_SECONDS
+        if beat or self._progress != self._written:
+            try:
+                self._beat(now, log_it=beat)
+            except Cancelled as reason:
+                self._reason = reason
+            except DatabaseError as error:
+                logger.warning("shard %s: no heartbeat (%s)", self._lease.shard_id, type(error).__name__)
+                connection.close()
+        if time.monotonic() > self._deadline and not self._done.is_set():
+            self._end_process()
+
+    def _beat(self, now: float, *, log_it: bool) -> None:
+        progress = self._progress
+        self._sample(now - self._started, progress[0])
+        heartbeat(self._lease, *progress, samples=self._samples)
+        self._written = progress
+        self._deadline = now + settings.LEASE_SECONDS
+        if log_it:
+            self._last_beat = now
+            log.write(self._lease.job_id, f"{self._label}: heartbeat, {progress[0]:,} of {progress[1]:,} done")
+
+    def _sample(self, seconds: float, n_done: int) -> None:
+        """Remember the progress now; thin out to every other sample when there are many."""
+        self._samples.append([round(seconds, 1), n_done])
+        if len(self._samples) > _MAX_SAMPLES:
+            self._samples = self._samples[::2]
+
+    def _end_process(self) -> None:
+        logger.error("shard %s: the lease ran out without a heartbeat; this process ends", self._lease.shard_id)
+        os._exit(_TEMPORARY_FAILURE)

@@ -1,0 +1,193 @@
+"""What a worker may write. Every statement names its lease's token, so a late worker changes nothing.
+
+All times are the database's, so that clocks of workers don't matter; every transaction is a few statements.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, QuerySet, Value
+from django.db.models.functions import Coalesce, Greatest, Now
+
+from compute.errors import Cancelled
+from compute.models import Job, Shard
+
+_CANDIDATES = 20  # looked at in one claim
+
+
+class LeaseLost(Cancelled):
+    """Another worker may have the shard by now: stop, and write nothing."""
+
+
+class Stopped(Cancelled):
+    """This process is asked to end: keep what is done, and give the shard back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """The right to work on one shard, for as long as its token stands in the row."""
+
+    job_id: int
+    shard_id: int
+    token: str
+    worker: str
+
+
+def after(seconds: float) -> ExpressionWrapper:
+    """The database's clock, `seconds` from now."""
+    return ExpressionWrapper(Now() + Value(timedelta(seconds=seconds)), output_field=DateTimeField())
+
+
+def claimable(job_id: int | None = None) -> QuerySet[Shard]:
+    """Queued shards of open jobs whose earlier phases have all succeeded, oldest job first."""
+    unfinished = Shard.objects.filter(job=OuterRef("job"), phase_number__lt=OuterRef("phase_number")).exclude(
+        state=Shard.State.SUCCEEDED
+    )
+    shards = Shard.objects.filter(
+        ~Exists(unfinished),
+        state=Shard.State.QUEUED,
+        job__state__in=Job.OPEN_STATES,
+        job__cancel_requested_at=None,
+    ).order_by("job_id", "ordinal")
+    return shards if job_id is None else shards.filter(job_id=job_id)
+
+
+def claim(job_id: int | None, worker: str) -> Lease | None:
+    """Take the next shard of a job (or of any job); None when there is none to take."""
+    for job, shard in list(claimable(job_id).values_list("job_id", "pk")[:_CANDIDATES]):
+        lease = Lease(job_id=job, shard_id=shard, token=str(uuid.uuid4()), worker=worker)
+        if _take(lease):
+            return lease
+    return None
+
+
+def _take(lease: Lease) -> bool:
+    """Compare and swap: one worker gets the row, everyone else gets False."""
+    with transaction.atomic():
+        open_job = Job.objects.filter(
+            pk=lease.job_id, state__in=Job.OPEN_STATES, cancel_requested_at=None
+        )  # locks the job's row: no cancel in between
+        if not open_job.update(state=Job.State.RUNNING, started_at=Coalesce("started_at", Now())):
+            return False
+        took = claimable(lease.job_id).filter(pk=lease.shard_id).exists() and Shard.objects.filter(
+            pk=lease.shard_id, state=Shard.State.QUEUED
+        ).update(
+            state=Shard.State.RUNNING,
+            lease_token=lease.token,
+            lease_expires_at=after(settings.LEASE_SECONDS),
+            worker=lease.worker,
+            attempt=F("attempt") + 1,
+            started_at=Now(),
+            heartbeat_at=None,
+            finished_at=None,
+            samples=[],
+            error="",
+        )
+        if not took:
+            transaction.set_rollback(True)
+            return False
+        attempt = Shard.objects.values_list("attempt", flat=True).get(pk=lease.shard_id)
+        Job.objects.filter(pk=lease.job_id).update(attempt=attempt)
+    return True
+
+
+def _held(lease: Lease) -> QuerySet[Shard]:
+    return Shard.objects.filter(pk=lease.shard_id, lease_token=lease.token, state=Shard.State.RUNNING)
+
+
+def heartbeat(lease: Lease, n_done: int, n_total: int, *, samples: list[list[float]] | None = None) -> None:
+    """Say that the work lives, and how far it is.
+
+    Raises LeaseLost when the token is stale, Cancelled when a person asked to stop, and Stopped when the
+    job was closed by another shard's failure.
+    """
+    values = {"n_done": n_done, "n_total": n_total} | ({} if samples is None else {"samples": samples})
+    changed = _held(lease).update(heartbeat_at=Now(), lease_expires_at=after(settings.LEASE_SECONDS), **values)
+    if not changed:
+        raise LeaseLost("The lease has passed to another worker.")
+    row = Job.objects.values_list("state", "cancel_requested_at").filter(pk=lease.job_id).first()
+    if row is None:
+        raise LeaseLost("The job was deleted.")
+    state, cancelled = row
+    if cancelled is not None:
+        raise Cancelled("A person asked the job to stop.")
+    if state == Job.State.STALLED:
+        Job.objects.filter(pk=lease.job_id, state=Job.State.STALLED).update(state=Job.State.RUNNING)
+    elif state not in Job.OPEN_STATES:
+        raise Stopped(f"The job is {state}.")
+
+
+def finish(lease: Lease, n_total: int, *, bundle: Path | None = None, bundle_sha256: str = "") -> None:
+    """The shard is done and safe on disk; with the last one the job has succeeded."""
+    with transaction.atomic():
+        lock_job(lease.job_id)
+        _write(lease, state=Shard.State.SUCCEEDED, n_done=n_total, n_total=n_total, finished_at=Now())
+        if bundle is not None:
+            Job.objects.filter(pk=lease.job_id).update(bundle_path=str(bundle), bundle_sha256=bundle_sha256)
+        settle(lease.job_id, idle=Job.State.RUNNING)
+
+
+def fail(lease: Lease, sentence: str) -> None:
+    """The shard cannot be done; the job fails with the sentence."""
+    with transaction.atomic():
+        lock_job(lease.job_id)
+        _write(lease, state=Shard.State.FAILED, error=sentence, finished_at=Now())
+        Job.objects.filter(pk=lease.job_id).update(error=sentence)
+        settle(lease.job_id)
+
+
+def release(lease: Lease) -> None:
+    """Give the shard back unfinished, without counting it as an attempt (the worker ends in good order)."""
+    with transaction.atomic():
+        lock_job(lease.job_id)
+        _write(lease, state=Shard.State.QUEUED, attempt=Greatest(F("attempt") - 1, 0))
+        settle(lease.job_id)
+
+
+def drop(lease: Lease) -> None:
+    """Stop because a person asked to; what is done is kept."""
+    with transaction.atomic():
+        lock_job(lease.job_id)
+        _write(lease, state=Shard.State.CANCELLED, finished_at=Now())
+        settle(lease.job_id)
+
+
+def _write(lease: Lease, **values: object) -> None:
+    if not _held(lease).update(lease_token="", lease_expires_at=None, **values):
+        raise LeaseLost("The lease has passed to another worker; nothing was written.")
+
+
+def lock_job(job_id: int) -> Job | None:
+    """The job's row, locked until the transaction ends (SQLite: the transaction itself is the lock)."""
+    return Job.objects.select_for_update().filter(pk=job_id).first()
+
+
+def settle(job_id: int, *, idle: str = Job.State.QUEUED) -> str:
+    """Bring an open job's state in line with its shards. Call it with the job locked; `idle` is for work
+    that is left while nobody works."""
+    job = Job.objects.get(pk=job_id)
+    states = set(Shard.objects.filter(job_id=job_id).values_list("state", flat=True))
+    if job.state not in Job.OPEN_STATES:
+        return job.state
+    if states == {Shard.State.SUCCEEDED}:
+        return _close(job, Job.State.SUCCEEDED)
+    if Shard.State.FAILED in states:
+        return _close(job, Job.State.FAILED)
+    if Shard.State.RUNNING in states:
+        return job.state
+    if job.cancel_requested_at is not None:
+        Shard.objects.filter(job_id=job_id, state=Shard.State.QUEUED).update(state=Shard.State.CANCELLED)
+        return _close(job, Job.State.CANCELLED)
+    Job.objects.filter(pk=job_id).update(state=idle)
+    return idle
+
+
+def _close(job: Job, state: str) -> str:
+    Job.objects.filter(pk=job.pk).update(state=state, finished_at=Now())
+    return state

@@ -1,0 +1,146 @@
+"""What people ask of jobs: start, cancel, resume, take over. The database is the only truth about them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from compute.config import RunConfig
+from compute.jobs import log
+from compute.jobs.lease import lock_job, settle
+from compute.jobs.wake import wake_on_commit
+from compute.models import Job, Shard
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+
+INGEST = "ingest"  # the last phase: the bundle becomes rows
+
+
+class JobStateError(Exception):
+    """What was asked does not fit the state that the job is in."""
+
+
+def enqueue(config: RunConfig, requested_by: AbstractBaseUser | None = None, *, is_private: bool = False) -> Job:
+    """Write a job and its shards in one transaction; workers hear of it after the commit."""
+    from compute.pipeline import plan
+
+    specs = plan(config)
+    phases = list(dict.fromkeys(spec.phase for spec in specs))
+    with transaction.atomic():
+        job = Job.objects.create(
+            name=config.name, config=config.to_json(), requested_by=requested_by, is_private=is_private
+        )
+        job.workspace = str(Path(settings.WORKSPACE_DIR) / f"job-{job.pk}")
+        job.save(update_fields=["workspace"])
+        shards = [Shard(job=job, phase_number=phases.index(spec.phase), **dataclasses.asdict(spec)) for spec in specs]
+        shards.append(_ingest_shard(job, ordinal=len(specs), phase_number=len(phases)))
+        Shard.objects.bulk_create(shards)
+        log.write(job.pk, f"asked for: {len(shards)} shards in {len(phases) + 1} phases")
+        wake_on_commit(job.pk)
+    return job
+
+
+def _ingest_shard(job: Job, *, ordinal: int, phase_number: int) -> Shard:
+    return Shard(
+        job=job,
+        ordinal=ordinal,
+        phase=INGEST,
+        phase_number=phase_number,
+        phase_ordinal=0,
+        name=job.name,
+        unit="bundles",
+        n_total=1,
+    )
+
+
+def cancel(job: Job, user: AbstractBaseUser | None = None) -> Job:
+    """Ask a job to stop. Work under way ends at its next report, and what is done is kept."""
+    who = user.get_username() if user is not None else ""
+    with transaction.atomic():
+        lock_job(job.pk)
+        asked = Job.objects.filter(pk=job.pk, state__in=Job.OPEN_STATES, cancel_requested_at=None).update(
+            cancel_requested_at=Now(), cancelled_by=who
+        )
+        if not asked:
+            raise JobStateError(_cannot(job, "cancelled"))
+        if Job.objects.filter(pk=job.pk, state=Job.State.STALLED).exists():  # nobody is there to hear it
+            free(running(job)).update(state=Shard.State.CANCELLED, finished_at=Now())
+        settle(job.pk)
+        log.write(job.pk, f"cancelled by {who}" if who else "cancelled")
+    job.refresh_from_db()
+    return job
+
+
+def resume(job: Job, user: AbstractBaseUser | None = None) -> Job:
+    """Queue a failed or cancelled job again; shards that are done stay done."""
+    who = user.get_username() if user is not None else ""
+    with transaction.atomic():
+        locked = lock_job(job.pk)
+        if locked is None or locked.state not in (Job.State.FAILED, Job.State.CANCELLED):
+            raise JobStateError(_cannot(job, "resumed"))
+        _queue_again(locked)
+        log.write(job.pk, f"resumed by {who}" if who else "resumed")
+        wake_on_commit(job.pk)
+    job.refresh_from_db()
+    return job
+
+
+def _queue_again(job: Job) -> None:
+    kept = Path(settings.WORKSPACE_DIR) / f"job-{job.pk}"
+    shards = Shard.objects.filter(job=job)
+    left = shards if not job.workspace else shards.exclude(state=Shard.State.SUCCEEDED)
+    free(left).update(state=Shard.State.QUEUED, attempt=0, error="", started_at=None, finished_at=None, samples=[])
+    Job.objects.filter(pk=job.pk).update(
+        state=Job.State.QUEUED,
+        workspace=str(kept),
+        error="",
+        cancel_requested_at=None,
+        cancelled_by="",
+        finished_at=None,
+        attempt=0,
+    )
+
+
+def take_over(job: Job, user: AbstractBaseUser | None = None) -> Job:
+    """Take a silent worker's shards away now, without waiting for its lease to end."""
+    who = user.get_username() if user is not None else ""
+    with transaction.atomic():
+        locked = lock_job(job.pk)
+        if locked is None or not running(locked).exists():
+            raise JobStateError(_cannot(job, "taken over"))
+        free(running(locked)).update(state=Shard.State.QUEUED)
+        settle(job.pk)
+        log.warn(job.pk, f"taken over{' by ' + who if who else ''}: the shard is queued again")
+        wake_on_commit(job.pk)
+    job.refresh_from_db()
+    return job
+
+
+def running(job: Job) -> QuerySet[Shard]:
+    return Shard.objects.filter(job=job, state=Shard.State.RUNNING)
+
+
+def free(shards: QuerySet[Shard]) -> QuerySet[Shard]:
+    """The same shards, their leases ended: from here on their workers' tokens are stale."""
+    ids = list(shards.values_list("pk", flat=True))
+    held = Shard.objects.filter(pk__in=ids)
+    held.update(lease_token="", lease_expires_at=None, heartbeat_at=None)
+    return held
+
+
+def _cannot(job: Job, what: str) -> str:
+    state = Job.objects.filter(pk=job.pk).values_list("state", flat=True).first()
+    if state is None:
+        return f"Job {job.pk} no longer exists."
+    if what == "cancelled" and state in Job.OPEN_STATES:
+        return f"Job {job.pk} is being cancelled already."
+    if what == "taken over" and state in Job.OPEN_STATES:
+        return f"No worker holds a shard of job {job.pk}; it waits for one."
+    return f"Job {job.pk} is {state}; it cannot be {what}."

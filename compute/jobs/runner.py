@@ -1,0 +1,148 @@
+"""The local runner: looks into the database and starts one child process a job. Needs no broker."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection
+
+from compute.jobs import log, process, sweep
+from compute.jobs.lease import claimable
+from compute.jobs.run import touch_worker, worker_name
+
+logger = logging.getLogger(__name__)
+GRACE_SECONDS = 60  # for a child to checkpoint and give its shard back
+_SLOWEST_POLL = 5.0
+_MAX_STARTS = 5  # a job whose child dies so often before it claims anything is failed
+_NO_START = "The worker process cannot be started ({how}, {n} times); its log in the data folder says why."
+
+
+@dataclass
+class Child:
+    """One job's process."""
+
+    job_id: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def worker(self) -> str:
+        return f"{worker_name().rpartition(':')[0]}:{self.process.pid}"
+
+
+class Runner:
+    """Polls, sweeps, starts and reaps. With QW_RUNNER=celery it only sweeps, and the workers do the rest."""
+
+    def __init__(self, command: Sequence[str] | None = None) -> None:
+        manage = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py")]
+        self.command = list(command or [*manage, "run_job", "--parent", str(os.getpid())])
+        self.name = worker_name()
+        self.child: Child | None = None
+        self._stop = threading.Event()
+        self._swept = self._touched = float("-inf")
+        self._pause = float(settings.POLL_SECONDS)
+        self._early_deaths: dict[int, int] = {}
+        self._not_before: dict[int, float] = {}
+
+    def ask_to_stop(self, *_: object) -> None:
+        """Safe in a signal handler."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Work until asked to stop; then give the child time to keep what it has done."""
+        try:
+            while not self._stop.is_set():
+                try:
+                    self._pause = settings.POLL_SECONDS if self.tick() else min(self._pause * 1.5, _SLOWEST_POLL)
+                except DatabaseError as error:
+                    logger.warning("the database cannot be read (%s); trying again", type(error).__name__)
+                    connection.close()
+                    self._pause = _SLOWEST_POLL
+                self._stop.wait(self._pause)
+        finally:
+            self.stop_child()
+            self._checkpoint_database()
+            connection.close()
+
+    def tick(self) -> bool:
+        """One round; True while there is something to do."""
+        close_old_connections()
+        now = time.monotonic()
+        if now - self._touched >= settings.HEARTBEAT_SECONDS:
+            if self._touched == float("-inf"):
+                sweep.requeue_dead_here(socket.gethostname()[:100])
+            touch_worker(self.name, "local" if settings.RUNNER == "local" else "sweeper")
+            self._touched = now
+        if now - self._swept >= settings.SWEEP_SECONDS:
+            sweep.sweep()
+            self._swept = now
+        if settings.RUNNER != "local":
+            return False
+        if self.child is not None:
+            self._reap()
+        if self.child is None and (job_id := self._next_job()) is not None:
+            self._start(job_id)
+        return self.child is not None
+
+    def _next_job(self) -> int | None:
+        now = time.monotonic()
+        waiting = [job for job, until in self._not_before.items() if until > now]
+        return claimable().exclude(job__in=waiting).values_list("job_id", flat=True).first()
+
+    def _start(self, job_id: int) -> None:
+        with process.append_log(Path(settings.DATA_DIR) / "logs" / f"job-{job_id}.log") as file:
+            self.child = Child(job_id, process.start([*self.command, str(job_id)], stderr=file))
+
+    def _reap(self) -> None:
+        """Take note of a child that has ended; one that died gives its shard back at once."""
+        child = self.child
+        assert child is not None  # noqa: S101
+        code = child.process.poll()
+        if code is None:
+            return
+        self.child = None
+        process.kill_group(child.process)
+        how = process.ended(code)
+        lost = sweep.requeue(sweep.held_by(child.worker), f"its worker {how}")
+        if code != 0 and not lost:
+            self._died_early(child.job_id, how)
+        else:
+            self._early_deaths.pop(child.job_id, None)
+
+    def _died_early(self, job_id: int, how: str) -> None:
+        deaths = self._early_deaths[job_id] = self._early_deaths.get(job_id, 0) + 1
+        self._not_before[job_id] = time.monotonic() + min(2.0**deaths, 60)
+        log.warn(job_id, f"the worker process {how} before it took a shard")
+        if deaths >= _MAX_STARTS:
+            self._early_deaths.pop(job_id)
+            sentence = _NO_START.format(how=how, n=deaths)
+            sweep.give_up(job_id, sentence)
+
+    def stop_child(self) -> None:
+        """End the child's whole group, and give back what it could not."""
+        if self.child is None:
+            return
+        code = process.stop(self.child.process, grace=GRACE_SECONDS)
+        try:
+            sweep.requeue(sweep.held_by(self.child.worker), f"its worker {process.ended(code)}")
+        except DatabaseError as error:
+            logger.warning("the shard could not be given back (%s); its lease will end", type(error).__name__)
+        self.child = None
+
+    def _checkpoint_database(self) -> None:
+        """Leave SQLite's write-ahead log empty."""
+        if connection.vendor == "sqlite":
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except DatabaseError as error:
+                logger.info("the write-ahead log stays as it is: %s", type(error).__name__)

@@ -1,0 +1,47 @@
+"""Work on one job in this process, to its end."""
+
+import argparse
+import signal
+import sys
+import threading
+
+from django.core.management.base import BaseCommand, CommandError
+
+from compute.jobs import process
+from compute.models import Job, Shard
+
+_TOO_LONG = 50  # seconds from SIGTERM to the end, even if the work never reports
+
+
+class Command(BaseCommand):
+    help = "Work on a job in this process until nothing is left to claim. Kept work is never computed again."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("job_id", type=int)
+        parser.add_argument("--parent", type=int, help="end when this process is gone (the runner gives its own)")
+
+    def handle(self, *args: object, **options: object) -> None:
+        from compute.jobs.run import Stop, run_job
+
+        stop = Stop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._asked_to_end(stop))
+        if options["parent"]:
+            stop.follow(int(str(options["parent"])))
+            process.die_with_parent(int(str(options["parent"])))
+        job = Job.objects.filter(pk=options["job_id"]).first()
+        if job is None:
+            raise CommandError(f"There is no job {options['job_id']}.")
+        outcome = run_job(job.pk, why_stop=stop.why, on_progress=self._progress if sys.stderr.isatty() else None)
+        job.refresh_from_db()
+        self.stdout.write(f"job {job.pk}: {outcome.value}; the job is {job.state}. {job.error}".rstrip())
+
+    def _asked_to_end(self, stop: object) -> None:
+        stop.ask()  # type: ignore[attr-defined]
+        timer = threading.Timer(_TOO_LONG, process.end_now)
+        timer.daemon = True
+        timer.start()
+
+    def _progress(self, shard: Shard, n_done: int, n_total: int) -> None:
+        end = "\n" if n_done >= n_total else ""
+        self.stderr.write(f"\r\033[K{shard.phase} {shard.name}: {n_done:,} of {n_total:,}{end}", ending="")
