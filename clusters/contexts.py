@@ -1,0 +1,142 @@
+"""Tokens with the text before them, each in a box shaded by its loss; read by slices from a run's arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from clusters.arrays import array_of, corpus_of, vocabulary_of
+from clusters.display import display_tokens, token_label
+from clusters.models import Run
+
+LOSS_EDGES_NATS = (0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0)  # l0 is below the first, l7 from the last on (printed to 12)
+SAME_TOKENS = 8  # contexts with as many last tokens and the answer in common are shown once
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBox:
+    """One token as a page shows it."""
+
+    index: int | None  # flat index; None for the first token of a document, which nothing predicts
+    lines: list[str]  # cut after each newline picture
+    shade: str  # "l0" to "l7"
+    tip: str
+    is_answer: bool = False
+    is_clustered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a token stands, and how well it is predicted."""
+
+    index: int
+    document: int
+    position: int
+    loss_nats: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A token and what stands before it; `same` are others with the same last tokens and answer."""
+
+    place: Place
+    boxes: list[TokenBox]
+    is_cut: bool
+    same: list[Place] = field(default_factory=list)
+
+
+def loss_shade(loss_nats: float | None) -> str:
+    """The class of a box's shade: edges 0 .1 .2 .4 .8 1.5 3 6 12 nats, the same on every page."""
+    if loss_nats is None:
+        return "l0"
+    return f"l{sum(loss_nats >= edge for edge in LOSS_EDGES_NATS)}"
+
+
+class Reader:
+    """Reads text and losses of one run; `column` names the checkpoint whose losses shade the boxes."""
+
+    def __init__(self, run: Run, column: str | None = None) -> None:
+        self.corpus = corpus_of(run)
+        self.vocabulary = vocabulary_of(run)
+        self.losses = array_of(run, column or clustered_column(run))
+        self._labels: dict[int, str] = {}
+
+    def places(self, indices: Sequence[int]) -> list[Place]:
+        """Document, position and loss of each flat index."""
+        flat = np.asarray(indices, np.int64)
+        if not len(flat):
+            return []
+        documents, positions = self.corpus.locate(flat)
+        rows = zip(flat, documents, positions, self.losses[flat], strict=True)
+        return [Place(int(i), int(document), int(position), _finite(loss)) for i, document, position, loss in rows]
+
+    def context(self, place: Place, n_tokens: int, same: Sequence[Place] = ()) -> Context:
+        """The token at a place with at most `n_tokens` before it."""
+        first = max(place.position - n_tokens, 0)
+        boxes = self._boxes(place.document, first, place.position + 1, answer=place.position)
+        return Context(place, boxes, is_cut=first > 0, same=list(same))
+
+    def document(self, document: int, first: int, last: int, clustered: frozenset[int]) -> list[TokenBox]:
+        """Boxes of a document's tokens from `first` up to, not including, `last`."""
+        return self._boxes(document, first, last, clustered=clustered)
+
+    def fold(self, indices: Sequence[int]) -> list[list[int]]:
+        """Flat indices grouped by their last tokens and answer; groups in order of their first member."""
+        flat = np.asarray(indices, np.int64)
+        if not len(flat):
+            return []
+        documents, positions = self.corpus.locate(flat)
+        columns = positions[:, None] + np.arange(-SAME_TOKENS, 1)
+        at = np.asarray(self.corpus.offsets)[documents][:, None] + np.maximum(columns, 0)
+        windows = np.where(columns >= 0, self.corpus.token_ids[at].astype(np.int64), -1)
+        groups: dict[bytes, list[int]] = {}
+        for index, window in zip(flat.tolist(), windows, strict=True):
+            groups.setdefault(window.tobytes(), []).append(index)
+        return list(groups.values())
+
+    def _boxes(
+        self, document: int, first: int, last: int, *, answer: int = -1, clustered: frozenset[int] = frozenset()
+    ) -> list[TokenBox]:
+        offset = int(self.corpus.offsets[document])
+        ids = self.corpus.token_ids[offset + first : offset + last].tolist()
+        before = int(self.corpus.prediction_starts[document]) - 1  # flat index of position p is before + p
+        losses = self.losses[before + max(first, 1) : before + last].tolist()
+        if first == 0 and ids:
+            losses = [None, *losses]
+        shown = display_tokens(self.vocabulary, ids)
+        boxes = []
+        for position, (token_id, text, raw_loss) in enumerate(zip(ids, shown, losses, strict=True), first):
+            loss = _finite(raw_loss)
+            index = before + position if position else None
+            boxes.append(
+                TokenBox(
+                    index=index,
+                    lines=text.lines,
+                    shade=loss_shade(loss),
+                    tip=self._tip(token_id, position, loss, is_answer=position == answer),
+                    is_answer=position == answer,
+                    is_clustered=index in clustered,
+                )
+            )
+        return boxes
+
+    def _tip(self, token_id: int, position: int, loss: float | None, *, is_answer: bool) -> str:
+        label = self._labels.get(token_id)
+        if label is None:
+            label = self._labels[token_id] = token_label(self.vocabulary, token_id, limit=40).replace(" ", "␣")
+        known = f"{loss:.3f} nats" if loss is not None else ("not predicted" if position == 0 else "loss unknown")
+        return f"{label}   id {token_id}   position {position}\n{known}" + ("   ground truth" if is_answer else "")
+
+
+def clustered_column(run: Run) -> str:
+    """Name of the array with the losses of the checkpoint whose gradients were clustered."""
+    lm, revision = run.manifest["clustered"]["lm"], run.manifest["clustered"]["revision"]
+    checkpoints = run.manifest["checkpoints"]
+    return next(c["column"] for c in checkpoints if (c["lm"], c["revision"]) == (lm, revision))
+
+
+def _finite(loss: float | None) -> float | None:
+    return float(loss) if loss is not None and math.isfinite(loss) else None

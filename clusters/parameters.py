@@ -1,0 +1,137 @@
+"""What a page's address asks for: parsed once; every bad value is answered with a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.core.exceptions import BadRequest
+from django.http import QueryDict
+
+from clusters.models import Affinity
+
+MAX_DIGITS = 18  # any such number fits every database's integers
+MAX_PAGE = 100_000
+MAX_TEXT = 200
+
+REACHES: Mapping[str, int] = {"snippet": 40, "5": 5, "16": 16, "200": 200}  # tokens shown before the answer
+CLUSTER_SORTS: Mapping[str, str] = {
+    "size": "size, largest first",
+    "within": "similarity within",
+    "dominant": "commonest answer’s share",
+    "monogenicity": "monogenicity",
+    "rank": "rank, from the last",
+}
+TOKEN_SORTS: Mapping[str, str] = {
+    "monogenic": "most monogenic",
+    "polygenic": "most polygenic",
+    "loss": "loss, lowest first",
+    "index": "place in the corpus",
+}
+
+
+def whole_number(text: str) -> int | None:
+    """The number that a piece of an address writes in plain digits, or None."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
+    return int(text) if is_number else None
+
+
+def chosen(query: QueryDict, name: str, choices: Sequence[str], default: str) -> str:
+    """One of the choices; a value that is none of them is refused, not guessed at."""
+    value = query.get(name) or default
+    if value not in choices:
+        raise BadRequest(f"{name} is {value[:40]!r}; choose one of {', '.join(choices)}.")
+    return value
+
+
+def page_number(query: QueryDict) -> int:
+    """The page asked for, from 1."""
+    value = query.get("page") or "1"
+    number = whole_number(value)
+    if not number or number > MAX_PAGE:
+        raise BadRequest(f"page is {value[:40]!r}; it counts from 1 to {MAX_PAGE}.")
+    return number
+
+
+def search_text(query: QueryDict, name: str) -> str:
+    """What to look for, without what no database can hold."""
+    return query.get(name, "").replace("\0", "").encode("utf-8", "ignore").decode()[:MAX_TEXT]
+
+
+def affinity_of(query: QueryDict) -> str:
+    return chosen(query, "affinity", Affinity.values, Affinity.SIGNED)
+
+
+@dataclass(frozen=True)
+class ContextView:
+    """How contexts are shown."""
+
+    reach: str = "snippet"
+    breaks: bool = True
+    is_shaded: bool = True
+
+    @property
+    def n_tokens(self) -> int:
+        return REACHES[self.reach]
+
+
+def context_view(query: QueryDict) -> ContextView:
+    return ContextView(
+        reach=chosen(query, "reach", list(REACHES), "snippet"),
+        breaks=chosen(query, "breaks", ("on", "off"), "on") == "on",
+        is_shaded=chosen(query, "shade", ("on", "off"), "on") == "on",
+    )
+
+
+@dataclass(frozen=True)
+class ClusterListQuery:
+    """Which clusters a list shows."""
+
+    affinity: str
+    sort: str
+    answer: str
+    page: int
+
+
+def cluster_list_query(query: QueryDict) -> ClusterListQuery:
+    return ClusterListQuery(
+        affinity=affinity_of(query),
+        sort=chosen(query, "sort", list(CLUSTER_SORTS), "size"),
+        answer=search_text(query, "answer"),
+        page=page_number(query),
+    )
+
+
+@dataclass(frozen=True)
+class ClusterQuery:
+    """How one cluster's page shows it."""
+
+    affinity: str
+    unit: str
+    contexts: ContextView
+    page: int
+
+
+def cluster_query(query: QueryDict) -> ClusterQuery:
+    return ClusterQuery(affinity_of(query), unit_of(query), context_view(query), page_number(query))
+
+
+@dataclass(frozen=True)
+class TokenListQuery:
+    """Which clustered tokens a list shows."""
+
+    sort: str
+    answer: str
+    page: int
+
+
+def token_list_query(query: QueryDict) -> TokenListQuery:
+    return TokenListQuery(
+        sort=chosen(query, "sort", list(TOKEN_SORTS), "monogenic"),
+        answer=search_text(query, "answer"),
+        page=page_number(query),
+    )
+
+
+def unit_of(query: QueryDict) -> str:
+    return chosen(query, "unit", ("nats", "bits"), "nats")

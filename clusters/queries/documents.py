@@ -1,0 +1,88 @@
+"""Reads of documents: where a text comes from and where its tokens begin."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from django.core.exceptions import BadRequest
+from django.http import Http404
+
+from clusters.arrays import array_of, bundle_of, corpus_of
+from clusters.models import Run
+from clusters.parameters import whole_number
+
+
+@dataclass(frozen=True)
+class DocumentFacts:
+    """What is known of one document besides its text."""
+
+    number: int
+    source: str
+    kind: str
+    n_tokens: int
+    mean_loss_nats: float | None
+
+
+def document_number(run: Run, text: str) -> int:
+    """The document that an address names; 404 with those that there are."""
+    number, n = whole_number(text), corpus_of(run).n_documents
+    if number is None or number >= n:
+        raise Http404(f"The corpus of “{run.name}” has no document {text[:20]}: documents count from 0 to {n - 1}.")
+    return number
+
+
+def checkpoint_named(run: Run, key: str) -> dict[str, Any]:
+    """The manifest's entry of a checkpoint "lm/revision"; without a key, that of the clustered one."""
+    clustered = run.manifest["clustered"]
+    wanted = key or f"{clustered['lm']}/{clustered['revision']}"
+    for checkpoint in run.manifest["checkpoints"]:
+        if f"{checkpoint['lm']}/{checkpoint['revision']}" == wanted:
+            return checkpoint
+    raise BadRequest(f"The run has no checkpoint {wanted[:80]!r}; choose one from the list on the page.")
+
+
+def facts_of(run: Run, number: int, column: str) -> DocumentFacts:
+    """Source, kind and length of a document, and its mean loss under one checkpoint."""
+    corpus = corpus_of(run)
+    first, last = (int(i) for i in corpus.prediction_starts[number : number + 2])
+    losses = np.asarray(array_of(run, column)[first:last], np.float64)
+    line = _described(str(bundle_of(run).path), run.bundle_sha256, number)
+    return DocumentFacts(
+        number=number,
+        source=str(line.get("source") or "unknown source"),
+        kind=str(line.get("kind") or "unknown kind"),
+        n_tokens=int(corpus.lengths[number]),
+        mean_loss_nats=float(losses.mean()) if len(losses) and np.isfinite(losses).all() else None,
+    )
+
+
+def clustered_in(run: Run, number: int) -> frozenset[int]:
+    """Flat indices of the clustered tokens of a document."""
+    starts = corpus_of(run).prediction_starts
+    flat = array_of(run, "selection/flat_index")
+    first, last = np.searchsorted(flat, starts[number : number + 2])
+    return frozenset(flat[first:last].tolist())
+
+
+def _described(path: str, sha256: str, number: int) -> dict[str, Any]:
+    """One line of documents.jsonl."""
+    starts = _line_starts(path, sha256)
+    with (Path(path) / "documents.jsonl").open("rb") as handle:
+        handle.seek(starts[number])
+        return json.loads(handle.readline())
+
+
+@lru_cache(maxsize=16)
+def _line_starts(path: str, sha256: str) -> list[int]:
+    """Where each line of documents.jsonl begins."""
+    starts, at = [], 0
+    with (Path(path) / "documents.jsonl").open("rb") as handle:
+        for line in handle:
+            starts.append(at)
+            at += len(line)
+    return starts

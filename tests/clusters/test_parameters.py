@@ -1,0 +1,78 @@
+"""An address asks for a page; what it may say is written here."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import BadRequest
+from django.http import QueryDict
+
+from clusters.parameters import (
+    cluster_list_query,
+    cluster_query,
+    context_view,
+    page_number,
+    search_text,
+    token_list_query,
+    whole_number,
+)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "abc", "٣", "1" * 40, "0x10", "1_000", " 1"])
+def test_only_plain_digits_of_a_size_databases_hold_are_numbers(text):
+    assert whole_number(text) is None
+
+
+def test_plain_digits_are_a_number():
+    assert whole_number("0042") == 42
+
+
+@pytest.mark.parametrize("page", ["0", "-3", "x", "9" * 41, "1e3", "\0"])
+def test_a_page_that_cannot_be_is_refused_with_a_sentence(page):
+    with pytest.raises(BadRequest, match="page is .*counts from 1"):
+        page_number(_query(page=page))
+
+
+def test_no_page_is_the_first():
+    assert page_number(QueryDict("")) == 1
+    assert page_number(QueryDict("page=")) == 1
+
+
+def test_an_empty_address_asks_for_the_defaults():
+    asked = cluster_list_query(QueryDict(""))
+    assert (asked.affinity, asked.sort, asked.answer, asked.page) == ("signed", "size", "", 1)
+
+
+@pytest.mark.parametrize("query", ["affinity=sgned", "sort=password", "sort=-rank", "page=0"])
+def test_a_cluster_list_refuses_what_it_does_not_know(query):
+    with pytest.raises(BadRequest):
+        cluster_list_query(QueryDict(query))
+
+
+@pytest.mark.parametrize("query", ["reach=17", "breaks=maybe", "shade=1", "unit=bytes", "affinity=both"])
+def test_a_cluster_page_refuses_what_it_does_not_know(query):
+    with pytest.raises(BadRequest, match="choose one of"):
+        cluster_query(QueryDict(query))
+
+
+def test_contexts_can_be_shown_longer_on_one_line_and_without_shade():
+    view = context_view(QueryDict("reach=200&breaks=off&shade=off"))
+    assert (view.n_tokens, view.breaks, view.is_shaded) == (200, False, False)
+
+
+def test_a_token_list_refuses_an_unknown_order():
+    with pytest.raises(BadRequest, match="sort is"):
+        token_list_query(QueryDict("sort=owner__password"))
+
+
+def test_what_no_database_holds_is_taken_out_of_a_search():
+    assert search_text(_query(answer="a\0b\ud800c"), "answer") == "abc"
+
+
+def test_a_search_is_cut_to_a_sane_length():
+    assert len(search_text(_query(answer="x" * 10_000), "answer")) == 200
+
+
+def _query(**values: str) -> QueryDict:
+    query = QueryDict(mutable=True)
+    query.update(values)
+    return query
