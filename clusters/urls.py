@@ -1,6 +1,14 @@
-"""The site, as a map."""
+"""The site, as a map: page(…) makes a page's route and those of its .json, .csv and .svg twins."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
+
+from clusters.views import preferences, rank_frequency, runs
+from clusters.views.twins import page
 
 app_name = "clusters"
-urlpatterns: list[URLPattern] = []
+urlpatterns: list[URLPattern] = [
+    *page("", runs.index, "runs", twin_route="runs"),
+    *page("runs/<slug:slug>", runs.overview, "run"),
+    *page("runs/<slug:slug>/rank-frequency", rank_frequency.show, "rank-frequency"),
+    path("preferences/theme/", preferences.theme, name="theme"),
+]

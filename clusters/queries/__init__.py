@@ -1,1 +1,1 @@
-"""Every read, one file per noun."""
+"""Every read: one file per noun."""

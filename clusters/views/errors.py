@@ -1,20 +1,61 @@
 """Pages for what went wrong: each says what and what to do."""
 
-from django.http import HttpRequest, HttpResponse
+from __future__ import annotations
+
+import json
+
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.urls import Resolver404
+
+
+class NotFound(Http404):
+    """Something named in the address doesn't exist: says which, and where one may go instead."""
+
+    def __init__(self, sentence: str, *, advice: str = "", href: str = "", text: str = "") -> None:
+        super().__init__(sentence)
+        self.advice = advice
+        self.place = {"href": href, "text": text} if href else None
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return render(request, "errors/400.html", {"reason": str(exception or "")}, status=400)
+    return _page(request, 400, {"reason": _sentence(exception)})
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return render(request, "errors/403.html", {"reason": str(exception or "")}, status=403)
+    return _page(request, 403, {"reason": _sentence(exception)})
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return render(request, "errors/404.html", {"reason": str(exception or "")}, status=404)
+    ctx = {
+        "reason": _sentence(exception),
+        "advice": getattr(exception, "advice", ""),
+        "place": getattr(exception, "place", None),
+        "path": request.path,
+    }
+    return _page(request, 404, ctx)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return render(request, "errors/500.html", status=500)
+    """Answered without the database, which may be what broke."""
+    return HttpResponse(render_to_string("errors/500.html", {"theme": "auto"}), status=500)
+
+
+def _page(request: HttpRequest, status: int, ctx: dict[str, object]) -> HttpResponse:
+    if request.path.endswith(".json"):
+        message = ctx["reason"] or f"{request.path} is not here."
+        return HttpResponse(
+            json.dumps({"error": {"status": status, "message": message}}),
+            content_type="application/json",
+            status=status,
+        )
+    return render(request, f"errors/{status}.html", ctx, status=status)
+
+
+def _sentence(exception: Exception | None) -> str:
+    """What the exception tells a person; nothing where it speaks of code."""
+    if exception is None or isinstance(exception, Resolver404):
+        return ""
+    text = str(exception)
+    return "" if "matches the given query" in text else text

@@ -1,0 +1,1 @@
+"""Rows and arrays → JSON-safe chart payloads → drawings; `chart.py` documents the API."""

@@ -1,0 +1,224 @@
+"""Where things stand on paper: scales, ticks, paths, and labels that keep clear of each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+ZERO_SLOT = 28.0  # pixels that a log axis gives to the value 0, left of its break
+LEAST_MOVE = 0.6  # pixels; nearer points are the same dot on paper
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+Point = tuple[float, float]
+
+
+class Scale:
+    """Values → pixels along one axis."""
+
+    def __init__(self, kind: str, lo: float, hi: float, start: float, end: float, *, has_zero: bool = False) -> None:
+        self.is_log, self.zero_at = kind == "log", start if has_zero else None
+        if has_zero:  # a log axis keeps a place for 0 before its break
+            start += math.copysign(ZERO_SLOT, end - start)
+        low, high = (math.log(lo), math.log(hi)) if self.is_log else (lo, hi)
+        self.factor = (end - start) / (high - low) if high != low else 0.0
+        self.shift = start - low * self.factor if high != low else (start + end) / 2
+
+    def __call__(self, value: float) -> float:
+        if self.is_log:
+            if value <= 0 and self.zero_at is not None:
+                return self.zero_at
+            value = math.log(max(value, 1e-300))
+        return self.shift + self.factor * value
+
+
+def linear_ticks(lo: float, hi: float, n: int = 5) -> list[float]:
+    """Round numbers between `lo` and `hi`, about `n` of them."""
+    if not hi > lo:
+        return [lo]
+    rough = (hi - lo) / max(n, 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= rough * 0.999)
+    first = math.ceil(lo / step - 1e-9)
+    last = math.floor(hi / step + 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def log_ticks(lo: float, hi: float, n: int = 6) -> list[float]:
+    """Powers of ten and, where there is room, their 1-3 or 1-2-5 steps between `lo` and `hi`."""
+    decades = math.log10(hi / lo) if hi > lo > 0 else 0
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        if decades * len(steps) <= n:
+            break
+    skip = max(1, math.ceil(decades / n)) if steps == (1,) else 1
+    powers = range(math.floor(math.log10(lo)), math.ceil(math.log10(hi)) + 1)
+    found = [s * 10.0**p for p in powers if p % skip == 0 for s in steps]
+    inside = [value for value in found if lo * (1 - 1e-9) <= value <= hi * (1 + 1e-9)]
+    return inside or [lo, hi]
+
+
+def minus(text: str) -> str:
+    """A number's text with the sign that it deserves."""
+    return text.replace("-", "−")
+
+
+def tick_text(value: float) -> str:
+    """A tick as people write it: 0.25, 1,000, 30 k, 1 M, 10⁻⁴."""
+    size = abs(value)
+    if size and size < 0.0009:
+        power = math.floor(math.log10(size) + 1e-9)
+        factor = round(value / 10.0**power)
+        return ("" if factor == 1 else f"{factor}·") + "10" + str(power).translate(SUPERSCRIPTS)
+    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if size >= unit and size >= 10_000:
+            return minus(f"{value / unit:g}") + " " + name
+    return minus(f"{value:,.6g}")
+
+
+def text_width(text: str, size: float = 12.0) -> float:
+    """About how wide a text of the sans face is, in pixels."""
+    narrow = sum(text.count(c) for c in " .,:;|!ijlt’'()")
+    return size * (0.56 * (len(text) - narrow) + 0.31 * narrow)
+
+
+def thin(points: Iterable[Point], least: float = LEAST_MOVE) -> list[Point]:
+    """Leave out points that fall on the one before; first and last stay, so the same input gives the same line."""
+    kept: list[Point] = []
+    last: Point | None = None
+    for last in points:
+        if not kept or abs(last[0] - kept[-1][0]) >= least or abs(last[1] - kept[-1][1]) >= least:
+            kept.append(last)
+    if last is not None and kept[-1] != last:
+        kept.append(last)
+    return kept
+
+
+def line_path(points: Sequence[Point]) -> str:
+    """The path through points: "M0 1L2 3"."""
+    return "".join(f"{'L' if i else 'M'}{_n(x)} {_n(y)}" for i, (x, y) in enumerate(points))
+
+
+def step_path(points: Sequence[Point]) -> str:
+    """The staircase through points: level first, then up or down."""
+    if not points:
+        return ""
+    parts = [f"M{_n(points[0][0])} {_n(points[0][1])}"]
+    parts += [f"H{_n(x)}V{_n(y)}" for x, y in points[1:]]
+    return "".join(parts)
+
+
+def closed_path(upper: Sequence[Point], lower: Sequence[Point]) -> str:
+    """The area between two lines."""
+    return line_path([*upper, *reversed(lower)]) + "Z" if upper else ""
+
+
+def rect_path(rects: Iterable[tuple[float, float, float, float]]) -> str:
+    """Many rectangles (x, y, width, height) as one path."""
+    return "".join(f"M{_n(x)} {_n(y)}h{_n(w)}v{_n(h)}h{_n(-w)}z" for x, y, w, h in rects)
+
+
+def marker_path(shape: str, x: float, y: float, r: float) -> str:
+    """A marker that is no circle, as a path around its middle."""
+    if shape == "diamond":
+        corners = [(0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)]
+    elif shape == "triangle":
+        corners = [(0, -1.15), (1.1, 0.85), (-1.1, 0.85)]
+    else:  # square
+        corners = [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)]
+    return line_path([(x + r * dx, y + r * dy) for dx, dy in corners]) + "Z"
+
+
+def _n(value: float) -> str:
+    text = f"{value:.1f}"
+    return text[:-2] if text.endswith(".0") else text
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle on paper."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def overlap(self, other: Box) -> float:
+        """The shared area, in square pixels."""
+        across = min(self.right, other.right) - max(self.left, other.left)
+        down = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return across * down if across > 0 and down > 0 else 0.0
+
+    def outside(self, frame: Box) -> float:
+        """How far it reaches over a frame's edges, in pixels."""
+        return (
+            max(0.0, frame.left - self.left)
+            + max(0.0, self.right - frame.right)
+            + max(0.0, frame.top - self.top)
+            + max(0.0, self.bottom - frame.bottom)
+        )
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A label with its place: baseline start, middle or end, and the box it fills."""
+
+    text: str
+    x: float
+    y: float
+    anchor: str  # "", "m" or "e": the stylesheet's classes
+    box: Box
+
+
+ASCENT, DESCENT = 10.0, 3.0
+OFFSETS = (  # dx, dy of the anchor point, text anchor; earlier is better
+    (8, 4, ""), (8, -5, ""), (8, 13, ""), (-8, 4, "e"), (0, -9, "m"), (0, 18, "m"), (-8, -6, "e"), (-8, 15, "e"),
+    (8, -18, ""), (8, 26, ""), (-8, -19, "e"), (-8, 27, "e"), (12, -32, ""), (12, 40, ""), (-12, -32, "e"),
+    (-12, 40, "e"),
+)  # fmt: skip
+CELL = 5.0  # pixels: how finely lines are remembered as obstacles
+
+
+def cells_of(points: Sequence[Point]) -> set[tuple[int, int]]:
+    """The squares of the paper that a line through the points crosses."""
+    cells: set[tuple[int, int]] = set()
+    for (x0, y0), (x1, y1) in pairwise(points):
+        n = int(max(abs(x1 - x0), abs(y1 - y0)) / CELL) + 1
+        cells.update((int((x0 + (x1 - x0) * i / n) / CELL), int((y0 + (y1 - y0) * i / n) / CELL)) for i in range(n + 1))
+    return cells
+
+
+def place_labels(
+    wanted: Sequence[tuple[str, Point]],
+    frame: Box,
+    obstacles: set[tuple[int, int]] | None = None,
+    taken: Sequence[Box] = (),
+    size: float = 12.0,
+) -> list[Placed]:
+    """Put each text near its point: inside the frame, off the other texts, and off the lines where it can."""
+    boxes, result = list(taken), []
+    for text, at in wanted:
+        candidates = [_candidate(text, at, offset, size) for offset in OFFSETS]
+        costs = [
+            1000 * sum(c.box.overlap(other) > 0 for other in boxes)
+            + 200 * c.box.outside(frame)
+            + 6 * _crossed(c.box, obstacles or set())
+            + preference
+            for preference, c in enumerate(candidates)
+        ]
+        best = candidates[costs.index(min(costs))]
+        boxes.append(best.box)
+        result.append(best)
+    return result
+
+
+def _crossed(box: Box, obstacles: set[tuple[int, int]]) -> int:
+    columns = range(int(box.left / CELL), int(box.right / CELL) + 1)
+    rows = range(int(box.top / CELL), int(box.bottom / CELL) + 1)
+    return sum((column, row) in obstacles for column in columns for row in rows)
+
+
+def _candidate(text: str, at: Point, offset: tuple[float, float, str], size: float) -> Placed:
+    dx, dy, anchor = offset
+    x, y, width = at[0] + dx, at[1] + dy, text_width(text, size)
+    left = {"": x, "m": x - width / 2, "e": x - width}[anchor]
+    return Placed(text, x, y, anchor, Box(left, y - ASCENT, left + width, y + DESCENT))

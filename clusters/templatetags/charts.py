@@ -1,0 +1,88 @@
+"""Draw charts, bars and numbers in templates."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django import template
+
+from clusters.charts import numbers
+from clusters.charts.chart import SIZES, Chart
+from clusters.charts.draw import draw
+
+register = template.Library()
+ROWS_SHOWN = 200
+
+
+@register.inclusion_tag("charts/_chart.html", takes_context=True)
+def chart(context: dict[str, Any], payload: Chart, reading_href: str = "", reading_text: str = "") -> dict[str, Any]:
+    """One figure: heading, drawing, reading, downloads, table."""
+    wide, narrow = SIZES[payload["size"]]
+    sizes = [(wide, " wideonly" if narrow else ""), *([(narrow, " narrow")] if narrow else [])]
+    drawings = [
+        {"css": css, "width": one.width, "height": one.height, "marks": one.marks}
+        for one, css in ((draw(payload, size), css) for size, css in sizes)
+    ]
+    rows = payload["table"]["rows"]
+    return {
+        "chart": payload,
+        "drawings": drawings,
+        "rows": rows[:ROWS_SHOWN],
+        "n_hidden": max(len(rows) - ROWS_SHOWN, 0),
+        "reading_href": reading_href,
+        "reading_text": reading_text,
+        "svg_href": _download(context, payload["slug"], "svg"),
+        "csv_href": _download(context, payload["slug"], "csv"),
+    }
+
+
+@register.inclusion_tag("charts/_bar.html")
+def bar(value: float, most: float, css: str = "fink3", width: int = 88) -> dict[str, Any]:
+    """A small length: `value` of `most`."""
+    share = min(max(value / most, 0.0), 1.0) if most else 0.0
+    return {"css": css, "width": width, "length": round(share * width, 1)}
+
+
+@register.filter
+def figure(value: object) -> str:
+    """A number as tables show it; text stays text, nothing becomes a dash."""
+    return numbers.plain(value)
+
+
+@register.filter
+def count(value: float | None) -> str:
+    return numbers.count(value)
+
+
+@register.filter
+def fixed(value: float | None, digits: int = 2) -> str:
+    return numbers.fixed(value, digits)
+
+
+@register.filter
+def percent(value: float | None) -> str:
+    return numbers.percent(value)
+
+
+@register.filter
+def compact(value: float | None) -> str:
+    return numbers.compact(value)
+
+
+@register.filter
+def short_hash(value: str) -> str:
+    return numbers.short_hash(value)
+
+
+@register.filter
+def bytes_text(value: int | None) -> str:
+    return numbers.bytes_text(value)
+
+
+def _download(context: dict[str, Any], slug: str, twin: str) -> str:
+    stem = context.get("twin_path")
+    if not stem:
+        return ""
+    query = context.get("twin_query") or ""
+    return f"{stem}.{twin}?{query}{'&' if query else ''}{urlencode({'figure': slug})}"

@@ -1,0 +1,152 @@
+"""A page's machine-readable twins: its address without the last slash, plus `.json`, `.csv` or `.svg`.
+
+`/runs/demo/rank-frequency/?affinity=absolute` has `/runs/demo/rank-frequency.json?affinity=absolute`. In urls.py:
+
+    *page("runs/<slug:slug>/rank-frequency", rank_frequency.show, "rank-frequency")
+
+calls `show(request, slug, twin=None)` for the page and with twin="json" | "csv" | "svg" for a twin (route name
+"rank-frequency-twin"). The view makes one payload and ends with
+
+    if twin:
+        return answer(twin, name="demo-rank-frequency", payload=payload, head=[…], rows=…, charts=charts,
+                      figure=request.GET.get("figure"))
+
+`?figure=<slug>` narrows `.csv` and `.svg` to one chart. Templates get their links from `links(request, "json", "csv")`
+as `ctx["twins"]`, and from `ctx["twin_path"]` (set by `links_context`) for the downloads under each chart.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.urls import URLPattern, path, register_converter
+
+from clusters.charts.chart import Chart
+from clusters.charts.standalone import standalone_svg
+
+TWINS = ("json", "csv", "svg")
+RISKY_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class TwinConverter:
+    regex = "json|csv|svg"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(TwinConverter, "twin")
+
+
+def page(route: str, view: Callable[..., HttpResponseBase], name: str, *, twin_route: str = "") -> list[URLPattern]:
+    """The routes of a page and of its twins."""
+    return [
+        path(f"{route}/" if route else "", view, name=name),
+        path(f"{twin_route or route}.<twin:twin>", view, name=f"{name}-twin"),
+    ]
+
+
+def links_context(request: HttpRequest, *twins: str, base: str = "") -> dict[str, Any]:
+    """What templates need to link to this page's twins: `twins`, `twin_path`, `twin_query`."""
+    stem = base or request.path.rstrip("/")
+    query = request.GET.copy()
+    query.pop("figure", None)
+    tail = f"?{query.urlencode()}" if query else ""
+    return {
+        "twins": [{"text": f".{twin}", "href": f"{stem}.{twin}{tail}"} for twin in twins],
+        "twin_path": stem,
+        "twin_query": query.urlencode(),
+    }
+
+
+def answer(
+    twin: str,
+    *,
+    name: str,
+    payload: object,
+    head: Sequence[str] | None = None,
+    rows: Iterable[Sequence[object]] | None = None,
+    charts: Sequence[Chart] = (),
+    figure: str | None = None,
+) -> HttpResponseBase:
+    """Answer the twin asked for, or 404 where the page has none of that kind."""
+    if twin == "json":
+        return json_response(payload)
+    if figure:
+        chart = _chosen(charts, figure)
+        if twin == "svg":
+            return _named(HttpResponse(standalone_svg(chart), content_type="image/svg+xml"), f"{name}-{figure}.svg")
+        return csv_response(f"{name}-{figure}.csv", chart["table"]["head"], chart["table"]["rows"])
+    if twin == "csv" and head is not None and rows is not None:
+        return csv_response(f"{name}.csv", head, rows)
+    raise Http404(f"This page has no .{twin}; name a figure (?figure=…) or ask for .json.")
+
+
+def json_response(payload: object) -> HttpResponse:
+    """JSON that every parser reads: numbers that are none become null."""
+    text = json.dumps(finite(payload), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return HttpResponse(text, content_type="application/json; charset=utf-8")
+
+
+def csv_response(filename: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> StreamingHttpResponse:
+    """Stream a table whose cells no spreadsheet takes for a formula."""
+    response = StreamingHttpResponse(_csv_lines(head, rows), content_type="text/csv; charset=utf-8")
+    return _named(response, filename)
+
+
+def finite(value: Any) -> Any:
+    """The same value with NaN and infinities as None, and NumPy numbers as Python's."""
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    if hasattr(value, "tolist"):
+        return finite(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int)):
+        return value
+    return str(value)
+
+
+def safe_cell(value: object) -> object:
+    """What a spreadsheet shows as text; numbers stay numbers, what is missing stays empty."""
+    value = finite(value)
+    if value is None:
+        return ""
+    if isinstance(value, str) and value.startswith(RISKY_STARTS):
+        return f"'{value}"
+    return value
+
+
+class _Line:
+    def write(self, text: str) -> str:
+        return text
+
+
+def _csv_lines(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    writer = csv.writer(_Line())
+    yield writer.writerow([safe_cell(cell) for cell in head])
+    for row in rows:
+        yield writer.writerow([safe_cell(cell) for cell in row])
+
+
+def _chosen(charts: Sequence[Chart], slug: str) -> Chart:
+    for chart in charts:
+        if chart["slug"] == slug:
+            return chart
+    known = ", ".join(chart["slug"] for chart in charts) or "none"
+    raise Http404(f"This page has no figure “{slug}”. Its figures: {known}.")
+
+
+def _named(response: Any, filename: str) -> Any:
+    response["Content-Disposition"] = f'attachment; filename="{filename}"'
+    return response
