@@ -97,6 +97,9 @@ class RunCheckpoint(models.Model):
         ordering = ("run", "ordinal")
         constraints = [models.UniqueConstraint(fields=("run", "ordinal"), name="one_run_checkpoint")]
 
+    def __str__(self) -> str:
+        return self.column
+
 
 class Clustering(models.Model):
     """One run at one k and one affinity."""
@@ -181,6 +184,9 @@ class Membership(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=("cluster", "token"), name="one_membership")]
+
+    def __str__(self) -> str:
+        return f"token {self.token_id} in cluster {self.cluster_id}"
 
 
 class SignInLink(models.Model):
