@@ -1,0 +1,5 @@
+"""`python -m compute`."""
+
+from compute.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,151 @@
+"""The method, readable from top to bottom.
+
+`plan` cuts a run into shards without reading a file, `run_shard` does one, `run_qdg` does them in order. What a step
+finds whole in the workspace it takes, what is missing or damaged it computes: so a run that was killed goes on where
+it stopped. Importing this file imports neither torch nor scikit-learn: the steps import what they need.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from compute.bundle import storage_errors
+from compute.config import RunConfig
+from compute.errors import StorageError
+from compute.steps.checkpoints import require_folders
+from compute.steps.clustering import clustering
+from compute.steps.curves import curves
+from compute.steps.gradients import gradient_store, gradients
+from compute.steps.losses import losses
+from compute.steps.provenance import ShardLog
+from compute.steps.publication import publish, published
+from compute.steps.run import Run
+from compute.steps.selection import selection
+from compute.steps.similarity import is_compared, similarity
+from compute.workspace import Workspace
+
+PHASES = ("corpus", "losses", "curves", "selection", "gradients", "similarity", "clustering", "bundle")
+TOKENS_PER_SHARD = 250
+
+
+@dataclass(frozen=True)
+class ShardSpec:
+    """A few minutes of work; a shard may start when every shard of earlier phases is done."""
+
+    ordinal: int
+    phase: str
+    phase_ordinal: int
+    name: str
+    unit: str
+    n_total: int  # the best guess in advance; `report` corrects it
+
+
+def plan(config: RunConfig) -> list[ShardSpec]:
+    """The shards of a run in order: pure and quick."""
+    shards = [("corpus", Path(config.corpus.source).name, "documents", 1)]
+    shards += [("losses", checkpoint.key, "predictions", 1) for checkpoint in config.suite.checkpoints]
+    shards += [("curves", "over model size", "predictions", 1)]
+    shards += [("selection", f"{config.selection.n_tokens} tokens", "steps", 1)]
+    for rows in _token_ranges(config):
+        shards += [("gradients", f"tokens {rows.start + 1}-{rows.stop}", "tokens", len(rows))]
+    shards += [("similarity", "all pairs", "column blocks", 1)]
+    shards += [
+        ("clustering", affinity, "clusterings", len(config.clustering.ks)) for affinity in config.clustering.affinities
+    ]
+    shards += [("bundle", config.name, "arrays", 1)]
+    specs: list[ShardSpec] = []
+    for phase, name, unit, n_total in shards:
+        phase_ordinal = sum(spec.phase == phase for spec in specs)
+        specs.append(ShardSpec(len(specs), phase, phase_ordinal, name, unit, n_total))
+    return specs
+
+
+def run_qdg(
+    config: RunConfig,
+    workspace: Path,
+    bundles: Path,
+    *,
+    report: Callable[[ShardSpec, int, int], None] | None = None,
+    device: str = "cpu",
+) -> Path:
+    """Apply QDG and give the published bundle; called again after a kill, go on where that stopped."""
+    path: Path | None = None
+    for spec in plan(config):
+        path = run_shard(config, spec, workspace, bundles=bundles, report=_bound(report, spec), device=device)
+    assert path is not None  # noqa: S101  (the last shard publishes)
+    return path
+
+
+def run_shard(
+    config: RunConfig,
+    spec: ShardSpec,
+    workspace: Path,
+    *,
+    bundles: Path,
+    report: Callable[[int, int], None],
+    device: str = "cpu",
+) -> Path | None:
+    """Do one shard; the last one gives the published bundle's path.
+
+    `report` hears of progress every second or two at least, and may raise to stop the work; what is saved is kept.
+    """
+    run = Run(config, Workspace(workspace), Path(bundles), report, device, n_total=spec.n_total)
+    report(0, spec.n_total)
+    path = published(run)
+    if path is None:
+        with ShardLog(run.files, spec.ordinal, spec.phase):
+            path = _do(run, spec)
+    report(run.n_total, run.n_total)
+    return path if spec.phase == "bundle" else None
+
+
+def _do(run: Run, spec: ShardSpec) -> Path | None:
+    """One piece of the method."""
+    match spec.phase:
+        case "corpus":  # documents → tokens
+            _refuse_early(run)
+            run.tell(run.corpus.tokens.n_documents, run.corpus.tokens.n_documents)
+        case "losses":  # nats of every token under one checkpoint
+            column = losses(run, run.config.suite.checkpoints[spec.phase_ordinal])
+            run.tell(len(column), len(column))
+        case "curves":  # loss over size: monogenic or polygenic
+            curves(run)
+        case "selection":  # predicted well, and not copied from the context
+            selection(run)
+        case "gradients":  # one token's gradient, a row each
+            store = gradient_store(run)
+            if not is_compared(run, store):
+                gradients(run, store, _token_ranges(run.config)[spec.phase_ordinal])
+        case "similarity":  # cosine of every pair of rows
+            similarity(run)
+        case "clustering":  # spectral, at every k
+            clustering(run, run.config.clustering.affinities[spec.phase_ordinal])
+        case "bundle":  # arrays and manifest, whole or not at all
+            return publish(run, n_shards=spec.ordinal + 1)
+    return None
+
+
+def _token_ranges(config: RunConfig) -> list[range]:
+    """Rows of each gradient shard."""
+    n = config.selection.n_tokens
+    return [range(first, min(first + TOKENS_PER_SHARD, n)) for first in range(0, n, TOKENS_PER_SHARD)]
+
+
+def _refuse_early(run: Run) -> None:
+    """Refuse at once what would else fail after minutes of work."""
+    require_folders(run.config)
+    with storage_errors(run.bundles):
+        run.bundles.mkdir(parents=True, exist_ok=True)
+    if not os.access(run.bundles, os.W_OK):
+        raise StorageError(f"{run.bundles} cannot be written. Mend its permissions or choose another folder.")
+
+
+def _bound(report: Callable[[ShardSpec, int, int], None] | None, spec: ShardSpec) -> Callable[[int, int], None]:
+    def tell(n_done: int, n_total: int) -> None:
+        if report is not None:
+            report(spec, n_done, n_total)
+
+    return tell

@@ -1,0 +1,58 @@
+"""Beside the losses: each token's curve over model size, and whether it falls in one step or gradually."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from compute.config import CheckpointRef
+from compute.steps.checkpoints import checkpoint_facts, sizes
+from compute.steps.losses import losses, losses_stamp
+from compute.steps.run import Run
+from compute.workspace import digest
+
+SCORES = ("monogenicity", "amplitude_bits", "n_eff", "linearity", "breakthroughness")
+MIN_SIZES = 3  # a curve over fewer sizes has no scores
+N_DENSITY_BINS = 40
+CURVES_PER_CHUNK = 100_000
+
+
+def curves(run: Run) -> dict[str, np.ndarray]:
+    """Losses over size, float32 of shape (n_predictions, n_sizes), and their scores if there are enough sizes."""
+    refs = sizes(run)
+    stamp = digest(["curves", *(losses_stamp(run, ref) for ref in refs)])
+    names = ["losses", *((*SCORES, "class", "density") if len(refs) >= MIN_SIZES else ())]
+    found = {name: run.files.load(f"curves/{name}", stamp) for name in names}
+    arrays = {name: array for name, array in found.items() if array is not None}
+    if len(arrays) == len(names):
+        return arrays
+    table = np.column_stack([losses(run, ref) for ref in refs])
+    arrays = {"losses": table}
+    if len(refs) >= MIN_SIZES:
+        arrays |= _scores(run, table, refs)
+    for name, array in arrays.items():
+        run.files.save(f"curves/{name}", array, stamp)
+    return arrays
+
+
+def _scores(run: Run, table: np.ndarray, refs: list[CheckpointRef]) -> dict[str, np.ndarray]:
+    from compute.numerics.curves import FLAT, classify, curve_scores
+
+    ln_scale = np.log([checkpoint_facts(run, ref)["n_non_embedding"] for ref in refs])
+    parts, kinds = [], []
+    for first in range(0, len(table), CURVES_PER_CHUNK):
+        bits = table[first : first + CURVES_PER_CHUNK].astype(np.float64) / math.log(2)
+        parts.append(curve_scores(bits, ln_scale))
+        kinds.append(classify(parts[-1]))
+        run.tell(min(first + CURVES_PER_CHUNK, len(table)), len(table))
+    scores = {name: np.concatenate([getattr(part, name) for part in parts]) for name in SCORES}
+    scores["class"] = np.concatenate(kinds)
+    shown = scores["class"] != FLAT
+    density, _, _ = np.histogram2d(
+        scores["monogenicity"][shown],
+        scores["n_eff"][shown],
+        bins=N_DENSITY_BINS,
+        range=((-1, 1), (1, len(refs) - 1)),
+    )
+    return scores | {"density": density.astype(np.int64)}

@@ -1,0 +1,190 @@
+"""Last step: everything lands in a bundle, whole or not at all."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compute.bundle import BundleWriter, open_bundle
+from compute.config import CheckpointRef, RunConfig
+from compute.errors import BundleError
+from compute.steps.checkpoints import checkpoint_facts, final_checkpoints, order_of_step, sizes, weights_stamp
+from compute.steps.clustering import clustering
+from compute.steps.corpus import demo_cache, source_stamp, tokenizer_path
+from compute.steps.curves import curves
+from compute.steps.gradients import gradient_store
+from compute.steps.losses import losses
+from compute.steps.provenance import run_facts
+from compute.steps.run import Run
+from compute.steps.selection import selection
+from compute.steps.similarity import Similarity, similarity
+from compute.texts import DEMO
+from compute.workspace import digest
+
+HISTOGRAM_EDGES = np.linspace(0, 18, 1001) * math.log(2)  # nats; the paper's 1000 bins on [0, 18] bits
+_UNITS = {
+    "losses": "nats",
+    "amplitude_bits": "bits",
+    "n_eff": "sizes",
+    "class": "0 flat, 1 monogenic, 2 polygenic, 3 mixed",
+    "density": "predictions",
+}
+_MARKER = "published"
+_STAMP_OF_MARKER = "marker"
+
+
+def published(run: Run) -> Path | None:
+    """The bundle that these very settings, texts and weights were published as, if it is still there."""
+    marker = run.files.load_json(_MARKER, _STAMP_OF_MARKER)
+    if marker is None or marker["inputs"] != _inputs(run):
+        return None
+    path = run.bundles / marker["name"]
+    try:
+        return path if open_bundle(path).sha256 == marker["sha256"] else None
+    except BundleError:
+        return None
+
+
+def publish(run: Run, n_shards: int) -> Path:
+    """Write the bundle and drop what only its making needed."""
+    since = time.monotonic()
+    with BundleWriter(run.bundles, run.config.name) as writer:
+        manifest = _write(run, writer)
+        seconds = time.monotonic() - since
+        facts = run_facts(run.files, n_shards, run.device, run.config.to_json(), bundle_seconds=seconds)
+        path = writer.publish(manifest, facts)
+    marker = {"inputs": _inputs(run), "name": path.name, "sha256": open_bundle(path).sha256}
+    run.files.save_json(_MARKER, marker, _STAMP_OF_MARKER)
+    run.files.remove("gradients")
+    run.files.remove("partial")
+    return path
+
+
+def _inputs(run: Run) -> str:
+    weights = [weights_stamp(ref) for ref in run.config.suite.checkpoints]
+    return digest([run.config.to_json(), source_stamp(run), weights])
+
+
+def _write(run: Run, writer: BundleWriter) -> dict[str, Any]:
+    """Write every array and give the manifest."""
+    n_arrays = len(run.config.suite.checkpoints) + len(run.config.clustering.affinities) * len(run.config.clustering.ks)
+    for n_done, (name, array, unit) in enumerate(_arrays(run)):
+        writer.add_array(name, array, unit=unit)
+        run.tell(n_done, max(n_done, n_arrays))
+    writer.add_lines("documents.jsonl", iter(run.corpus.documents))
+    compared = similarity(run)
+    ref = run.config.clustered_checkpoint
+    chosen = selection(run).facts | {
+        "n_selected": len(compared.flat_index),
+        "n_zero_gradients": compared.n_zero,
+    }
+    return {
+        "config": _portable(run.config),
+        "corpus": run.corpus.facts,
+        "checkpoints": [_checkpoint_entry(run, ref) for ref in _ordered(run)],
+        "sizes": [_size_entry(run, ref) for ref in sizes(run)],
+        "clustered": {
+            "lm": ref.lm,
+            "revision": ref.revision,
+            "n_gradient": gradient_store(run).n_columns,
+            "scope": run.config.gradient_scope,
+        },
+        "selection": chosen,
+        "overlap": _overlap(run, compared),
+        "clusterings": [
+            {"affinity": affinity, "k": k, "array": f"clustering/{affinity}/k{k}"}
+            for affinity in run.config.clustering.affinities
+            for k in run.config.clustering.ks
+        ],
+    }
+
+
+def _arrays(run: Run) -> Iterator[tuple[str, np.ndarray, str]]:
+    """Name, array and unit of everything that a bundle holds."""
+    from compute.numerics.losses import loss_histogram
+    from compute.numerics.vocabulary import vocabulary_from_tokenizer
+
+    yield "corpus/token_ids", run.corpus.tokens.token_ids, "token ids"
+    yield "corpus/offsets", run.corpus.tokens.offsets, "tokens"
+    vocabulary = vocabulary_from_tokenizer(tokenizer_path(run))
+    yield "vocabulary/bytes", vocabulary.bytes, "bytes"
+    yield "vocabulary/offsets", vocabulary.offsets, "bytes"
+    counts = []
+    for ref in _ordered(run):
+        column = losses(run, ref)
+        counts.append(loss_histogram(column, HISTOGRAM_EDGES)[0])
+        yield f"losses/{ref.key}", column, "nats"
+    yield "losses/histogram", np.stack(counts), "predictions"
+    yield "losses/histogram_edges", HISTOGRAM_EDGES, "nats"
+    for name, array in sorted(curves(run).items()):
+        yield f"curves/{name}", array, _UNITS.get(name, "")
+    compared = similarity(run)
+    yield "selection/induced", selection(run).induced, ""
+    yield "selection/flat_index", compared.flat_index, "predictions"
+    for kind, cosine in compared.cosines.items():
+        yield f"similarity/{kind}", cosine, "cosine"
+    for affinity in run.config.clustering.affinities:
+        for k, labels in clustering(run, affinity).items():
+            yield f"clustering/{affinity}/k{k}", labels, "labels"
+
+
+def _ordered(run: Run) -> list[CheckpointRef]:
+    """Checkpoints by size of the network, then step."""
+    return sorted(
+        run.config.suite.checkpoints,
+        key=lambda ref: (checkpoint_facts(run, ref)["n_non_embedding"], ref.lm, order_of_step(ref)),
+    )
+
+
+def _checkpoint_entry(run: Run, ref: CheckpointRef) -> dict[str, Any]:
+    from compute.numerics.losses import mean_loss
+
+    return checkpoint_facts(run, ref) | {
+        "suite": run.config.suite.name,
+        "lm": ref.lm,
+        "revision": ref.revision,
+        "step": ref.step,
+        "is_final": final_checkpoints(run.config)[ref.lm] == ref,
+        "mean_loss_nats": mean_loss(losses(run, ref)),
+        "column": f"losses/{ref.key}",
+    }
+
+
+def _size_entry(run: Run, ref: CheckpointRef) -> dict[str, Any]:
+    n = checkpoint_facts(run, ref)["n_non_embedding"]
+    return {"lm": ref.lm, "revision": ref.revision, "n_non_embedding": n}
+
+
+def _overlap(run: Run, compared: Similarity) -> dict[str, Any] | None:
+    """How many clustered tokens stand in the training text with what precedes them; known for the demo only."""
+    if run.config.corpus.source != DEMO:
+        return None
+    from compute.demo.overlap import CONTEXT, training_overlap, training_stream
+
+    tokens = run.corpus.tokens
+    contexts, answers = [], []
+    for document, position in zip(*tokens.locate(compared.flat_index), strict=True):
+        ids = tokens.document_tokens(int(document))
+        contexts.append(ids[max(0, position - CONTEXT) : position].tolist())
+        answers.append(int(ids[position]))
+    seen = run.wait_for(lambda: training_overlap(contexts, answers, training_stream(demo_cache(run))))
+    return {"n_tokens": seen.n_tokens, "n_seen": seen.n_seen, "share": seen.share}
+
+
+def _portable(config: RunConfig) -> dict[str, Any]:
+    """The settings without this machine's folders: weights and texts are known by their hashes."""
+    settings = config.to_json()
+    settings["corpus"]["source"] = _last_part(settings["corpus"]["source"])
+    settings["suite"]["tokenizer"] = _last_part(settings["suite"]["tokenizer"])
+    for checkpoint in settings["suite"]["checkpoints"]:
+        checkpoint["path"] = _last_part(checkpoint["path"])
+    return settings
+
+
+def _last_part(path: str) -> str:
+    return path if path.startswith("demo:") else Path(path).name or path

@@ -1,0 +1,139 @@
+"""What a run has computed so far: files that are whole and right, or computed again.
+
+Every file has a note beside it with its hash and a stamp of what it was computed from. A file that was cut short,
+altered, or computed from something else is as good as absent. Nothing here knows what the arrays mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from compute.bundle import file_sha256, storage_errors, sync_directory
+from compute.errors import StorageError
+
+NOTE = ".note"
+
+
+def digest(facts: Any) -> str:
+    """Hash of JSON-safe facts: the stamp of what is computed from them."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+class Workspace:
+    """A folder of stamped arrays and JSON values; several processes may write different names at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+        with storage_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+
+    def save(self, name: str, array: np.ndarray, stamp: str, **facts: Any) -> None:
+        """Write an array, whole or not at all, with a few JSON-safe facts that belong to it."""
+        array = np.ascontiguousarray(array)
+        self._write(name, ".npy", lambda file: np.lib.format.write_array(file, array, allow_pickle=False), stamp, facts)
+
+    def save_json(self, name: str, value: Any, stamp: str) -> None:
+        """Write a JSON value, whole or not at all."""
+        self._write(name, ".json", lambda file: file.write(json.dumps(value, sort_keys=True).encode()), stamp, {})
+
+    def load(self, name: str, stamp: str, *, mmap: bool = False) -> np.ndarray | None:
+        """The array with this stamp; None where there is none that is whole."""
+        found = self.load_with_facts(name, stamp, mmap=mmap)
+        return None if found is None else found[0]
+
+    def load_with_facts(self, name: str, stamp: str, *, mmap: bool = False) -> tuple[np.ndarray, dict[str, Any]] | None:
+        """The array with this stamp and its facts; None where there is none that is whole."""
+        note = self._note(name, ".npy", stamp)
+        if note is None:
+            return None
+        path = (self.root / name).with_name(note["file"])
+        return np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False), note["facts"]
+
+    def load_json(self, name: str, stamp: str) -> Any | None:
+        """The value with this stamp; None where there is none that is whole."""
+        note = self._note(name, ".json", stamp)
+        return None if note is None else json.loads((self.root / name).with_name(note["file"]).read_bytes())
+
+    def has(self, name: str, stamp: str) -> bool:
+        """Whether an array with this stamp is there and whole."""
+        return self._note(name, ".npy", stamp) is not None
+
+    def remove(self, name: str) -> None:
+        """Drop a folder, an array or a value of that name, where there is one."""
+        path = self.root / name
+        shutil.rmtree(path, ignore_errors=True)
+        for file in path.parent.glob(f"{path.name}.*"):
+            file.unlink(missing_ok=True)
+
+    def require_space(self, n_bytes: int, what: str) -> None:
+        """Refuse work whose files would not fit the disk."""
+        free = shutil.disk_usage(self.root).free
+        if free < n_bytes:
+            raise StorageError(
+                f"{what} need {n_bytes / 1e9:.1f} GB in {self.root}, but only {free / 1e9:.1f} GB are free. "
+                "Free some space, cluster fewer tokens, or choose a folder on another disk; what is done is kept."
+            )
+
+    def _note(self, name: str, suffix: str, stamp: str) -> dict[str, Any] | None:
+        """The note of a file that is whole and has the stamp."""
+        path = self.root / f"{name}{suffix}"
+        try:
+            note: dict[str, Any] = json.loads(path.with_name(path.name + NOTE).read_bytes())
+            file = path.with_name(note["file"])
+            is_ours = note["stamp"] == stamp and note["bytes"] == file.stat().st_size and "facts" in note
+            return note if is_ours and note["sha256"] == file_sha256(file) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _write(self, name: str, suffix: str, write: Callable[[Any], object], stamp: str, facts: dict[str, Any]) -> None:
+        """Write the content under a name of its own, then turn the note over to it, then drop the old content."""
+        path = self.root / f"{name}{suffix}"
+        with storage_errors(self.root):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+            sha256, n_bytes = _write_whole(partial, write)
+            file = path.with_name(f"{path.name.removesuffix(suffix)}.{sha256[:16]}{suffix}")
+            partial.replace(file)
+            note = {"file": file.name, "sha256": sha256, "bytes": n_bytes, "stamp": stamp, "facts": facts}
+            _write_whole(partial, lambda out: out.write(json.dumps(note).encode()))
+            partial.replace(path.with_name(path.name + NOTE))
+            sync_directory(path.parent)
+            for old in path.parent.glob(f"{path.name.removesuffix(suffix)}.*{suffix}"):
+                if old != file and len(old.name) == len(file.name):
+                    old.unlink(missing_ok=True)
+
+
+class _HashingFile:
+    """Hashes what is written on its way to the file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.sha256 = hashlib.sha256()
+        self.n_bytes = 0
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        self.n_bytes += memoryview(data).nbytes
+        return self.file.write(data)
+
+
+def _write_whole(path: Path, write: Callable[[Any], object]) -> tuple[str, int]:
+    """Write a file and flush it to the disk, or leave none; give its hash and size."""
+    try:
+        with path.open("wb") as file:
+            hashing = _HashingFile(file)
+            write(hashing)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return hashing.sha256.hexdigest(), hashing.n_bytes
