@@ -28,7 +28,7 @@ def write_run(
     private: bool,
 ) -> Run:
     """Every row of a run."""
-    shown = clean_text(name or str(bundle.manifest.get("name") or "run"), limit=120).strip() or "run"
+    shown = " ".join(clean_text(name or str(bundle.manifest.get("name") or ""), limit=120).split()) or "run"
     checkpoints = [_checkpoint(entry) for entry in rows.checkpoints]
     run = Run.objects.create(
         **rows.run,

@@ -1,0 +1,117 @@
+"""Runs: rename, archive, hide, delete. Only the owner and superusers may."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import uuid
+from pathlib import Path
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.utils import timezone
+
+from clusters.arrays import forget_bundles
+from clusters.display import clean_text
+from clusters.models import Checkpoint, Corpus, Membership, Run
+from clusters.queries.access import User, may_manage
+from compute.errors import StorageError
+
+logger = logging.getLogger(__name__)
+MAX_NAME = 120
+TRASH = ".trash-"  # a folder that starts so is half deleted
+
+
+def rename_run(user: User, run: Run, name: str) -> Run:
+    """Give the run another name; its address stays, so that links keep working."""
+    _must_manage(user, run)
+    shown = " ".join(clean_text(name.replace("\n", " ")).split())
+    if not shown:
+        raise ValidationError("Give the run a name; this one is empty.")
+    if len(shown) > MAX_NAME:
+        raise ValidationError(f"The name is {len(shown)} characters long; at most {MAX_NAME} fit.")
+    return _changed(run, name=shown)
+
+
+def archive_run(user: User, run: Run) -> Run:
+    """Put the run out of the list; nothing is lost."""
+    _must_manage(user, run)
+    return run if run.archived_at else _changed(run, archived_at=timezone.now())
+
+
+def unarchive_run(user: User, run: Run) -> Run:
+    _must_manage(user, run)
+    return _changed(run, archived_at=None)
+
+
+def set_private(user: User, run: Run, is_private: bool) -> Run:
+    """Show the run to its owner and to superusers only, or to everyone again."""
+    _must_manage(user, run)
+    return _changed(run, is_private=is_private)
+
+
+def delete_run(user: User, run: Run) -> int:
+    """Remove the run's rows, and its bundle where that lies in the data folder; give the bytes that became free.
+
+    The bundle is moved out of sight as the last act of the transaction: either both are gone or neither.
+    """
+    _must_manage(user, run)
+    folder = deletable_folder(run)
+    n_bytes = folder_bytes(folder) if folder else 0
+    trash = folder.with_name(f"{TRASH}{uuid.uuid4().hex[:12]}") if folder else None
+    try:
+        with transaction.atomic():
+            _delete_rows(run)
+            if folder and trash:
+                folder.rename(trash)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be removed ({error.strerror}); the run was kept.") from error
+    except BaseException:
+        if folder and trash and trash.exists():
+            trash.rename(folder)
+        raise
+    forget_bundles()
+    empty_trash()
+    return n_bytes
+
+
+def deletable_folder(run: Run) -> Path | None:
+    """The bundle's folder, if deleting the run would free it: ours, there, and no other run's."""
+    root, folder = Path(settings.BUNDLE_DIR).resolve(), Path(run.bundle_path)
+    ours = folder.resolve().parent == root and folder.is_dir() and not folder.is_symlink()
+    shared = Run.objects.filter(bundle_path=run.bundle_path).exclude(pk=run.pk).exists()
+    return folder if ours and not shared else None
+
+
+def folder_bytes(folder: Path) -> int:
+    return sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def empty_trash() -> None:
+    """Remove what earlier deletions left when they were cut short."""
+    for folder in Path(settings.BUNDLE_DIR).glob(f"{TRASH}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            logger.warning("%s could not be removed; delete it by hand.", folder)
+
+
+def _delete_rows(run: Run) -> None:
+    Membership.objects.filter(cluster__clustering__run=run).delete()  # most of the rows, in one statement
+    used = list(Checkpoint.objects.filter(runcheckpoint__run=run).values_list("pk", flat=True))
+    corpus = run.corpus_id
+    Run.objects.get(pk=run.pk).delete()
+    Checkpoint.objects.filter(pk__in=used, runcheckpoint=None, runs=None).delete()
+    Corpus.objects.filter(pk=corpus, runs=None).delete()
+
+
+def _must_manage(user: User, run: Run) -> None:
+    if not may_manage(user, run):
+        raise PermissionDenied(f"Only its owner or an administrator may change the run “{run.name}”.")
+
+
+def _changed(run: Run, **fields: object) -> Run:
+    for name, value in fields.items():
+        setattr(run, name, value)
+    run.save(update_fields=list(fields))
+    return run

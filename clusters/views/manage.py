@@ -1,0 +1,103 @@
+"""One run's own settings: its name, who sees it, whether it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.template.defaultfilters import filesizeformat
+from django.views.decorators.http import require_http_methods
+
+from clusters.models import Run
+from clusters.queries.access import may_manage
+from clusters.services import runs as services
+from clusters.views.runs import get_run
+from compute.errors import StorageError
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def manage(request: HttpRequest, slug: str) -> HttpResponse:
+    run = get_run(request, slug)
+    if not request.user.is_authenticated:
+        return redirect_to_login(request.get_full_path())
+    if not may_manage(request.user, run):
+        raise PermissionDenied(f"Only its owner or an administrator may change the run “{run.name}”.")
+    if request.method != "POST":
+        return _page(request, run)
+    action = _ACTIONS.get(request.POST.get("action", ""))
+    if action is None:
+        raise BadRequest(f"action must be one of {', '.join(_ACTIONS)}.")
+    return action(request, run)
+
+
+def _page(request: HttpRequest, run: Run, *, problems: dict[str, str] | None = None) -> HttpResponse:
+    folder = services.deletable_folder(run)
+    context = {
+        "run": run,
+        "here": "manage",
+        "problems": problems or {},
+        "typed": request.POST,
+        "frees_bytes": services.folder_bytes(folder) if folder else 0,
+        "max_name": services.MAX_NAME,
+    }
+    return render(request, "runs/manage.html", context, status=422 if problems else 200)
+
+
+def _rename(request: HttpRequest, run: Run) -> HttpResponse:
+    before = run.name
+    try:
+        services.rename_run(request.user, run, request.POST.get("name", ""))
+    except ValidationError as error:
+        return _page(request, run, problems={"name": error.messages[0]})
+    messages.success(request, f"“{before}” is now called “{run.name}”. Its address stays as it was.")
+    return redirect("clusters:run-manage", run.slug)
+
+
+def _archive(request: HttpRequest, run: Run) -> HttpResponse:
+    services.archive_run(request.user, run)
+    messages.success(request, "The run is archived: out of the list, but nothing of it is lost.")
+    return redirect("clusters:run-manage", run.slug)
+
+
+def _unarchive(request: HttpRequest, run: Run) -> HttpResponse:
+    services.unarchive_run(request.user, run)
+    messages.success(request, "The run is back in the list.")
+    return redirect("clusters:run-manage", run.slug)
+
+
+def _hide(request: HttpRequest, run: Run) -> HttpResponse:
+    services.set_private(request.user, run, True)
+    messages.success(request, "The run is private: to everyone else it does not exist.")
+    return redirect("clusters:run-manage", run.slug)
+
+
+def _publish(request: HttpRequest, run: Run) -> HttpResponse:
+    services.set_private(request.user, run, False)
+    messages.success(request, "Everyone who reaches this site can see the run.")
+    return redirect("clusters:run-manage", run.slug)
+
+
+def _delete(request: HttpRequest, run: Run) -> HttpResponse:
+    if request.POST.get("confirm", "").strip() != run.name:
+        return _page(request, run, problems={"confirm": f"Type the name exactly, {run.name}, to delete the run."})
+    try:
+        n_bytes = services.delete_run(request.user, run)
+    except StorageError as error:
+        return _page(request, run, problems={"confirm": str(error)})
+    freed = f", and {filesizeformat(n_bytes)} of disk are free again" if n_bytes else ""
+    messages.success(request, f"“{run.name}” is deleted{freed}.")
+    return redirect("clusters:runs")
+
+
+_ACTIONS: dict[str, Callable[[HttpRequest, Run], HttpResponse]] = {
+    "rename": _rename,
+    "archive": _archive,
+    "unarchive": _unarchive,
+    "hide": _hide,
+    "publish": _publish,
+    "delete": _delete,
+}
