@@ -1,0 +1,255 @@
+"""A tokenised corpus and its canonical prediction index.
+
+Every token but the first of its document is predicted once. Predictions are counted over the corpus in
+document order, so that one integer, the flat index, names a prediction in every array of a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Any, overload
+
+import numpy as np
+
+from compute.errors import CorpusError
+
+DOCUMENTS_PER_ENCODING = 256
+TOKENS_PER_HASH = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class TokenizedCorpus:
+    """Token ids of all documents end to end, and where each document begins.
+
+    Attributes
+    ----------
+    token_ids : ndarray of shape (n_tokens,), uint16 or uint32
+        Token ids, 0 <= id < size of the vocabulary. May be memory-mapped.
+    offsets : ndarray of shape (n_documents + 1,), int64
+        Document i is ``token_ids[offsets[i]:offsets[i + 1]]``.
+
+    Raises
+    ------
+    CorpusError
+        If the two arrays contradict each other or nothing can be predicted.
+
+    Notes
+    -----
+    With ``starts = [0, cumsum(max(length - 1, 0))]``, flat index i belongs to the last document d with
+    ``starts[d] <= i``, and predicts the token at position ``i - starts[d] + 1`` of that document. Empty and
+    one-token documents hold no predictions and are passed over.
+
+    Examples
+    --------
+    >>> corpus = TokenizedCorpus(np.array([7, 8, 9, 5, 3, 4], np.uint16), np.array([0, 3, 3, 4, 6]))
+    >>> corpus.n_predictions, corpus.locate(2)
+    (3, (3, 1))
+    """
+
+    token_ids: np.ndarray
+    offsets: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.token_ids.ndim != 1 or self.token_ids.dtype not in (np.uint16, np.uint32):
+            raise CorpusError(
+                f"Token ids must be a flat array of uint16 or uint32, not {self.token_ids.dtype} of shape "
+                f"{self.token_ids.shape}."
+            )
+        if self.offsets.ndim != 1 or len(self.offsets) < 1 or self.offsets.dtype != np.int64:
+            raise CorpusError(f"Document offsets must be a flat array of int64, not {self.offsets.dtype}.")
+        if self.offsets[0] != 0 or self.offsets[-1] != len(self.token_ids) or np.any(np.diff(self.offsets) < 0):
+            raise CorpusError(
+                f"Document offsets must rise from 0 to the {len(self.token_ids)} tokens; these run from "
+                f"{self.offsets[0]} to {self.offsets[-1]}. The corpus arrays are damaged: tokenise the text again."
+            )
+        if self.n_predictions == 0:
+            raise CorpusError(
+                f"None of the {self.n_documents} documents has two tokens, so there is nothing to predict. "
+                "Give text with longer documents."
+            )
+
+    @property
+    def n_documents(self) -> int:
+        """Number of documents, the empty ones included."""
+        return len(self.offsets) - 1
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of tokens."""
+        return len(self.token_ids)
+
+    @property
+    def n_predictions(self) -> int:
+        """Number of predicted tokens."""
+        return int(self.prediction_starts[-1])
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Tokens of every document, int64 of shape (n_documents,)."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def prediction_starts(self) -> np.ndarray:
+        """Flat index of every document's first prediction, int64 of shape (n_documents + 1,)."""
+        starts = np.zeros(self.n_documents + 1, np.int64)
+        np.cumsum(np.maximum(self.lengths - 1, 0), out=starts[1:])
+        return starts
+
+    def document_tokens(self, document: int) -> np.ndarray:
+        """Token ids of one document.
+
+        Raises
+        ------
+        CorpusError
+            If there is no such document.
+        """
+        if not 0 <= document < self.n_documents:
+            raise CorpusError(f"There is no document {document}: the corpus holds 0 to {self.n_documents - 1}.")
+        return self.token_ids[self.offsets[document] : self.offsets[document + 1]]
+
+    @overload
+    def locate(self, flat_index: int) -> tuple[int, int]: ...
+    @overload
+    def locate(self, flat_index: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def locate(self, flat_index: Any) -> tuple[Any, Any]:
+        """Find the documents and positions of predicted tokens.
+
+        Parameters
+        ----------
+        flat_index : int or integer ndarray of shape (n,)
+            0 <= flat_index < n_predictions.
+
+        Returns
+        -------
+        document, position : int or int64 ndarray of shape (n,)
+            ``position`` is the predicted token's place in its document, from 1.
+
+        Raises
+        ------
+        CorpusError
+            If an index lies outside the corpus.
+        """
+        index = _integers(flat_index, "Flat index")
+        outside = (index < 0) | (index >= self.n_predictions)
+        if np.any(outside):
+            raise CorpusError(
+                f"There is no prediction {index[outside].flat[0]}: flat indices run from 0 to {self.n_predictions - 1}."
+            )
+        document = np.searchsorted(self.prediction_starts, index, side="right") - 1
+        position = index - self.prediction_starts[document] + 1
+        if np.ndim(flat_index) == 0:
+            return int(document), int(position)
+        return document, position
+
+    @overload
+    def flat_index(self, document: int, position: int) -> int: ...
+    @overload
+    def flat_index(self, document: np.ndarray, position: np.ndarray) -> np.ndarray: ...
+
+    def flat_index(self, document: Any, position: Any) -> Any:
+        """Flat index of the token at ``position`` (from 1) of ``document``; the inverse of `locate`.
+
+        Raises
+        ------
+        CorpusError
+            If there is no such document, or the position is not predicted.
+        """
+        documents, positions = np.broadcast_arrays(_integers(document, "Document"), _integers(position, "Position"))
+        wrong = (documents < 0) | (documents >= self.n_documents)
+        if np.any(wrong):
+            raise CorpusError(
+                f"There is no document {documents[wrong].flat[0]}: the corpus holds 0 to {self.n_documents - 1}."
+            )
+        wrong = (positions < 1) | (positions >= self.lengths[documents])
+        if np.any(wrong):
+            first = documents[wrong].flat[0]
+            raise CorpusError(
+                f"Position {positions[wrong].flat[0]} of document {first} is not predicted: the document has "
+                f"{self.lengths[first]} tokens, of which all but the first are."
+            )
+        index = self.prediction_starts[documents] + positions - 1
+        return int(index) if np.ndim(document) == 0 and np.ndim(position) == 0 else index
+
+    def sha256(self) -> str:
+        """Hash of documents and tokens, the same for uint16, uint32 and memory-mapped arrays."""
+        digest = hashlib.sha256(b"quantaweb corpus 1\n")
+        digest.update(np.array([self.n_documents], "<i8").tobytes())
+        digest.update(np.asarray(self.offsets, "<i8").tobytes())
+        for start in range(0, self.n_tokens, TOKENS_PER_HASH):
+            digest.update(np.asarray(self.token_ids[start : start + TOKENS_PER_HASH], "<u4").tobytes())
+        return digest.hexdigest()
+
+
+def tokenize(
+    documents: Iterable[str],
+    encode: Callable[[list[str]], list[list[int]]],
+    *,
+    max_length: int,
+    n_vocabulary: int,
+) -> TokenizedCorpus:
+    """Turn texts into a corpus, every document cut to its first tokens.
+
+    Parameters
+    ----------
+    documents : iterable of str
+        Texts in corpus order; read once, a few hundred at a time.
+    encode : callable
+        Takes a list of texts, returns their token ids; adds no special tokens.
+    max_length : int
+        Tokens kept of each document, at least 2.
+    n_vocabulary : int
+        Size of the vocabulary; decides between uint16 and uint32.
+
+    Returns
+    -------
+    TokenizedCorpus
+
+    Raises
+    ------
+    CorpusError
+        If no document has two tokens, or an id lies outside the vocabulary.
+    """
+    if max_length < 2:
+        raise CorpusError(f"Documents cut to {max_length} tokens hold nothing to predict: allow at least 2.")
+    dtype = np.uint16 if n_vocabulary <= 1 << 16 else np.uint32
+    pieces: list[np.ndarray] = []
+    lengths: list[int] = []
+    for batch in _batches(documents, DOCUMENTS_PER_ENCODING):
+        for ids in encode(batch):
+            lengths.append(min(len(ids), max_length))
+            pieces.append(_checked_ids(ids[:max_length], n_vocabulary, len(lengths) - 1).astype(dtype))
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(np.asarray(lengths, np.int64), out=offsets[1:])
+    return TokenizedCorpus(np.concatenate(pieces) if pieces else np.empty(0, dtype), offsets)
+
+
+def _checked_ids(ids: list[int], n_vocabulary: int, document: int) -> np.ndarray:
+    """Ids as int64, refused if the vocabulary does not hold them."""
+    array = np.asarray(ids, np.int64)
+    if array.size and (array.min() < 0 or array.max() >= n_vocabulary):
+        wrong = array[(array < 0) | (array >= n_vocabulary)][0]
+        raise CorpusError(
+            f"The tokenizer gave id {wrong} in document {document}, but the vocabulary has {n_vocabulary} entries. "
+            "Use the tokenizer that the models were trained with."
+        )
+    return array
+
+
+def _batches(documents: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Lists of at most ``size`` documents."""
+    iterator = iter(documents)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _integers(value: Any, what: str) -> np.ndarray:
+    """The value as an int64 array; floats and booleans are refused rather than rounded."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu" and array.size:
+        raise CorpusError(f"{what} must be an integer, not {value!r}.")
+    return array.astype(np.int64)

@@ -1,0 +1,109 @@
+"""Losses: as batch-1 eager gives them, whatever the batch."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from compute.errors import CheckpointError, CorpusError
+from compute.numerics.losses import document_blocks, loss_histogram, mean_loss, token_losses
+from tests.compute.numerics.networks import Trained, corpus_of
+
+
+def eager_losses(model: torch.nn.Module, ids: np.ndarray) -> np.ndarray:
+    """One document alone, eager attention, every logit at once, float64 softmax."""
+    tokens = torch.from_numpy(ids.astype(np.int64))
+    with torch.no_grad():
+        logits = model(input_ids=tokens[None]).logits[0, :-1].double()
+    return torch.nn.functional.cross_entropy(logits, tokens[1:], reduction="none").numpy()
+
+
+def test_losses_agree_with_single_documents_through_eager_attention(trained: Trained) -> None:
+    eager = copy.deepcopy(trained.model)
+    eager.set_attn_implementation("eager")
+    corpus = trained.corpus
+    documents = [corpus.document_tokens(i) for i in range(corpus.n_documents)]
+    expected = np.concatenate([eager_losses(eager, ids) for ids in documents if len(ids) >= 2])
+    losses = token_losses(trained.model, corpus)
+    assert (losses.dtype, losses.shape) == (np.float32, (corpus.n_predictions,))
+    assert np.abs(losses - expected).max() <= 1e-4
+    clear = np.abs(expected - 0.1) > 1e-4
+    assert np.array_equal((losses < 0.1)[clear], (expected < 0.1)[clear])
+    assert ((expected > 1e-4) & (expected < 0.1)).sum() > 1000, "the fixture must hold small losses"
+
+
+@pytest.mark.parametrize("max_batch_tokens", [1, 100, 500, 10**6])
+def test_losses_do_not_depend_on_batch_mates(trained: Trained, max_batch_tokens: int) -> None:
+    usual = token_losses(trained.model, trained.corpus)
+    other = token_losses(trained.model, trained.corpus, max_batch_tokens=max_batch_tokens)
+    assert np.abs(usual - other).max() <= 1e-5
+
+
+def test_blocks_of_documents_join_to_the_whole(trained: Trained) -> None:
+    corpus = trained.corpus
+    blocks = document_blocks(corpus, 700)
+    joined = np.concatenate([token_losses(trained.model, corpus, documents=block) for block in blocks])
+    assert len(blocks) > 5
+    assert np.abs(joined - token_losses(trained.model, corpus)).max() <= 1e-5
+
+
+def test_blocks_hold_every_document_once_and_at_most_so_many_predictions() -> None:
+    corpus = corpus_of([[1] * n for n in (0, 4, 4, 1, 20, 2, 0, 3, 0)])
+    blocks = document_blocks(corpus, 6)
+    assert [i for block in blocks for i in block] == list(range(9))
+    assert [int(corpus.prediction_starts[b.stop] - corpus.prediction_starts[b.start]) for b in blocks] == [6, 19, 3]
+    with pytest.raises(CorpusError):
+        document_blocks(corpus, 0)
+
+
+def test_documents_without_predictions_give_no_losses(trained: Trained) -> None:
+    assert token_losses(trained.model, trained.corpus, documents=range(0, 2)).shape == (0,)
+    with pytest.raises(CorpusError, match="no run of documents"):
+        token_losses(trained.model, trained.corpus, documents=range(0, 10**6))
+
+
+def test_progress_counts_up_to_all_predictions(trained: Trained) -> None:
+    seen: list[int] = []
+    token_losses(trained.model, trained.corpus, max_batch_tokens=500, progress=seen.append)
+    assert seen == sorted(set(seen))
+    assert seen[-1] == trained.corpus.n_predictions
+
+
+def test_losses_that_are_no_numbers_are_refused_with_the_flat_index(trained: Trained) -> None:
+    model = copy.deepcopy(trained.model)
+    model.lm_head.weight[0] = torch.nan
+    with pytest.raises(CheckpointError, match="flat index 0"):
+        token_losses(model, trained.corpus)
+
+
+def test_text_that_the_model_cannot_read_is_refused(trained: Trained) -> None:
+    with pytest.raises(CheckpointError, match="token 60"):
+        token_losses(trained.model, corpus_of([[1, 60]]))
+    with pytest.raises(CheckpointError, match="at most 96 tokens"):
+        token_losses(trained.model, corpus_of([[1] * 200]))
+
+
+def test_the_mean_is_accumulated_in_float64() -> None:
+    losses = np.concatenate([np.full(1, 2.0**24, np.float32), np.ones(1000, np.float32)])
+    assert mean_loss(losses) == pytest.approx((2.0**24 + 1000) / 1001, rel=1e-15)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_mean_over_no_numbers_is_refused(wrong: float) -> None:
+    with pytest.raises(CheckpointError, match="flat index 2"):
+        mean_loss(np.array([1.0, 2.0, wrong, wrong], np.float32))
+
+
+def test_a_mean_over_nothing_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="no losses"):
+        mean_loss(np.empty(0, np.float32))
+
+
+def test_the_histogram_counts_what_lies_outside() -> None:
+    counts, outside = loss_histogram(np.array([-0.1, 0.0, 0.5, 1.0, 2.0, 2.1], np.float32), np.array([0.0, 1.0, 2.0]))
+    assert counts.tolist() == [2, 2]
+    assert counts.dtype == np.int64
+    assert outside == 2
