@@ -2,9 +2,53 @@
 
 from __future__ import annotations
 
-from clusters.models import Run
+from collections import defaultdict
+
+import numpy as np
+from django.db.models import OuterRef, QuerySet, Subquery
+
+from clusters.arrays import array_of
+from clusters.facts import FinalCheckpoint, RankCurves, Sizes
+from clusters.models import Cluster, Clustering, Run, RunCheckpoint
+from clusters.queries.access import User, visible_runs
+from compute.errors import BundleError
+from compute.models import Job
+from compute.numerics.ranks import adjusted_rand_index
 
 NEAR_K = 100  # the number of clusters shown where nobody chose one
+N_LARGEST = 16
+N_OPEN_JOBS = 20
+MOST_AGREEMENTS = 1000
+
+
+def runs_for_list(user: User, *, archived: bool) -> QuerySet[Run]:
+    """Visible runs, newest first, with the mean loss of the clustered network."""
+    own = RunCheckpoint.objects.filter(run=OuterRef("pk"), checkpoint=OuterRef("checkpoint"))
+    runs = visible_runs(user).filter(archived_at__isnull=not archived)
+    return (
+        runs.select_related("checkpoint", "corpus", "owner")
+        .defer("manifest", "score_density")
+        .annotate(mean_loss_nats=Subquery(own.values("mean_loss_nats")[:1]))
+    )
+
+
+def has_archived(user: User) -> bool:
+    return visible_runs(user).filter(archived_at__isnull=False).exists()
+
+
+def ladders(runs: list[Run]) -> dict[int, list[int]]:
+    """The ks of every run, ascending, by its primary key."""
+    rows = Clustering.objects.filter(run__in=runs).order_by("k").values_list("run_id", "k").distinct()
+    found: dict[int, list[int]] = defaultdict(list)
+    for run_id, k in rows:
+        found[run_id].append(k)
+    return dict(found)
+
+
+def open_jobs() -> list[Job]:
+    """Work under way or waiting, newest first."""
+    jobs = Job.objects.filter(state__in=Job.OPEN_STATES).select_related("requested_by").order_by("-id")
+    return list(jobs[:N_OPEN_JOBS])
 
 
 def ks_of(run: Run, affinity: str = "signed") -> list[int]:
@@ -25,3 +69,69 @@ def default_k(run: Run, affinity: str = "") -> int | None:
     """The k nearest to 100, the smaller of two; None for a run without clusterings."""
     ks = ks_of(run, affinity or default_affinity(run))
     return min(ks, key=lambda k: (abs(k - NEAR_K), k)) if ks else None
+
+
+def final_checkpoints(run: Run) -> list[FinalCheckpoint]:
+    """Every network at the end of its training, smallest first."""
+    rows = run.run_checkpoints.filter(is_final=True).select_related("checkpoint").order_by("ordinal")
+    found = [
+        FinalCheckpoint(
+            lm=row.checkpoint.lm,
+            revision=row.checkpoint.revision,
+            n_non_embedding=row.checkpoint.n_non_embedding,
+            mean_loss_nats=row.mean_loss_nats,
+            fraction_below=row.fraction_below,
+            histogram=row.histogram,
+            is_clustered=row.checkpoint_id == run.checkpoint_id,
+        )
+        for row in rows
+    ]
+    return sorted(found, key=lambda one: one.n_non_embedding)
+
+
+def clustered_mean_loss(run: Run) -> float | None:
+    """Mean loss of the clustered network, which may be none of the final checkpoints."""
+    row = run.run_checkpoints.filter(checkpoint=run.checkpoint_id).values_list("mean_loss_nats", flat=True)
+    return row.first()
+
+
+def rank_curves(run: Run) -> dict[str, RankCurves]:
+    """Sizes of all clusterings by affinity: one query, no memberships."""
+    rows = run.clusterings.order_by("k").values_list("affinity", "k", "sizes", "n_singletons")
+    found: dict[str, list[Sizes]] = defaultdict(list)
+    for affinity, k, sizes, n_singletons in rows:
+        found[affinity].append(Sizes(k, sizes, n_singletons))
+    return {affinity: RankCurves(affinity, found[affinity]) for affinity in affinities_of(run) if affinity in found}
+
+
+def largest_clusters(run: Run, affinity: str, k: int, most: int = N_LARGEST) -> list[Cluster]:
+    """The clusters of the first ranks."""
+    clusters = Cluster.objects.filter(clustering__run=run, clustering__affinity=affinity, clustering__k=k)
+    return list(clusters.order_by("rank").defer("top_last", "nearest")[:most])
+
+
+def histogram_edges(run: Run) -> list[float]:
+    """Edges in nats of the bins of every checkpoint's histogram; empty where the bundle cannot be read."""
+    try:
+        return [float(edge) for edge in array_of(run, "losses/histogram_edges")]
+    except BundleError:
+        return []
+
+
+def agreement(run: Run, k: int) -> float | None:
+    """Adjusted Rand index of the signed against the absolute clustering at k; None where one is missing."""
+    if not all(k in ks_of(run, affinity) for affinity in ("signed", "absolute")):
+        return None
+    key = (run.bundle_sha256, k)
+    if key not in _agreements:
+        try:
+            labels = [np.asarray(array_of(run, f"clustering/{affinity}/k{k}")) for affinity in ("signed", "absolute")]
+        except BundleError:
+            return None
+        if len(_agreements) >= MOST_AGREEMENTS:
+            _agreements.clear()
+        _agreements[key] = adjusted_rand_index(*labels)
+    return _agreements[key]
+
+
+_agreements: dict[tuple[str, int], float] = {}  # by bundle and k: both never change

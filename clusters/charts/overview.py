@@ -1,0 +1,277 @@
+"""The four figures that a reader of a run wants first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from clusters.charts.chart import (
+    Chart,
+    Series,
+    linear_axis,
+    log_axis,
+    make_chart,
+    make_series,
+    vertical,
+)
+from clusters.charts.numbers import compact, count, fixed, percent
+from clusters.charts.rank_frequency import curve_series
+from clusters.facts import CAVEAT, FinalCheckpoint, RankCurves, scaling_fit, spread_ks
+from compute.numerics.curves import classify
+from compute.numerics.scaling import PowerLawFit
+
+N_SHADES = 8
+LOSS_TICKS = ((1e-4, "10⁻⁴"), (1e-3, ".001"), (0.01, ".01"), (0.1, "0.1"), (1.0, "1"), (10.0, "10"))
+NEARLY = 1.1  # counts within this factor are called about equal
+WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def in_words(n: int) -> str:
+    return WORDS[n] if n < len(WORDS) else count(n)
+
+
+def scaling_chart(finals: Sequence[FinalCheckpoint], *, number: int) -> Chart | None:
+    """Mean loss against parameters with its power law; None where there is one size only."""
+    if len({one.n_non_embedding for one in finals}) < 2:
+        return None
+    fit = scaling_fit(finals)
+    xs = [one.n_non_embedding for one in finals]
+    ys = [one.mean_loss_nats for one in finals]
+    law = [(x, float(fit.predict(x))) for x in (xs[0], xs[-1])] if fit else []
+    points = [
+        [one.n_non_embedding, one.mean_loss_nats, f"{one.lm}: {fixed(one.mean_loss_nats)} nats"] for one in finals
+    ]
+    own = next((p for p, one in zip(points, finals, strict=True) if one.is_clustered), None)
+    series = [make_series("points", points, name="mean loss", css="c1")]
+    if fit:
+        label = f"N^{fixed(-fit.alpha)}"
+        middle = [math.sqrt(law[0][0] * law[1][0]), math.sqrt(law[0][1] * law[1][1])]
+        series.insert(0, make_series("line", law, name="power law", css="fitl dash", label=label, label_at=middle))
+    if own:
+        series.append(make_series("points", [own], name="clustered", css="ink", marker="square", label="clustered"))
+    return make_chart(
+        slug="mean-loss", number=number, title=_scaling_title(ys, fit),
+        description=f"Mean loss in nats against non-embedding parameters, {in_words(len(xs))} networks",
+        reading=_scaling_reading(finals, fit), series=series,
+        x=log_axis(xs, "non-embedding parameters", pad=1.4, n=5),
+        y=log_axis([*ys, *(y for _, y in law)], "mean loss, nats", pad=1.12),
+        table={
+            "head": ["network", "revision", "non-embedding parameters", "mean loss, nats", "share under threshold"],
+            "rows": [[o.lm, o.revision, o.n_non_embedding, o.mean_loss_nats, o.fraction_below] for o in finals],
+        },
+    )  # fmt: skip
+
+
+def _scaling_title(ys: Sequence[float], fit: PowerLawFit | None) -> str:
+    rises = sum(after >= before for before, after in pairwise(ys))
+    if rises:
+        return f"Mean loss does not fall at {in_words(rises)} of {in_words(len(ys) - 1)} steps of size"
+    if fit is None:
+        return "Mean loss falls with every step of size"
+    return f"Ten times the parameters, {percent(1 - 10**-fit.alpha)} less loss"
+
+
+def _scaling_reading(finals: Sequence[FinalCheckpoint], fit: PowerLawFit | None) -> str:
+    if fit is None:
+        return "No power law can be fitted to these losses."
+    if math.isnan(fit.low):
+        return f"Exponent {fixed(fit.alpha, 3)}; two networks give it no interval."
+    return (
+        f"Exponent {fixed(fit.alpha, 3)}, 95% interval {fixed(fit.low, 3)} to {fixed(fit.high, 3)}, over "
+        f"{in_words(len(finals))} networks; no floor subtracted."
+    )
+
+
+def distribution_chart(
+    finals: Sequence[FinalCheckpoint], edges: Sequence[float], threshold: float, *, number: int
+) -> Chart | None:
+    """How the losses of single predictions are spread; None where no histogram was kept."""
+    shown = [one for one in finals if len(one.histogram) == len(edges) - 1 and sum(one.histogram)]
+    if not shown:
+        return None
+    ratio = edges[2] / edges[1]
+    lefts = [max(edge, edges[1] / ratio) for edge in edges]
+    series = [_histogram(one, i, shown, lefts, threshold) for i, one in enumerate(shown)]
+    most = max(share for one in series for _, share in one["points"])
+    return make_chart(
+        slug="losses", number=number, title=_distribution_title(shown, threshold),
+        description="Share of predictions over bins of loss, one line a network",
+        reading=_distribution_reading(shown, threshold), series=series, window=[lefts[0], threshold],
+        rules=[vertical("edge", threshold, f"selected from\nhere, under {threshold:g}", side="start")],
+        x=log_axis([lefts[0], lefts[-1]], "loss, nats", ticks=[t for t in LOSS_TICKS if lefts[0] <= t[0] <= lefts[-1]]),
+        y=linear_axis([0, most], "share of predictions", from_zero=True, n=4, suffix="%"),
+        table=_histogram_table(shown, edges),
+    )  # fmt: skip
+
+
+def _histogram(
+    one: FinalCheckpoint, place: int, shown: Sequence[FinalCheckpoint], lefts: Sequence[float], threshold: float
+) -> Series:
+    total = sum(one.histogram)
+    shares = [100 * n / total for n in one.histogram]
+    points = [[lefts[0], shares[0]], *([right, share] for right, share in zip(lefts[1:], shares, strict=True))]
+    label, label_at = "", None
+    if one.is_clustered:
+        low = [p for p in points if lefts[1] <= p[0] < threshold]
+        label, label_at = compact(one.n_non_embedding), max(low, key=lambda p: p[1], default=points[0])
+    elif one is shown[0]:
+        label, label_at = f"{compact(one.n_non_embedding)} parameters", _shoulder(points)
+    shade = round(place * (N_SHADES - 1) / max(len(shown) - 1, 1))
+    return make_series(
+        "step", points, name=one.lm, css=f"v{shade}", label=label, label_at=label_at, is_strong=one.is_clustered
+    )
+
+
+def _shoulder(points: Sequence[Sequence[float]]) -> Sequence[float]:
+    """Where a curve has climbed half-way to its peak."""
+    peak = max(points, key=lambda p: p[1])
+    return next(p for p in points if p[1] >= peak[1] / 2)
+
+
+def _histogram_table(shown: Sequence[FinalCheckpoint], edges: Sequence[float]) -> Any:
+    rows = [
+        [edges[i], edges[i + 1], *(one.histogram[i] for one in shown)]
+        for i in range(len(edges) - 1)
+        if any(one.histogram[i] for one in shown)
+    ]
+    return {"head": ["from, nats", "to, nats", *(f"{one.lm}, predictions" for one in shown)], "rows": rows}
+
+
+def _distribution_title(shown: Sequence[FinalCheckpoint], threshold: float) -> str:
+    small, large = shown[0], shown[-1]
+    if len(shown) == 1:
+        return f"{percent(small.fraction_below)} of predictions lose less than {threshold:g} nats"
+    if large.fraction_below > small.fraction_below > 0 and large.fraction_below / small.fraction_below >= 2:
+        times = large.fraction_below / small.fraction_below
+        return f"The largest network predicts {times:.0f} times as many tokens surely"
+    if large.fraction_below > small.fraction_below:
+        return "The larger the network, the more it predicts surely"
+    return "Size does not raise the share of sure predictions"
+
+
+def _distribution_reading(shown: Sequence[FinalCheckpoint], threshold: float) -> str:
+    if len(shown) == 1:
+        return f"One network, {shown[0].lm}."
+    own = next((one for one in shown if one.is_clustered and one not in (shown[0], shown[-1])), None)
+    middle = f", {percent(own.fraction_below)} for the clustered one" if own else ""
+    return (
+        f"Under {threshold:g} nats: {percent(shown[0].fraction_below)} of the smallest network’s predictions{middle}, "
+        f"{percent(shown[-1].fraction_below)} for the largest."
+    )
+
+
+def rank_chart(curves: RankCurves, k: int, *, number: int) -> Chart | None:
+    """Sizes against rank at some ks, with their envelope; None without clusterings."""
+    own = curves.at(k)
+    if own is None:
+        return None
+    shown = [one for one in curves.clusterings if one.k in spread_ks(curves.ks)]
+    fit = curves.try_fit(*curves.window)
+    reading = ""
+    if fit:
+        reading = (
+            f"Slope {fixed(fit.slope)} over ranks {count(fit.first_rank)} to {count(fit.last_rank)}; "
+            f"grant it ±{CAVEAT} at least."
+        )
+    return make_chart(
+        slug="rank-frequency", number=number,
+        title=f"At k = {count(k)} the largest tenth of clusters holds {percent(own.top_tenth_share)} of tokens",
+        description="Tokens per cluster against rank, one line a k, and their envelope", reading=reading,
+        x=log_axis([1, max(curves.ks)], "rank of cluster", n=5),
+        y=log_axis([1, max(curves.envelope)], "tokens in cluster", n=4),
+        series=curve_series(curves, shown),
+    )  # fmt: skip
+
+
+def density_chart(density: dict[str, Any], n_sizes: int, *, number: int) -> Chart | None:
+    """Monogenic against polygenic curves, as counts of predictions; None where none were scored."""
+    counts, classes = density.get("counts"), density.get("classes")
+    if not counts or not classes or not any(map(sum, counts)):
+        return None
+    (m_lo, m_hi), (n_lo, n_hi) = density["monogenicity"], density["n_eff"]
+    cells = _cells(counts, (m_lo, m_hi), (n_lo, n_hi))
+    limits = classify.__kwdefaults__ or {}
+    mono = [limits["monogenic_above"], limits["monogenic_n_eff"]]
+    poly = [limits["polygenic_below"], limits["polygenic_n_eff"]]
+    total = sum(classes.values())
+    names = {name: f"{name}, {percent(classes[name] / total)}" for name in ("monogenic", "polygenic")}
+    corners = [
+        make_series("line", [[mono[0], n_lo], mono, [m_hi, mono[1]]], css="thr", name="monogenic",
+                    label=names["monogenic"], label_at=[mono[0] - 0.75, n_lo + 0.06 * (n_hi - n_lo)], is_strong=True),
+    ]  # fmt: skip
+    if poly[1] < n_hi:
+        corners.append(
+            make_series("line", [[m_lo, poly[1]], poly, [poly[0], n_hi]], css="thr", name="polygenic",
+                        label=names["polygenic"], label_at=[poly[0], n_hi - 0.06 * (n_hi - n_lo)], is_strong=True)
+        )  # fmt: skip
+    return make_chart(
+        slug="curve-classes", number=number, title=_density_title(classes),
+        description="Predictions over monogenicity and the number of sizes over which their loss falls",
+        reading=_density_reading(classes, n_sizes), series=[make_series("cells", cells, css="h0"), *corners],
+        legend=_shade_legend(max(map(max, counts))), legend_title="predictions",
+        x=linear_axis([m_lo, m_hi], "monogenicity: a line −1, a step 1", n=4, exact=True),
+        y=linear_axis([n_lo, n_hi], "sizes that share the fall", n=4, exact=True),
+        table=_density_table(cells, counts),
+    )  # fmt: skip
+
+
+def _cells(counts: Sequence[Sequence[int]], x: tuple[float, float], y: tuple[float, float]) -> list[list[Any]]:
+    """[x0, x1, y0, y1, shade] of every bin that holds something, shaded by the logarithm of its count."""
+    n_x, n_y, most = len(counts), len(counts[0]), max(map(max, counts))
+    wide, high = (x[1] - x[0]) / n_x, (y[1] - y[0]) / n_y
+    return [
+        [x[0] + i * wide, x[0] + (i + 1) * wide, y[0] + j * high, y[0] + (j + 1) * high, f"h{_shade(n, most)}"]
+        for i, column in enumerate(counts)
+        for j, n in enumerate(column)
+        if n
+    ]
+
+
+def _shade(n: int, most: int) -> int:
+    return min(N_SHADES - 1, int(N_SHADES * math.log(n) / math.log(most + 1))) if most > 1 else 0
+
+
+def _shade_legend(most: int) -> list[tuple[str, str, str]]:
+    """Every second shade with the counts that it stands for."""
+    firsts = [next((n for n in _candidates(most) if _shade(n, most) == s), None) for s in range(N_SHADES)]
+    rows = [(s, first) for s, first in enumerate(firsts) if first is not None]
+    kept = rows[::-2][:4]
+    return [("square", f"h{s}", f"from {count(first)}") for s, first in kept]
+
+
+def _candidates(most: int) -> list[int]:
+    """Where shades may begin, without trying every count."""
+    guesses = {math.ceil((most + 1) ** (s / N_SHADES)) for s in range(N_SHADES)}
+    return sorted({max(1, g + d) for g in guesses for d in (-1, 0, 1)})
+
+
+def _density_table(cells: Sequence[Sequence[Any]], counts: Sequence[Sequence[int]]) -> Any:
+    filled = [n for column in counts for n in column if n]
+    rows = [[*(round(v, 4) for v in cell[:4]), n] for cell, n in zip(cells, filled, strict=True)]
+    return {"head": ["monogenicity from", "to", "n_eff from", "to", "predictions"], "rows": rows}
+
+
+def _density_title(classes: dict[str, int]) -> str:
+    mono, poly = classes["monogenic"], classes["polygenic"]
+    if max(mono, poly) <= NEARLY * min(mono, poly):
+        return "As many losses fall in one step as gradually"
+    if not mono or not poly:
+        return "No loss falls in one step" if poly else "No loss falls gradually"
+    times = max(mono, poly) / min(mono, poly)
+    more = f"{times:.1f} times as many" if times < 9.95 else f"{times:.0f} times as many"
+    return (
+        f"{more} losses fall in one step as gradually"
+        if mono > poly
+        else f"{more} losses fall gradually as in one step"
+    )
+
+
+def _density_reading(classes: dict[str, int], n_sizes: int) -> str:
+    total = sum(classes.values())
+    return (
+        f"{count(classes['monogenic'])} monogenic, {count(classes['polygenic'])} polygenic and "
+        f"{count(classes['mixed'])} mixed of {count(total)} predictions, over {in_words(n_sizes)} sizes; "
+        f"{count(classes['flat'])} flat ones are not drawn."
+    )

@@ -1,0 +1,127 @@
+"""What queries read of a run and charts draw: plain values and the fits through them, known to both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import median
+
+import numpy as np
+
+from compute.errors import FitError
+from compute.numerics.ranks import EnvelopeFit, default_window, envelope, fit_envelope
+from compute.numerics.scaling import PowerLawFit, fit_power_law
+
+CAVEAT = 0.2  # the paper's own allowance for the slope of an envelope
+FEW_TOKENS = 3  # clusters of so few tokens say more about k than about frequency
+
+
+@dataclass(frozen=True)
+class FinalCheckpoint:
+    """One network at the end of its training, as a run measured it."""
+
+    lm: str
+    revision: str
+    n_non_embedding: int
+    mean_loss_nats: float
+    fraction_below: float
+    histogram: list[int]
+    is_clustered: bool
+
+
+def scaling_fit(finals: Sequence[FinalCheckpoint]) -> PowerLawFit | None:
+    """The power law of mean loss in parameters; None where fewer than two sizes or odd losses allow none."""
+    try:
+        return fit_power_law([one.n_non_embedding for one in finals], [one.mean_loss_nats for one in finals])
+    except FitError:
+        return None
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """One clustering by its clusters' sizes, largest first."""
+
+    k: int
+    sizes: list[int]
+    n_singletons: int
+
+    @property
+    def n_clusters(self) -> int:
+        return len(self.sizes)
+
+    @property
+    def largest(self) -> int:
+        return self.sizes[0] if self.sizes else 0
+
+    @property
+    def median(self) -> float:
+        return float(median(self.sizes)) if self.sizes else 0.0
+
+    @property
+    def n_tied(self) -> int:
+        """Clusters that share their size with another."""
+        counts = np.unique(self.sizes, return_counts=True)[1]
+        return int(counts[counts > 1].sum())
+
+    @property
+    def top_tenth_share(self) -> float:
+        """Share of all tokens that the largest tenth of the clusters holds."""
+        n_top = max(1, round(len(self.sizes) / 10))
+        return sum(self.sizes[:n_top]) / max(sum(self.sizes), 1)
+
+
+@dataclass(frozen=True)
+class RankCurves:
+    """All clusterings of a run at one affinity, by k."""
+
+    affinity: str
+    clusterings: list[Sizes]
+
+    @cached_property
+    def envelope(self) -> list[int]:
+        """The largest size at every rank over all k, from rank 1."""
+        if not self.clusterings:
+            return []
+        return [int(size) for size in envelope([one.sizes for one in self.clusterings])]
+
+    @cached_property
+    def window(self) -> tuple[int, int]:
+        """The ranks fitted where nobody states them."""
+        return default_window(self.envelope) if self.envelope else (1, 1)
+
+    @property
+    def ks(self) -> list[int]:
+        return [one.k for one in self.clusterings]
+
+    def at(self, k: int | None) -> Sizes | None:
+        return next((one for one in self.clusterings if one.k == k), None)
+
+    def fit(self, first: int, last: int) -> EnvelopeFit:
+        """The envelope's power law over ranks `first` to `last`; FitError where the window doesn't suit."""
+        if not self.envelope:
+            raise FitError(f"the run has no clusterings with {self.affinity} affinity")
+        return fit_envelope(self.envelope, first, last)
+
+    def try_fit(self, first: int, last: int) -> EnvelopeFit | None:
+        try:
+            return self.fit(first, last)
+        except FitError:
+            return None
+
+    def without_largest_k(self) -> RankCurves:
+        return RankCurves(self.affinity, self.clusterings[:-1])
+
+    @property
+    def first_small_rank(self) -> int | None:
+        """From which rank on the envelope holds at most three tokens."""
+        return next((rank for rank, size in enumerate(self.envelope, 1) if size <= FEW_TOKENS), None)
+
+
+def spread_ks(ks: Sequence[int], most: int = 8) -> list[int]:
+    """At most `most` of the ks, evenly over their order on a logarithmic axis, both ends included."""
+    if len(ks) <= most:
+        return list(ks)
+    wanted = np.geomspace(ks[0], ks[-1], most)
+    chosen = {min(ks, key=lambda k: abs(np.log(k / target))) for target in wanted}
+    return sorted(chosen)
