@@ -19,7 +19,7 @@ Series    kind and what its points hold:
           cells        [x0, x1, y0, y1, shade]  intervals    [x, y, lower, upper]  (across, on a category axis)
 css       c1…c6 categories, v0…v7 order (viridis), h0…h7 density, "mean", "faint", "env", "fitl", "refl", "act", "ink"
 label     text beside the series, placed clear of the others; "^" starts a superscript ("r^−1.24"); label_at=[x, y]
-          says beside what, otherwise the last point.
+          says beside what, otherwise the last point; [x, y, "s" | "m" | "e"] fixes it there, by start, middle or end.
 marker    dot, diamond, square, triangle; on lines `marker_at` is "all" or "end"
 Rule      vertical("thr", x, "label") or horizontal(…): "thr" threshold, "edge" window's edge, "refl" reference
 window    [x0, x1], shaded from top to bottom
@@ -68,7 +68,7 @@ class Series(TypedDict):
     css: str
     points: list[list[Any]]
     label: str
-    label_at: list[float] | None
+    label_at: list[Any] | None
     marker: str
     marker_at: Literal["", "all", "end"]
     width: float | None
@@ -146,7 +146,7 @@ def category_axis(names: Sequence[str], label: str = "") -> Axis:
 
 def make_series(
     kind: Kind, points: Iterable[Sequence[Any]], *, name: str = "", css: str = "c1", label: str = "",
-    label_at: Sequence[float] | None = None, marker: str = "", marker_at: Literal["", "all", "end"] = "",
+    label_at: Sequence[Any] | None = None, marker: str = "", marker_at: Literal["", "all", "end"] = "",
     width: float | None = None, is_strong: bool = False,
 ) -> Series:  # fmt: skip
     """One set of marks; points that are no numbers are left out."""
@@ -154,7 +154,7 @@ def make_series(
     kept = [point for point in kept if all(v is not None for v in point[:2])]
     return {
         "kind": kind, "name": name or label, "css": css, "points": kept, "label": label,
-        "label_at": [float(v) for v in label_at] if label_at else None, "marker": marker,
+        "label_at": [_plain(v) for v in label_at] if label_at else None, "marker": marker,
         "marker_at": marker_at or ("all" if marker else ""), "width": width, "is_strong": is_strong,
     }  # fmt: skip
 

@@ -24,7 +24,7 @@ from clusters.charts.geometry import (
 
 TOP, BOTTOM, LEGEND_ROW, TICK = 24.0, 40.0, 20.0, 4.0
 NARROW = 400  # below this width the names of a category axis stand above their rows
-NO_STROKE_SERIES = ("mean", "faint", "env", "fitl", "refl", "thr", "edge")
+NO_STROKE_SERIES = ("mean", "faint", "env", "fitl", "refl", "thr", "edge", "under")
 Mark = dict[str, Any]
 
 
@@ -274,7 +274,8 @@ def _rules(chart: Chart, x: Scale, y: Scale, frame: Box) -> tuple[list[Mark], li
         if rule["axis"] == "x":
             at = x(rule["value"])
             marks.append(line(rule["css"], at, frame.top, at, frame.bottom))
-            left, anchor, foot = (at - 5, " e", frame.top + 12) if is_start else (at + 5, "", frame.top + 12)
+            foot = frame.top - 6 if chart["y"]["scale"] == "category" else frame.top + 12
+            left, anchor = (at - 5, " e") if is_start else (at + 5, "")
         else:
             at = y(rule["value"])
             marks.append(line(rule["css"], frame.left, at, frame.right, at))
@@ -310,10 +311,16 @@ def _labels(chart: Chart, x: Scale, y: Scale, frame: Box, width: int, taken: lis
     for series in chart["series"]:
         if series["kind"] in ("line", "step"):
             obstacles |= cells_of(thin(_pixels(series, x, y), 3.0))
+        elif series["kind"] == "points":
+            for point in _pixels(series, x, y):
+                obstacles |= cells_of([(point[0] - 4, point[1]), (point[0] + 4, point[1])])
+    for rule in chart["rules"]:
+        if rule["axis"] == "x":
+            obstacles |= cells_of([(x(rule["value"]), frame.top), (x(rule["value"]), frame.bottom)])
     wanted = []
     for series in named:
         at = series["label_at"] or series["points"][-1][:2]
-        wanted.append((series["label"].replace("^", ""), (x(at[0]), y(at[1]))))
+        wanted.append((series["label"].replace("^", ""), (x(at[0]), y(at[1])), at[2] if len(at) > 2 else ""))
     room = Box(frame.left + 2, frame.top - 4, float(width), frame.bottom - 2)
     placed = place_labels(wanted, room, obstacles, taken)
     return [

@@ -44,17 +44,21 @@ def linear_ticks(lo: float, hi: float, n: int = 5) -> list[float]:
     return [round(i * step, 12) for i in range(first, last + 1)]
 
 
+LOG_STEPS = ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))
+
+
 def log_ticks(lo: float, hi: float, n: int = 6) -> list[float]:
-    """Powers of ten and, where there is room, their 1-3 or 1-2-5 steps between `lo` and `hi`."""
-    decades = math.log10(hi / lo) if hi > lo > 0 else 0
-    for steps in ((1, 2, 5), (1, 3), (1,)):
-        if decades * len(steps) <= n:
-            break
-    skip = max(1, math.ceil(decades / n)) if steps == (1,) else 1
+    """Powers of ten with the densest round steps between them that give at most `n` ticks."""
+    if not hi > lo > 0:
+        return [lo]
     powers = range(math.floor(math.log10(lo)), math.ceil(math.log10(hi)) + 1)
-    found = [s * 10.0**p for p in powers if p % skip == 0 for s in steps]
-    inside = [value for value in found if lo * (1 - 1e-9) <= value <= hi * (1 + 1e-9)]
-    return inside or [lo, hi]
+    for steps in LOG_STEPS:
+        found = [step * 10.0**power for power in powers for step in steps]
+        inside = [value for value in found if lo * (1 - 1e-9) <= value <= hi * (1 + 1e-9)]
+        if len(inside) <= n:
+            return inside or [lo, hi]
+    skip = math.ceil(len(inside) / n)
+    return [10.0**power for power in powers if power % skip == 0 and 10.0**power in inside]
 
 
 def minus(text: str) -> str:
@@ -188,16 +192,20 @@ def cells_of(points: Sequence[Point]) -> set[tuple[int, int]]:
 
 
 def place_labels(
-    wanted: Sequence[tuple[str, Point]],
+    wanted: Sequence[tuple[str, Point, str]],
     frame: Box,
     obstacles: set[tuple[int, int]] | None = None,
     taken: Sequence[Box] = (),
     size: float = 12.0,
 ) -> list[Placed]:
-    """Put each text near its point: inside the frame, off the other texts, and off the lines where it can."""
+    """Put each text near its point: inside the frame, off the other texts, and off the lines where it can.
+
+    Each text comes with its point and "", or with the anchor ("s", "m", "e") that fixes it exactly there.
+    """
     boxes, result = list(taken), []
-    for text, at in wanted:
-        candidates = [_candidate(text, at, offset, size) for offset in OFFSETS]
+    for text, at, fixed in wanted:
+        offsets = ((0, 4, fixed.replace("s", "")),) if fixed else OFFSETS
+        candidates = [_candidate(text, at, offset, size) for offset in offsets]
         costs = [
             1000 * sum(c.box.overlap(other) > 0 for other in boxes)
             + 200 * c.box.outside(frame)

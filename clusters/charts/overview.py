@@ -117,17 +117,11 @@ def _histogram(
         low = [p for p in points if lefts[1] <= p[0] < threshold]
         label, label_at = compact(one.n_non_embedding), max(low, key=lambda p: p[1], default=points[0])
     elif one is shown[0]:
-        label, label_at = f"{compact(one.n_non_embedding)} parameters", _shoulder(points)
+        label, label_at = f"{compact(one.n_non_embedding)} parameters", max(points, key=lambda p: p[1])
     shade = round(place * (N_SHADES - 1) / max(len(shown) - 1, 1))
     return make_series(
         "step", points, name=one.lm, css=f"v{shade}", label=label, label_at=label_at, is_strong=one.is_clustered
     )
-
-
-def _shoulder(points: Sequence[Sequence[float]]) -> Sequence[float]:
-    """Where a curve has climbed half-way to its peak."""
-    peak = max(points, key=lambda p: p[1])
-    return next(p for p in points if p[1] >= peak[1] / 2)
 
 
 def _histogram_table(shown: Sequence[FinalCheckpoint], edges: Sequence[float]) -> Any:
@@ -195,26 +189,30 @@ def density_chart(density: dict[str, Any], n_sizes: int, *, number: int) -> Char
     limits = classify.__kwdefaults__ or {}
     mono = [limits["monogenic_above"], limits["monogenic_n_eff"]]
     poly = [limits["polygenic_below"], limits["polygenic_n_eff"]]
-    total = sum(classes.values())
-    names = {name: f"{name}, {percent(classes[name] / total)}" for name in ("monogenic", "polygenic")}
-    corners = [
-        make_series("line", [[mono[0], n_lo], mono, [m_hi, mono[1]]], css="thr", name="monogenic",
-                    label=names["monogenic"], label_at=[mono[0] - 0.75, n_lo + 0.06 * (n_hi - n_lo)], is_strong=True),
-    ]  # fmt: skip
+    total, margin = sum(classes.values()), 0.05 * (n_hi - n_lo)
+    corners = _corner("monogenic", classes["monogenic"] / total, [[mono[0], n_lo], mono, [m_hi, mono[1]]],
+                      [(mono[0] + m_hi) / 2, n_lo + margin, "m"])  # fmt: skip
     if poly[1] < n_hi:
-        corners.append(
-            make_series("line", [[m_lo, poly[1]], poly, [poly[0], n_hi]], css="thr", name="polygenic",
-                        label=names["polygenic"], label_at=[poly[0], n_hi - 0.06 * (n_hi - n_lo)], is_strong=True)
-        )  # fmt: skip
+        corners += _corner("polygenic", classes["polygenic"] / total, [[m_lo, poly[1]], poly, [poly[0], n_hi]],
+                           [(m_lo + poly[0]) / 2, n_hi - margin, "m"])  # fmt: skip
     return make_chart(
         slug="curve-classes", number=number, title=_density_title(classes),
         description="Predictions over monogenicity and the number of sizes over which their loss falls",
         reading=_density_reading(classes, n_sizes), series=[make_series("cells", cells, css="h0"), *corners],
-        legend=_shade_legend(max(map(max, counts))), legend_title="predictions",
-        x=linear_axis([m_lo, m_hi], "monogenicity: a line −1, a step 1", n=4, exact=True),
+        legend=_shade_legend(max(map(max, counts))),
+        x=linear_axis([m_lo, m_hi], "monogenicity: a line −1, one step 1", n=4, exact=True),
         y=linear_axis([n_lo, n_hi], "sizes that share the fall", n=4, exact=True),
         table=_density_table(cells, counts),
     )  # fmt: skip
+
+
+def _corner(name: str, share: float, points: list[list[float]], label_at: list[Any]) -> list[Series]:
+    """The lines that cut a class off, legible on any shade, and its share."""
+    return [
+        make_series("line", points, name=name, css="under"),
+        make_series("line", points, name=name, css="thr", label=f"{name} {percent(share)}", label_at=label_at,
+                    is_strong=True),
+    ]  # fmt: skip
 
 
 def _cells(counts: Sequence[Sequence[int]], x: tuple[float, float], y: tuple[float, float]) -> list[list[Any]]:
@@ -237,8 +235,8 @@ def _shade_legend(most: int) -> list[tuple[str, str, str]]:
     """Every second shade with the counts that it stands for."""
     firsts = [next((n for n in _candidates(most) if _shade(n, most) == s), None) for s in range(N_SHADES)]
     rows = [(s, first) for s, first in enumerate(firsts) if first is not None]
-    kept = rows[::-2][:4]
-    return [("square", f"h{s}", f"from {count(first)}") for s, first in kept]
+    kept = rows[::-2][:4][::-1]
+    return [("square", f"h{s}", f"{count(first)}+" + (" predictions" if s == kept[-1][0] else "")) for s, first in kept]
 
 
 def _candidates(most: int) -> list[int]:

@@ -86,7 +86,8 @@ def _fit_series(curves: RankCurves, fit: EnvelopeFit) -> list[Series]:
     def at(rank: float) -> list[float]:
         return [rank, fit.intercept * rank**fit.slope]
 
-    before = max(1.0, fit.first_rank / 4)
+    top_rank = (max(curves.envelope) / fit.intercept) ** (1 / fit.slope) if fit.slope < 0 else 1.0
+    before = min(max(1.0, fit.first_rank / 4, top_rank), float(fit.first_rank))
     label_at = at(math.sqrt(before * fit.first_rank)) if before < fit.first_rank else at(fit.first_rank)
     series = [
         make_series("line", [at(fit.first_rank), at(fit.last_rank)], name="fit", css="fitl",
@@ -195,9 +196,9 @@ def choices_chart(choices: Sequence[Choice], reference: float | None, *, number:
         title=f"Other choices move the slope by {fixed(max(slopes) - min(slopes))}",
         description="Slope of the envelope for other windows, without the largest k, and for both affinities",
         reading=_choices_reading(slopes, reference), series=series, size="side",
-        rules=[vertical("refl", reference, "")] if reference is not None else [],
+        rules=[vertical("refl", reference, fixed(reference))] if reference is not None else [],
         legend=[(styles[i % 2][0], styles[i % 2][1], affinity) for i, affinity in enumerate(affinities)],
-        x=linear_axis(values, f"slope, with ±{CAVEAT}", n=4, exact=True), y=category_axis(names),
+        x=linear_axis(values, f"slope, with ±{CAVEAT}", n=6, exact=True), y=category_axis(names),
         table={
             "head": ["choice", "affinity", "first rank", "last rank", "slope"],
             "rows": [[c.name, c.affinity, c.first_rank, c.last_rank, c.slope] for c in choices],

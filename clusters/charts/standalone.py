@@ -20,6 +20,7 @@ _STYLES = {  # class → attributes; {name} is a colour of the stylesheet
     "mean": {"stroke": "{c1}", "stroke-width": "2.5"}, "env": {"stroke": "{ink}", "stroke-width": "2.25"},
     "fitl": {"stroke": "{accent}", "stroke-width": "2.25"}, "dash": {"stroke-width": "1.5", "stroke-dasharray": "6 4"},
     "refl": {"stroke": "{ink-3}", "stroke-width": "1.25", "stroke-dasharray": "2 4"},
+    "under": {"stroke": "{paper}", "stroke-width": "4", "opacity": ".75"},
     "thr": {"stroke": "{ink-2}", "stroke-dasharray": "4 3"}, "edge": {"stroke": "{accent}"},
     "window": {"fill": "{accent}", "opacity": ".07"}, "band": {"opacity": ".13"}, "solid": {"stroke": "none"},
     "dot": {"stroke": "{paper}", "stroke-width": "1"}, "whisker": {"stroke-width": "1.25", "opacity": ".5"},

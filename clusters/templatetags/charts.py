@@ -12,7 +12,7 @@ from clusters.charts.chart import SIZES, Chart
 from clusters.charts.draw import draw
 
 register = template.Library()
-ROWS_SHOWN = 200
+ROWS_SHOWN = 100
 
 
 @register.inclusion_tag("charts/_chart.html", takes_context=True)

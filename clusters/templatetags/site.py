@@ -20,6 +20,7 @@ def run_links(context: dict[str, Any]) -> list[dict[str, str]]:
         ("overview", "Overview", "clusters:run", (run.slug,)),
         ("clusters", "Clusters", "clusters:clusters", (run.slug, k)),
         ("rank-frequency", "Rank–frequency", "clusters:rank-frequency", (run.slug,)),
+        ("tokens", "Tokens", "clusters:tokens", (run.slug,)),
     ]
     links = [{"key": key, "text": text, "href": _address(name, args)} for key, text, name, args in pages]
     return [link for link in links if link["href"]]

@@ -28,9 +28,10 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    reason, _, rest = _sentence(exception).partition(". ")
     ctx = {
-        "reason": _sentence(exception),
-        "advice": getattr(exception, "advice", ""),
+        "reason": reason.removesuffix("."),
+        "advice": getattr(exception, "advice", "") or rest,
         "place": getattr(exception, "place", None),
         "path": request.path,
     }
@@ -44,7 +45,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def _page(request: HttpRequest, status: int, ctx: dict[str, object]) -> HttpResponse:
     if request.path.endswith(".json"):
-        message = ctx["reason"] or f"{request.path} is not here."
+        said = [text for text in (ctx.get("reason"), ctx.get("advice")) if text]
+        message = ". ".join(map(str, said)) or f"{request.path} is not here."
         return HttpResponse(
             json.dumps({"error": {"status": status, "message": message}}),
             content_type="application/json",
