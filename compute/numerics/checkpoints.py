@@ -141,11 +141,11 @@ def count_parameters(model: nn.Module) -> ParameterCount:
         If the model's family is unknown.
     """
     roles = module_roles(model)
-    embedding = model.get_submodule(roles.input_embedding).weight
-    unembedding = model.get_submodule(roles.unembedding).weight
+    embedding = model.get_parameter(f"{roles.input_embedding}.weight")
+    unembedding = model.get_parameter(f"{roles.unembedding}.weight")
     total = sum(parameter.numel() for parameter in model.parameters())
-    n_embedding = int(embedding.numel())
-    n_unembedding = 0 if unembedding is embedding else int(unembedding.numel())
+    n_embedding = embedding.numel()
+    n_unembedding = 0 if unembedding is embedding else unembedding.numel()
     return ParameterCount(total, n_embedding, n_unembedding, total - n_embedding - n_unembedding)
 
 
@@ -281,7 +281,7 @@ def _from_pretrained(path: Path, dtype: torch.dtype) -> nn.Module:
     """The model, with exactly the tensors that its configuration asks for."""
     try:
         with _quiet_loader():
-            model, report = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 path,
                 dtype=dtype,
                 local_files_only=True,
@@ -297,6 +297,7 @@ def _from_pretrained(path: Path, dtype: torch.dtype) -> nn.Module:
             f"The checkpoint in {path} cannot be loaded ({type(error).__name__}: {reason}). Its configuration and "
             "weights do not fit together or are damaged; copy the checkpoint again."
         ) from error
+    model, report = loaded
     for kind, fault in (
         ("missing_keys", "lack"),
         ("unexpected_keys", "hold an unexpected"),

@@ -257,7 +257,7 @@ def _batch_gradients(
     check_token_ids(model, np.array([tokens.max(), answers.max()]), int(lengths.max()) + 1)
     roles = module_roles(model)
     unembedding = model.get_submodule(roles.unembedding)
-    device = unembedding.weight.device
+    device = model.get_parameter(f"{roles.unembedding}.weight").device
     recorder.begin(len(texts), device)
     with torch.enable_grad():
         body = model.get_submodule(roles.body)

@@ -101,7 +101,7 @@ def token_losses(
     body = model.get_submodule(roles.body)
     done = 0
     with torch.inference_mode():
-        head = model.get_submodule(roles.unembedding).weight.float()
+        head = model.get_parameter(f"{roles.unembedding}.weight").float()
         for batch in _batches(corpus, documents, max_batch_tokens or BATCH_TOKENS[torch.device(device).type]):
             lengths = corpus.lengths[batch]
             tokens = _padded(corpus, batch, lengths)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import copy
+import heapq
+import inspect
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXForCausalLM
 
 from compute.errors import CheckpointError, CorpusError, GradientError
-from compute.numerics.checkpoints import PYTHIA_SIZES, pythia_config
+from compute.numerics.checkpoints import PYTHIA_SIZES, load_checkpoint, pythia_config
+from compute.numerics.corpus import tokenize
 from compute.numerics.gradients import gradient_parameters, gradient_rows, gradients, token_gradient
 from compute.numerics.losses import token_losses
 from tests.compute.numerics.networks import Trained, corpus_of, small_config
 
+SUITE = Path(__file__).parents[3] / "compute/demo/suite"
 P_DEFAULT_AND_PUBLISHED = {
     "pythia-70m": (18_902_016, 18_903_040),
     "pythia-160m": (85_017_600, 85_019_136),
@@ -172,3 +178,23 @@ def test_an_unknown_scope_or_family_is_refused(trained: Trained) -> None:
     other = GPT2LMHeadModel(GPT2Config(vocab_size=8, n_embd=8, n_layer=1, n_head=1, n_positions=8))
     with pytest.raises(CheckpointError, match="gpt2"):
         gradient_parameters(other)
+
+
+def test_the_shipped_clustered_network_has_exact_gradients_on_real_text() -> None:
+    folder = max((SUITE / "demo-793k").glob("step*"), key=lambda path: int(path.name.removeprefix("step")))
+    tokenizer = Tokenizer.from_file(str(SUITE / "tokenizer.json"))
+    text = inspect.getsource(heapq)
+    corpus = tokenize(
+        [text[i : i + 700] for i in range(0, 14_000, 700)],
+        lambda texts: [encoding.ids for encoding in tokenizer.encode_batch(texts)],
+        max_length=256,
+        n_vocabulary=4096,
+    )
+    model = load_checkpoint(folder)
+    flat = of_small_loss(token_losses(model, corpus), (1e-4, 2e-2, 0.1), 3)
+    assert len(flat) >= 4
+    for index, gradient in zip(flat, gradients(model, corpus, flat), strict=True):
+        document, position = corpus.locate(int(index))
+        expected = full_document_gradient(model, corpus.document_tokens(document), position, "default")
+        assert len(gradient) == 791_040
+        assert relative_error(gradient, expected) <= 1e-5
