@@ -32,11 +32,13 @@ class Site:
     url: str
     data: Path
     periods: dict[str, str] = field(default_factory=dict)
+    settings_module: str = "quantaweb.settings"
 
     @property
     def environment(self) -> dict[str, str]:
         return {
             **os.environ,
+            "DJANGO_SETTINGS_MODULE": self.settings_module,
             "QW_DATABASE_URL": self.url,
             "QW_DATA_DIR": str(self.data),
             "OMP_NUM_THREADS": "1",

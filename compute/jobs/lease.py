@@ -158,6 +158,13 @@ def drop(lease: Lease) -> None:
         settle(lease.job_id)
 
 
+def rest(job_id: int) -> None:
+    """A worker leaves between two shards: unless others are at work, the job waits for a worker again."""
+    with transaction.atomic():
+        lock_job(job_id)
+        settle(job_id)
+
+
 def _write(lease: Lease, **values: object) -> None:
     if not _held(lease).update(lease_token="", lease_expires_at=None, **values):
         raise LeaseLost("The lease has passed to another worker; nothing was written.")
@@ -171,10 +178,10 @@ def lock_job(job_id: int) -> Job | None:
 def settle(job_id: int, *, idle: str = Job.State.QUEUED) -> str:
     """Bring an open job's state in line with its shards. Call it with the job locked; `idle` is for work
     that is left while nobody works."""
-    job = Job.objects.get(pk=job_id)
+    job = Job.objects.filter(pk=job_id).first()
+    if job is None or not job.is_open:
+        return job.state if job else ""
     states = set(Shard.objects.filter(job_id=job_id).values_list("state", flat=True))
-    if job.state not in Job.OPEN_STATES:
-        return job.state
     if states == {Shard.State.SUCCEEDED}:
         return _close(job, Job.State.SUCCEEDED)
     if Shard.State.FAILED in states:

@@ -25,9 +25,7 @@ def die_with_parent(parent: int) -> None:
 
 def start(command: Sequence[str], *, stderr: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
     """Start a command in a process group of its own."""
-    return subprocess.Popen(
-        command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr
-    )
+    return subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
 
 
 def stop(child: subprocess.Popen[bytes], *, grace: float) -> int:

@@ -88,6 +88,7 @@ def run_job(
         if last is not Outcome.DONE:
             return outcome if last is Outcome.NOTHING else last
         outcome = last
+    lease.rest(job_id)
     return outcome
 
 

@@ -54,7 +54,8 @@ def run_shard(
     for step in range(done, STEPS):
         report(step, STEPS)
         time.sleep(pause)
-        kept.write_text(str(step + 1))
+        kept.with_suffix(".new").write_text(str(step + 1))
+        kept.with_suffix(".new").replace(kept)
         with (workspace.parent / "steps.log").open("a") as log:
             log.write(f"{spec.ordinal} {step}\n")
     report(STEPS, STEPS)

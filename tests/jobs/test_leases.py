@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -136,9 +135,9 @@ def test_a_lease_that_still_runs_is_left_alone() -> None:
 
 
 @pytest.fixture(params=["heartbeat", "finish", "fail", "release", "drop"])
-def write(request: pytest.FixtureRequest) -> Iterator[Any]:
+def write(request: pytest.FixtureRequest) -> Any:
     arguments = {"heartbeat": (9, 10), "finish": (10,), "fail": ("It broke.",)}
-    yield lambda held: getattr(lease, request.param)(held, *arguments.get(request.param, ()))
+    return lambda held: getattr(lease, request.param)(held, *arguments.get(request.param, ()))
 
 
 def test_a_zombie_is_refused_every_write(write: Any) -> None:
