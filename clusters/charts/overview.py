@@ -17,7 +17,7 @@ from clusters.charts.chart import (
     vertical,
 )
 from clusters.charts.numbers import compact, count, fixed, percent
-from clusters.charts.rank_frequency import curve_series
+from clusters.charts.rank_frequency import curve_series, size_table
 from clusters.facts import CAVEAT, FinalCheckpoint, RankCurves, scaling_fit, spread_ks
 from compute.numerics.curves import classify
 from compute.numerics.scaling import PowerLawFit
@@ -175,7 +175,7 @@ def rank_chart(curves: RankCurves, k: int, *, number: int) -> Chart | None:
         description="Tokens per cluster against rank, one line a k, and their envelope", reading=reading,
         x=log_axis([1, max(curves.ks)], "rank of cluster", n=5),
         y=log_axis([1, max(curves.envelope)], "tokens in cluster", n=4),
-        series=curve_series(curves, shown),
+        series=curve_series(curves, shown), table=size_table(shown),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from clusters.charts.chart import (
     Chart,
     Rule,
     Series,
+    Table,
     category_axis,
     linear_axis,
     log_axis,
@@ -35,16 +36,31 @@ def curve_series(curves: RankCurves, shown: Sequence[Sizes], *, with_envelope: b
     ks = [one.k for one in shown]
     series = [
         make_series(
-            "line", [[rank, size] for rank, size in enumerate(one.sizes, 1)], name=f"k = {one.k}",
+            "line", corners(one.sizes), name=f"k = {one.k}",
             css=shade_of(one.k, ks), label=_k_label(one.k, ks), marker="dot", marker_at="end",
         )
         for one in shown
     ]  # fmt: skip
     if with_envelope and curves.envelope:
-        points = [[rank, size] for rank, size in enumerate(curves.envelope, 1)]
-        at = points[min(len(points) - 1, max(1, round(len(points) ** 0.35)))]
+        points = corners(curves.envelope)
+        rank = min(len(curves.envelope), 1 + max(1, round(len(curves.envelope) ** 0.35)))
+        at = [rank, curves.envelope[rank - 1]]
         series.append(make_series("line", points, name="envelope", css="env", label="envelope", label_at=at))
     return series
+
+
+def corners(sizes: Sequence[int]) -> list[list[int]]:
+    """[rank, size] without the ranks inside a run of equal sizes: the line through them is the same."""
+    last = len(sizes) - 1
+    return [
+        [i + 1, size] for i, size in enumerate(sizes) if i in (0, last) or size != sizes[i - 1] or size != sizes[i + 1]
+    ]
+
+
+def size_table(shown: Sequence[Sizes]) -> Table:
+    """Every rank of the clusterings shown."""
+    rows = [[one.k, rank, size] for one in shown for rank, size in enumerate(one.sizes, 1)]
+    return {"head": ["k", "rank", "tokens"], "rows": rows}
 
 
 def _k_label(k: int, ks: Sequence[int]) -> str:
@@ -73,10 +89,7 @@ def rank_frequency_chart(
         reading=_reading(curves, fit), series=series, rules=rules,
         window=[fit.first_rank, fit.last_rank] if fit else None,
         x=log_axis([1, max([*curves.ks, 2])], "rank of cluster", pad=1.0), y=log_axis([1, top], "tokens in cluster"),
-        table={
-            "head": ["k", "rank", "tokens"],
-            "rows": [[one.k, rank, size] for one in shown for rank, size in enumerate(one.sizes, 1)],
-        },
+        table=size_table(shown),
     )  # fmt: skip
 
 

@@ -134,7 +134,7 @@ def overview(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRe
 
 
 def _charts(
-    run: Run, affinity: str, k: int | None, finals: list[Any], curves: dict[str, Any]
+    run: Run, affinity: str, k: int | None, finals: list[FinalCheckpoint], curves: dict[str, RankCurves]
 ) -> dict[str, Chart | None]:
     """The four figures by name; None where the run has no numbers for one."""
     threshold = float(run.manifest.get("selection", {}).get("threshold_nats", 0.1))
