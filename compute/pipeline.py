@@ -122,7 +122,8 @@ def _do(run: Run, spec: ShardSpec) -> Path | None:
         case "similarity":  # cosine of every pair of rows
             similarity(run)
         case "clustering":  # spectral, at every k
-            clustering(run, run.config.clustering.affinities[spec.phase_ordinal])
+            labels = clustering(run, run.config.clustering.affinities[spec.phase_ordinal])
+            run.tell(len(labels), len(labels))
         case "bundle":  # arrays and manifest, whole or not at all
             return publish(run, n_shards=spec.ordinal + 1)
     return None

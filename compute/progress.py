@@ -23,6 +23,7 @@ class Progress:
         self.ordinal = -1
         self.began = self.shown = self.phase_began = time.monotonic()
         self.first = 0
+        self.is_done = False
         self.phase = ""
 
     def __call__(self, spec: ShardSpec, n_done: int, n_total: int) -> None:
@@ -32,7 +33,8 @@ class Progress:
         is_last = spec.phase_ordinal + 1 == self.n_of_phase[spec.phase]
         is_done = n_done >= n_total and is_last and n_done > 0
         pause = SECONDS_PER_REDRAW if self.is_terminal else SECONDS_PER_LINE
-        if is_done or now - self.shown >= pause:
+        if (is_done and not self.is_done) or now - self.shown >= pause:
+            self.is_done = is_done
             self.shown = now
             self._show(self._line(spec, n_done, n_total, now))
 
@@ -47,7 +49,7 @@ class Progress:
             self.stream.write("\n")
         if spec.phase != self.phase:
             self.phase, self.phase_began = spec.phase, now
-        self.ordinal, self.began, self.first = spec.ordinal, now, n_done
+        self.ordinal, self.began, self.first, self.is_done = spec.ordinal, now, n_done, False
 
     def _line(self, spec: ShardSpec, n_done: int, n_total: int, now: float) -> str:
         n_shards = self.n_of_phase[spec.phase]

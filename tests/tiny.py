@@ -12,8 +12,8 @@ from compute.suites import folder_suite
 WIDTHS = {"tiny-s": 8, "tiny-m": 16, "tiny-l": 24}
 MAX_LENGTH = 48
 CLUSTERED = "tiny-l/step120"
-_NAMES = "total count item value index result length offset buffer token".split()
-_VERBS = "return print yield raise".split()
+_NAMES = ["total", "count", "item", "value", "index", "result", "length", "offset", "buffer", "token"]
+_VERBS = ["return", "print", "yield", "raise"]
 
 
 def sentences(n: int, seed: int) -> list[str]:
@@ -34,7 +34,9 @@ def write_tiny_suite(folder: Path) -> Path:
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     torch.set_num_threads(1)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -78,7 +80,9 @@ def write_corpus(path: Path, texts: list[str]) -> Path:
     return path
 
 
-def tiny_config(folder: Path, *, name: str = "tiny", ks: tuple[int, ...] = (2, 5, 9), seed: int = 0) -> RunConfig:
+def tiny_config(
+    folder: Path, *, name: str = "tiny", ks: tuple[int, ...] = (2, 5, 9), seed: int = 0, n_tokens: int = 40
+) -> RunConfig:
     """A run on the networks in the folder."""
     keys = [f"{lm}/step{step}" for lm in WIDTHS for step in (0, 120)]
     suite = folder_suite([f"{key}={folder / key}" for key in keys], tokenizer=str(folder / "tokenizer.json"))
@@ -87,6 +91,6 @@ def tiny_config(folder: Path, *, name: str = "tiny", ks: tuple[int, ...] = (2, 5
         suite=suite,
         clustered=CLUSTERED,
         corpus=CorpusConfig(source=str(folder / "text.jsonl"), max_length=MAX_LENGTH),
-        selection=SelectionConfig(n_tokens=40, threshold_nats=0.5),
+        selection=SelectionConfig(n_tokens=n_tokens, threshold_nats=0.5),
         clustering=ClusteringConfig(ks=ks, n_init=3, seed=seed),
     )

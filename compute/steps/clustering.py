@@ -32,7 +32,6 @@ def clustering(run: Run, affinity: str) -> dict[int, np.ndarray]:
         embedding = embedding or _embedding(run, compared, affinity, stamp)
         labels[k] = run.wait_for(partial(cluster_k, embedding, k, n_init=n_init, seed=seed))
         run.files.save(f"clustering/{affinity}/k{k}", labels[k], stamp)
-    run.tell(len(ks), len(ks))
     return {k: labels[k] for k in ks}
 
 

@@ -72,10 +72,10 @@ def _inputs(run: Run) -> str:
 
 def _write(run: Run, writer: BundleWriter) -> dict[str, Any]:
     """Write every array and give the manifest."""
-    n_arrays = len(run.config.suite.checkpoints) + len(run.config.clustering.affinities) * len(run.config.clustering.ks)
-    for n_done, (name, array, unit) in enumerate(_arrays(run)):
+    n_arrays = _n_arrays(run)
+    for n_done, (name, array, unit) in enumerate(_arrays(run), start=1):
         writer.add_array(name, array, unit=unit)
-        run.tell(n_done, max(n_done, n_arrays))
+        run.tell(n_done, n_arrays)
     writer.add_lines("documents.jsonl", iter(run.corpus.documents))
     compared = similarity(run)
     ref = run.config.clustered_checkpoint
@@ -131,6 +131,15 @@ def _arrays(run: Run) -> Iterator[tuple[str, np.ndarray, str]]:
     for affinity in run.config.clustering.affinities:
         for k, labels in clustering(run, affinity).items():
             yield f"clustering/{affinity}/k{k}", labels, "labels"
+
+
+def _n_arrays(run: Run) -> int:
+    wanted = run.config.clustering
+    of_corpus, of_histogram, of_selection = 4, 2, 2
+    of_similarity = 1 + ("absolute" in wanted.affinities)
+    of_clustering = len(wanted.affinities) * len(wanted.ks)
+    of_losses = len(run.config.suite.checkpoints) + len(curves(run))
+    return of_corpus + of_losses + of_histogram + of_selection + of_similarity + of_clustering
 
 
 def _ordered(run: Run) -> list[CheckpointRef]:

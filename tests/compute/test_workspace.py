@@ -1,0 +1,135 @@
+"""Files of an unfinished run: whole and right, or as good as absent."""
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compute.errors import StorageError
+from compute.workspace import Workspace, digest
+
+ARRAY = np.arange(12, dtype=np.float32).reshape(3, 4)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "work")
+
+
+def only_file(files: Workspace, pattern: str) -> Path:
+    (path,) = files.root.rglob(pattern)
+    return path
+
+
+def test_an_array_comes_back_as_it_was_saved(files):
+    files.save("losses/demo/step3", ARRAY, "stamp")
+    loaded = files.load("losses/demo/step3", "stamp")
+    assert loaded.dtype == ARRAY.dtype
+    assert np.array_equal(loaded, ARRAY)
+
+
+def test_facts_come_back_with_their_array(files):
+    files.save("sums", ARRAY, "stamp", next_chunk=7)
+    _, facts = files.load_with_facts("sums", "stamp")
+    assert facts == {"next_chunk": 7}
+
+
+def test_a_json_value_comes_back_as_it_was_saved(files):
+    files.save_json("facts", {"n": 3, "text": "é"}, "stamp")
+    assert files.load_json("facts", "stamp") == {"n": 3, "text": "é"}
+
+
+def test_an_array_of_another_stamp_is_as_good_as_absent(files):
+    files.save("a", ARRAY, "old inputs")
+    assert files.load("a", "new inputs") is None
+
+
+def test_an_absent_array_is_none(files):
+    assert files.load("a", "stamp") is None
+
+
+def test_an_altered_byte_makes_an_array_absent(files):
+    files.save("a", ARRAY, "stamp")
+    path = only_file(files, "a.*.npy")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert files.load("a", "stamp") is None
+
+
+def test_a_truncated_array_is_absent(files):
+    files.save("a", ARRAY, "stamp")
+    path = only_file(files, "a.*.npy")
+    path.write_bytes(path.read_bytes()[:-4])
+    assert files.load("a", "stamp") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"file": "a.npy"}', b"\xff"])
+def test_a_damaged_note_makes_an_array_absent(files, content):
+    files.save("a", ARRAY, "stamp")
+    only_file(files, "a.npy.note").write_bytes(content)
+    assert files.load("a", "stamp") is None
+
+
+def test_saving_again_leaves_one_file(files):
+    files.save("a", ARRAY, "stamp")
+    files.save("a", ARRAY + 1, "stamp")
+    assert np.array_equal(files.load("a", "stamp"), ARRAY + 1)
+    assert len(list(files.root.iterdir())) == 2
+
+
+def test_saving_one_step_leaves_the_files_of_another_alone(files):
+    files.save("k1", ARRAY, "stamp")
+    files.save("k1.5", ARRAY, "stamp")
+    files.save("k10", ARRAY, "stamp")
+    files.save("k1", ARRAY + 1, "stamp")
+    assert files.has("k1.5", "stamp")
+    assert files.has("k10", "stamp")
+
+
+def test_a_kill_between_array_and_note_keeps_the_earlier_array(files, monkeypatch):
+    files.save("a", ARRAY, "stamp")
+    replace = Path.replace
+
+    def die_at_the_note(self: Path, target: Path) -> Path:
+        if str(target).endswith(".note"):
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", die_at_the_note)
+    with pytest.raises(KeyboardInterrupt):
+        files.save("a", ARRAY + 1, "stamp")
+    assert np.array_equal(files.load("a", "stamp"), ARRAY)
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_no_partial_file(files, monkeypatch):
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("compute.workspace.os.fsync", full)
+    with pytest.raises(StorageError, match="is full"):
+        files.save("a", ARRAY, "stamp")
+    assert list(files.root.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be written"):
+        Workspace(tmp_path / "file" / "work")
+
+
+def test_too_little_space_is_refused_with_the_amount_needed(files):
+    with pytest.raises(StorageError, match=r"need 1000000\.0 GB"):
+        files.require_space(10**15, "The gradients")
+
+
+def test_removing_a_folder_removes_what_is_in_it(files):
+    files.save("gradients/rows0", ARRAY, "stamp")
+    files.remove("gradients")
+    assert not files.has("gradients/rows0", "stamp")
+
+
+def test_a_digest_depends_on_every_fact():
+    assert digest(["a", 1]) != digest(["a", 2])
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
