@@ -1,0 +1,131 @@
+"""What may be wrong on this machine, and how to mend it."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connection
+
+from clusters.startup import require_data_folder, unapplied_migrations
+from compute.errors import ComputeError
+from compute.suites import demo_config, expected_sha256, resolve
+
+OLDEST = (3, 11)
+GIGABYTES_NEEDED = 2.0  # the demo's bundle and its working files, with room to spare
+
+
+class Problem(Exception):  # noqa: N818
+    """What is wrong, and how to mend it."""
+
+
+class Command(BaseCommand):
+    help = "Check what the site needs on this machine; each finding says how to mend it."
+
+    def handle(self, *args: object, **options: object) -> None:
+        n_problems = 0
+        for name, check in CHECKS.items():
+            try:
+                self.stdout.write(f"good     {name}: {check()}")
+            except Problem as problem:
+                n_problems += 1
+                self.stdout.write(f"PROBLEM  {name}: {problem}")
+        if n_problems:
+            raise CommandError(f"{n_problems} of {len(CHECKS)} checks found something to mend.")
+
+
+def python() -> str:
+    if sys.version_info < OLDEST:
+        raise Problem(f"this is {sys.version.split()[0]}; install Python 3.11 or newer and make .venv again.")
+    return sys.version.split()[0]
+
+
+def data_folder() -> str:
+    try:
+        require_data_folder()
+    except ComputeError as error:
+        raise Problem(str(error)) from error
+    return f"{settings.DATA_DIR} can be written"
+
+
+def disk() -> str:
+    free = shutil.disk_usage(settings.DATA_DIR).free / 1e9
+    if free < GIGABYTES_NEEDED:
+        raise Problem(f"{free:.1f} GB are free; the demo needs {GIGABYTES_NEEDED:.0f}. Free some, or set QW_DATA_DIR.")
+    return f"{free:.0f} GB free"
+
+
+def database() -> str:
+    try:
+        left = unapplied_migrations()
+    except DatabaseError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise Problem(f"cannot be reached ({reason}). Start it, or mend QW_DATABASE_URL.") from error
+    if left:
+        raise Problem(f"{len(left)} migrations are missing; run: manage.py migrate")
+    return f"{connection.display_name}, current"
+
+
+def weights() -> str:
+    """Every file of the demo's networks is there, with the bytes it was shipped with."""
+    try:
+        checkpoints = demo_config().suite.checkpoints
+    except ComputeError as error:
+        raise Problem(str(error)) from error
+    for ref in checkpoints:
+        file = resolve(ref.path) / "model.safetensors"
+        if not file.is_file():
+            raise Problem(f"{ref.key} is missing; fetch the project's files again.")
+        expected = expected_sha256(ref)
+        if expected and hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+            raise Problem(f"{ref.key} is damaged; fetch the project's files again.")
+    return f"{len(checkpoints)} checkpoints whole"
+
+
+def compute() -> str:
+    """Without importing it: that takes seconds."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "scikit-learn"))
+    except PackageNotFoundError as error:
+        raise Problem(f"{error.name} is not installed; runs can be looked at, not computed. Run: make demo") from error
+
+
+def broker() -> str:
+    if settings.RUNNER != "celery":
+        return "not needed (QW_RUNNER=local)"
+    from kombu import Connection
+
+    try:
+        with Connection(settings.CELERY_BROKER_URL, connect_timeout=3) as link:
+            link.ensure_connection(max_retries=1, timeout=5)
+    except Exception as error:  # any transport's own error
+        raise Problem(
+            f"cannot be reached ({type(error).__name__}). Start it, mend QW_BROKER_URL, or set QW_RUNNER=local."
+        ) from error
+    return "answers"
+
+
+def secret() -> str:
+    file = Path(settings.DATA_DIR) / "secret_key"
+    if file.is_file() and file.stat().st_mode & 0o077:
+        raise Problem(f"others may read {file}; run: chmod 600 {file}")
+    return "kept from others"
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    "Python": python,
+    "data folder": data_folder,
+    "disk": disk,
+    "secret key": secret,
+    "database": database,
+    "computing packages": compute,
+    "demo weights": weights,
+    "broker": broker,
+}
