@@ -14,7 +14,7 @@ from compute.errors import FitError
 
 OFFSET_STARTS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.97, 0.995)  # the floor's share of the smallest y at each start
 OFFSET_BOUNDS = ([-np.inf, -np.inf, 0.0], [np.inf, np.inf, 1.0 - 1e-9])  # of ln A, alpha, that share
-OFFSET_TOLERANCES = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "max_nfev": 2000}
+OFFSET_TOLERANCES = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "max_nfev": 300}
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,13 @@ def cluster_every_k(
     ClusteringError
         A k out of range, or an unsuitable affinity (see `spectral_embedding`).
 
+    Notes
+    -----
+    Where k-means itself meets an exact tie, rounding decides, in scikit-learn as here: two tokens that are each
+    other's only neighbours are equally good starts for k-means++. Such ties need clusters of two, so k of a fifth
+    of the tokens or more, and few starts; scikit-learn's own labels then change when its eigenvectors are moved by
+    1e-15, and no other eigensolver can follow them. None was met with thirty starts.
+
     References
     ----------
     Michaud et al., arXiv:2303.13506, section 5.
