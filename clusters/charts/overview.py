@@ -10,14 +10,16 @@ from typing import Any
 from clusters.charts.chart import (
     Chart,
     Series,
+    Sparkline,
     linear_axis,
     log_axis,
     make_chart,
     make_series,
     vertical,
 )
+from clusters.charts.geometry import Scale, line_path, thin
 from clusters.charts.numbers import compact, count, fixed, percent
-from clusters.charts.rank_frequency import curve_series, size_table
+from clusters.charts.rank_frequency import corners, curve_series, size_table
 from clusters.facts import CAVEAT, FinalCheckpoint, RankCurves, scaling_fit, spread_ks
 from compute.numerics.curves import classify
 from compute.numerics.scaling import PowerLawFit
@@ -177,6 +179,18 @@ def rank_chart(curves: RankCurves, k: int, *, number: int) -> Chart | None:
         y=log_axis([1, max(curves.envelope)], "tokens in cluster", n=4),
         series=curve_series(curves, shown), table=size_table(shown),
     )  # fmt: skip
+
+
+def size_sparkline(sizes: Sequence[int], *, width: int = 96, height: int = 28) -> Sparkline:
+    """Sizes against rank, both logarithmic, for the list of runs."""
+    points = corners(sizes)
+    x = Scale("log", 1, max(len(sizes), 2), 1, width - 1)
+    y = Scale("log", 1, max(*sizes, 2), height - 3, 2)
+    return {
+        "path": line_path(thin([(x(rank), y(size)) for rank, size in points])),
+        "base": line_path([(0, height - 1), (width, height - 1)]), "width": width, "height": height,
+        "description": f"{len(sizes)} clusters, the largest of {sizes[0]} tokens",
+    }  # fmt: skip
 
 
 def density_chart(density: dict[str, Any], n_sizes: int, *, number: int) -> Chart | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 
 import numpy as np
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -36,13 +37,24 @@ def has_archived(user: User) -> bool:
     return visible_runs(user).filter(archived_at__isnull=False).exists()
 
 
-def ladders(runs: list[Run]) -> dict[int, list[int]]:
-    """The ks of every run, ascending, by its primary key."""
-    rows = Clustering.objects.filter(run__in=runs).order_by("k").values_list("run_id", "k").distinct()
-    found: dict[int, list[int]] = defaultdict(list)
-    for run_id, k in rows:
-        found[run_id].append(k)
-    return dict(found)
+@dataclass(frozen=True)
+class Ladder:
+    """The ks of a run, ascending, and the sizes by rank at the one nearest to 100."""
+
+    ks: list[int]
+    sizes: list[int]
+
+
+def ladders(runs: list[Run]) -> dict[int, Ladder]:
+    """The ladder of every run that has clusterings, by its primary key."""
+    by_run: dict[int, dict[int, int]] = defaultdict(dict)  # run → k → a clustering
+    for run_id, k, pk in (
+        Clustering.objects.filter(run__in=runs).order_by("k", "-affinity").values_list("run", "k", "pk")
+    ):
+        by_run[run_id].setdefault(k, pk)
+    shown = {run_id: there[_nearest(list(there))] for run_id, there in by_run.items()}
+    sizes = dict(Clustering.objects.filter(pk__in=shown.values()).values_list("pk", "sizes"))
+    return {run_id: Ladder(sorted(there), sizes[shown[run_id]]) for run_id, there in by_run.items()}
 
 
 def open_jobs() -> list[Job]:
@@ -68,7 +80,11 @@ def default_affinity(run: Run) -> str:
 def default_k(run: Run, affinity: str = "") -> int | None:
     """The k nearest to 100, the smaller of two; None for a run without clusterings."""
     ks = ks_of(run, affinity or default_affinity(run))
-    return min(ks, key=lambda k: (abs(k - NEAR_K), k)) if ks else None
+    return _nearest(ks) if ks else None
+
+
+def _nearest(ks: list[int]) -> int:
+    return min(ks, key=lambda k: (abs(k - NEAR_K), k))
 
 
 def final_checkpoints(run: Run) -> list[FinalCheckpoint]:

@@ -69,6 +69,7 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
         "choices": charts[1] if len(charts) > 1 else None,
         "readout": _readout(fit),
         "clusterings": curves.clusterings,
+        "shown": shown,
         "curves": curves,
         "notes": _notes(curves, fit, alpha.alpha if alpha else None),
         "longest": len(curves.envelope),

@@ -62,7 +62,7 @@ def index(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     archived = chosen(request.GET, "show", ("current", "archived"), "current") == "archived"
     runs = list(queries.runs_for_list(request.user, archived=archived))
     ladders = queries.ladders(runs)
-    rows = [{"run": run, "ks": ladders.get(run.pk, [])} for run in runs]
+    rows = [_entry(run, ladders.get(run.pk)) for run in runs]
     if twin:
         records = [dict(zip(LIST_HEAD, _list_row(row), strict=True)) for row in rows]
         return twins.answer(
@@ -77,6 +77,12 @@ def index(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
         **twins.links_context(request, "json", "csv", base="/runs"),
     }
     return render_page(request, "runs/list.html", ctx)
+
+
+def _entry(run: Run, ladder: queries.Ladder | None) -> dict[str, Any]:
+    if ladder is None:
+        return {"run": run, "ks": [], "spark": None}
+    return {"run": run, "ks": ladder.ks, "spark": figures.size_sparkline(ladder.sizes)}
 
 
 def _list_row(row: dict[str, Any]) -> list[Any]:

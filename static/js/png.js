@@ -7,10 +7,10 @@ const PROPERTIES = [
 const SCALE = 2;
 const MARGIN = 16;
 
-for (const button of document.querySelectorAll("[data-png]")) {
-  button.hidden = false;
-  button.addEventListener("click", () => save(button));
-}
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("[data-png]");
+  if (button) save(button);
+});
 
 function save(button) {
   const figure = button.closest(".fig");

@@ -13,20 +13,13 @@ themeForm?.addEventListener("change", (event) => {
   else root.setAttribute("data-theme", theme);
 });
 
-// ── permalink: the address already holds the whole state ──
-for (const button of document.querySelectorAll("[data-copy-permalink]")) {
-  if (!navigator.clipboard) continue;
-  button.hidden = false;
-  button.addEventListener("click", () => copy(button, location.href));
-}
-
-// ── copy the text of another element: <button data-copy="#id" hidden> ──
-for (const button of document.querySelectorAll("[data-copy]")) {
-  const source = document.querySelector(button.dataset.copy);
-  if (!source || !navigator.clipboard) continue;
-  button.hidden = false;
-  button.addEventListener("click", () => copy(button, (source.value ?? source.textContent).trim()));
-}
+// ── copy: the address (it holds the whole state), or the text of another element: <button data-copy="#id" hidden> ──
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("[data-copy-permalink], [data-copy]");
+  if (!button) return;
+  const source = button.dataset.copy && document.querySelector(button.dataset.copy);
+  copy(button, source ? (source.value ?? source.textContent).trim() : location.href);
+});
 
 async function copy(button, text) {
   const label = button.textContent;
@@ -38,6 +31,16 @@ async function copy(button, text) {
   }
   setTimeout(() => { button.textContent = label; }, 1600);
 }
+
+// ── buttons that need this script are hidden until it runs; htmx brings new ones ──
+function show(part) {
+  const found = part.querySelectorAll("[data-png]");
+  if (navigator.clipboard) for (const button of part.querySelectorAll("[data-copy-permalink], [data-copy]")) button.hidden = false;
+  for (const button of found) button.hidden = false;
+  if (found.length) import("./png.js");
+}
+show(document);
+document.addEventListener("htmx:load", (event) => show(event.detail.elt));
 
 // ── selects that send their form at once: <select data-submit> (a button stands in <noscript>) ──
 document.addEventListener("change", (event) => {
@@ -55,6 +58,3 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   if (target.matches("input, textarea, select")) { target.focus(); target.select?.(); } else target.click();
 });
-
-// ── PNG of a chart, drawn from its SVG ──
-if (document.querySelector("[data-png]")) import("./png.js");
