@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from clusters.arrays import array_of, corpus_of, vocabulary_of
-from clusters.display import display_tokens, token_label
+from clusters.display import display_text, display_tokens, token_label
 from clusters.models import Run
 
 LOSS_EDGES_NATS = (0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0)  # l0 is below the first, l7 from the last on (printed to 12)
@@ -79,6 +80,11 @@ class Reader:
         boxes = self._boxes(place.document, first, place.position + 1, answer=place.position)
         return Context(place, boxes, is_cut=first > 0, same=list(same))
 
+    def answer(self, place: Place) -> str:
+        """The token's own text, standing alone."""
+        offset = int(self.corpus.offsets[place.document])
+        return token_label(self.vocabulary, int(self.corpus.token_ids[offset + place.position]))
+
     def document(self, document: int, first: int, last: int, clustered: frozenset[int]) -> list[TokenBox]:
         """Boxes of a document's tokens from `first` up to, not including, `last`."""
         return self._boxes(document, first, last, clustered=clustered)
@@ -96,6 +102,12 @@ class Reader:
         for index, window in zip(flat.tolist(), windows, strict=True):
             groups.setdefault(window.tobytes(), []).append(index)
         return list(groups.values())
+
+    def unlike(self, indices: Sequence[int], n: int) -> list[Place]:
+        """Places of up to n of the tokens, evenly spread over those whose contexts don't repeat."""
+        groups = self.fold(indices)
+        picked = np.linspace(0, len(groups) - 1, min(n, len(groups))).round().astype(int)
+        return self.places([groups[i][0] for i in picked])
 
     def _boxes(
         self, document: int, first: int, last: int, *, answer: int = -1, clustered: frozenset[int] = frozenset()
@@ -140,3 +152,19 @@ def clustered_column(run: Run) -> str:
 
 def _finite(loss: float | None) -> float | None:
     return float(loss) if loss is not None and math.isfinite(loss) else None
+
+
+def last_two(run: Run, indices: Sequence[int], most: int) -> list[tuple[str, int]]:
+    """The commonest last two tokens before these tokens, with how often each pair occurs."""
+    corpus, vocabulary = corpus_of(run), vocabulary_of(run)
+    documents, positions = corpus.locate(np.asarray(indices, np.int64))
+    at = (np.asarray(corpus.offsets)[documents] + positions)[positions >= 2]
+    pairs = np.stack([corpus.token_ids[at - 2], corpus.token_ids[at - 1]], axis=1)
+    found = Counter(map(tuple, pairs.tolist())).most_common(most)
+    return [(display_text(vocabulary, pair, limit=60), count) for pair, count in found]
+
+
+def most_in_one_document(run: Run, indices: Sequence[int]) -> int:
+    """How many of these tokens stand in the document that holds most of them."""
+    documents, _ = corpus_of(run).locate(np.asarray(indices, np.int64))
+    return int(np.unique(documents, return_counts=True)[1].max())

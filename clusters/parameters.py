@@ -9,6 +9,7 @@ from django.core.exceptions import BadRequest
 from django.http import QueryDict
 
 from clusters.models import Affinity
+from clusters.readings import Unit
 
 MAX_DIGITS = 18  # any such number fits every database's integers
 MAX_PAGE = 100_000
@@ -75,12 +76,26 @@ class ContextView:
         return REACHES[self.reach]
 
 
-def context_view(query: QueryDict) -> ContextView:
+def context_view(query: QueryDict, reach: str = "snippet") -> ContextView:
     return ContextView(
-        reach=chosen(query, "reach", list(REACHES), "snippet"),
+        reach=chosen(query, "reach", list(REACHES), reach),
         breaks=chosen(query, "breaks", ("on", "off"), "on") == "on",
         is_shaded=chosen(query, "shade", ("on", "off"), "on") == "on",
     )
+
+
+def reach_choices(chosen_reach: str, default: str = "snippet") -> list[dict[str, object]]:
+    """The lengths of context that a page offers; `e` goes to the longest, and from it back to the usual one."""
+    target = default if chosen_reach == "200" else "200"
+    return [
+        {
+            "reach": None if reach == default else reach,
+            "text": "200 tokens" if reach == "200" else reach,
+            "is_on": reach == chosen_reach,
+            "key": "e" if reach == target else "",
+        }
+        for reach in REACHES
+    ]
 
 
 @dataclass(frozen=True)
@@ -107,7 +122,7 @@ class ClusterQuery:
     """How one cluster's page shows it."""
 
     affinity: str
-    unit: str
+    unit: Unit
     contexts: ContextView
     page: int
 
@@ -133,5 +148,16 @@ def token_list_query(query: QueryDict) -> TokenListQuery:
     )
 
 
-def unit_of(query: QueryDict) -> str:
-    return chosen(query, "unit", ("nats", "bits"), "nats")
+def unit_of(query: QueryDict) -> Unit:
+    return "bits" if chosen(query, "unit", ("nats", "bits"), "nats") == "bits" else "nats"
+
+
+def changed(path: str, query: QueryDict, **changes: object) -> str:
+    """An address with some of its query changed; None takes a name out."""
+    kept = query.copy()
+    for name, value in changes.items():
+        if value is None:
+            kept.pop(name, None)
+        else:
+            kept[name] = str(value)
+    return f"{path}?{kept.urlencode()}" if kept else path

@@ -10,8 +10,8 @@ import numpy as np
 
 from clusters.charts.chart import Chart, curve_chart, linear_axis, make_chart, make_series, vertical
 from clusters.charts.geometry import minus, rect_path, tick_text
-from clusters.queries.clusters import Similarities
-from clusters.queries.tokens import StepCurve
+from clusters.charts.numbers import compact
+from clusters.readings import Similarities, StepCurve, Unit
 
 MANY = 100  # beyond so many members, quantiles are drawn instead of lines
 LEARNED_SHARE = 0.6  # the sizes between which a mean falls by this share of its whole fall
@@ -43,10 +43,7 @@ def bars_title(answers: Sequence[Sequence[Any]], last: Sequence[Sequence[Any]], 
     if answer_share >= 0.5:
         return "One answer dominates", "One answer makes up most of the cluster: it may be a word, not a skill."
     before = "the token before is one" if last_share == 1 else "the token before mostly not"
-    if last_share >= 0.5:
-        title = f"The answers differ, {before}"
-    else:
-        title = "Answers and tokens before them differ"
+    title = f"The answers differ, {before}" if last_share >= 0.5 else "Answers and tokens before them differ"
     return title, "No answer dominates, so the cluster isn’t merely one word."
 
 
@@ -67,7 +64,9 @@ def fall_window(mean: Sequence[float]) -> tuple[int, int] | None:
     return first, last
 
 
-def sizes_chart(sizes: Sequence[int], losses: np.ndarray, unit: str, *, number: int, y_max: float) -> Chart:
+def sizes_chart(
+    sizes: Sequence[int], losses: np.ndarray, unit: Unit, *, number: int, y_max: float, n_members: int
+) -> Chart:
     """Losses of members (n, n_sizes) and their mean over non-embedding parameters."""
     mean = losses.mean(axis=0)
     window = fall_window(mean.tolist())
@@ -75,17 +74,18 @@ def sizes_chart(sizes: Sequence[int], losses: np.ndarray, unit: str, *, number: 
         title, reading = "The members’ loss hardly falls with size", f"The mean ends at {_loss(mean[-1], unit)}."
     else:
         first, last = window
-        title = f"Members are learned between {tick_text(sizes[first])} and {tick_text(sizes[last])} parameters"
+        title = f"Members are learned between {compact(sizes[first])} and {compact(sizes[last])} parameters"
         reading = f"The mean falls from {_loss(mean[first], unit)} to {_loss(mean[last], unit)} there."
     curves = [*_member_curves(sizes, losses), _mean_curve(sizes, mean, losses, "mean")]
     return curve_chart(
         curves, over="parameters", slug="loss-over-parameters", number=number, title=title,
-        reading=f"{reading} {_members_note(len(losses))}", unit=unit, size="third", y_max=_shown(y_max, unit),
+        reading=f"{reading} {_members_note(len(losses), n_members)}", unit=unit, size="third",
+        y_max=_shown(y_max, unit),
     )  # fmt: skip
 
 
 def steps_chart(
-    curves: Sequence[StepCurve], clustered_lm: str, unit: str, *, number: int, y_max: float
+    curves: Sequence[StepCurve], clustered_lm: str, unit: Unit, *, number: int, y_max: float
 ) -> Chart | None:
     """Mean losses over training steps, one line a network; members faint under the clustered network's."""
     if not curves:
@@ -129,7 +129,7 @@ def similarity_chart(found: Similarities, *, number: int) -> Chart:
         slug="similarity", number=number, title=_similarity_title(inside, outside), reading=_similarity_reading(found),
         description="Cosine of pairs of gradients: within the cluster, and from its members to the rest",
         x=linear_axis([lo, 1.0], "cosine of two gradients", exact=True),
-        y=linear_axis([0, 1], "share of pairs, each scaled to its peak", ticks=()),
+        y=linear_axis([0, 1.2], "share of pairs, each scaled to its peak", ticks=(), exact=True),
         series=series, rules=rules, size="third",
     )  # fmt: skip
 
@@ -138,14 +138,14 @@ class Ruler(TypedDict):
     width: int
     height: int
     bars: str
-    mark: dict[str, float]
+    mark: dict[str, float] | None
     text_x: float
     anchor: str
     label: str
     note: str
 
 
-def ruler(sizes: Sequence[int], rank: int, *, width: int, height: int, with_note: bool) -> Ruler:
+def ruler(sizes: Sequence[int], rank: int | None, *, width: int, height: int, with_note: bool) -> Ruler:
     """Sizes of all clusters by rank on a log scale, one of them marked."""
     pitch, foot, top = width / len(sizes), height - 2, height - 18
     bar = max(pitch * 0.72, 0.6)
@@ -154,20 +154,32 @@ def ruler(sizes: Sequence[int], rank: int, *, width: int, height: int, with_note
     for i, size in enumerate(sizes):
         high = top * (0.2 + 0.8 * math.log(max(size, 1)) / tall)
         rects.append((i * pitch + (pitch - bar) / 2, foot - high, bar, high))
-    mine = rects.pop(rank - 1)
-    middle = mine[0] + mine[2] / 2
+    note = f"{len(sizes)} clusters, log size"
+    if rank is None:
+        return {"width": width, "height": height, "bars": rect_path(rects), "mark": None, "text_x": 0.0, "anchor": "",
+                "label": "", "note": note if with_note else ""}  # fmt: skip
+    x, y, wide, high = rects.pop(rank - 1)
+    middle = x + wide / 2
     is_right = middle > width * 0.55
-    size = sizes[rank - 1]
     return {
         "width": width,
         "height": height,
         "bars": rect_path(rects),
-        "mark": {"x": mine[0], "y": mine[1], "w": max(mine[2], 2.0), "h": mine[3], "line": middle, "foot": mine[1]},
+        "mark": {"x": x, "y": y, "width": max(wide, 2.0), "height": high, "middle": middle},
         "text_x": middle - 6 if is_right else middle + 6,
         "anchor": "e" if is_right else "",
-        "label": f"rank {rank} · {counted(size, 'token')}",
-        "note": f"{len(sizes)} clusters, log size" if with_note and not is_right else "",
+        "label": f"rank {rank} · {counted(sizes[rank - 1], 'token')}",
+        "note": note if with_note and not is_right else "",
     }
+
+
+def classes_title(classes: Sequence[tuple[str, int]], n_tokens: int) -> str:
+    """What the classes of the members' curves say."""
+    if not classes:
+        return "The members’ curves were not scored"
+    name, count = classes[0]
+    share = "All" if count == n_tokens else ("Most" if count * 2 > n_tokens else "Many")
+    return f"{share} members’ curves are {name}"
 
 
 def counted(n: int, noun: str) -> str:
@@ -177,7 +189,8 @@ def counted(n: int, noun: str) -> str:
 def _member_curves(xs: Sequence[float], losses: np.ndarray) -> list[dict[str, Any]]:
     if len(losses) > MANY or len(losses) < 2:
         return []
-    return [_line(xs, row, css="faint") for row in losses]
+    first = 1 if xs[0] == 0 else 0  # a lone point before the break of a log axis says nothing
+    return [_line(xs[first:], row[first:], css="faint") for row in losses]
 
 
 def _mean_curve(xs: Sequence[float], mean: np.ndarray, losses: np.ndarray, label: str) -> dict[str, Any]:
@@ -193,10 +206,13 @@ def _line(xs: Sequence[float], ys: np.ndarray, *, css: str, name: str = "", labe
     return {"points": points, "css": css, "name": name or "member", "label": label}
 
 
-def _members_note(n: int) -> str:
+def _members_note(n: int, n_members: int) -> str:
     if n == 1:
         return "One member."
-    return f"{n} members, one faint line each." if n <= MANY else f"The band holds 80% of {n:,} members."
+    if n <= MANY:
+        return f"{n} members, one faint line each."
+    whole = f"{n:,} members" if n == n_members else f"an even sample of {n:,} of {n_members:,} members"
+    return f"The band holds 80% of {whole}."
 
 
 def _steps_title(curves: Sequence[StepCurve]) -> str:
@@ -241,10 +257,10 @@ def _cosine(value: float) -> str:
     return minus(f"{float(value):.2f}")
 
 
-def _loss(nats: float, unit: str) -> str:
+def _loss(nats: float, unit: Unit) -> str:
     value = nats / math.log(2) if unit == "bits" else nats
     return f"{value:.1f} {unit}" if value >= 0.1 else f"{value:.2f} {unit}"
 
 
-def _shown(nats: float, unit: str) -> float:
+def _shown(nats: float, unit: Unit) -> float:
     return nats / math.log(2) if unit == "bits" else nats

@@ -9,8 +9,9 @@ from typing import Any, TypedDict
 import numpy as np
 
 from clusters.charts.chart import Chart, Sparkline, curve_chart, sparkline
-from clusters.charts.geometry import minus, tick_text
-from clusters.queries.tokens import Scores, StepCurve
+from clusters.charts.geometry import minus
+from clusters.charts.numbers import compact
+from clusters.readings import Scores, StepCurve, Unit
 
 SPARK_TOP_BITS = 13.0
 CLASS_SHAPES = {"monogenic": "on", "polygenic": "square", "mixed": "half", "flat": "", "unknown": ""}
@@ -23,17 +24,17 @@ CLASS_MEANINGS = {
 }
 
 
-def token_sizes_chart(sizes: Sequence[int], losses: np.ndarray, scores: Scores, unit: str) -> Chart:
+def token_sizes_chart(sizes: Sequence[int], losses: np.ndarray, scores: Scores, unit: Unit) -> Chart:
     """One token's loss (n_sizes,) under the final checkpoints."""
     points = _points(sizes, losses)
     return curve_chart(
         [{"points": points, "name": "this token", "css": "mean", "marker": "dot"}], over="parameters",
-        slug="loss-over-parameters", number=1, title=_sizes_title(sizes, losses), unit=unit, size="half",
+        slug="loss-over-parameters", number=1, title=_sizes_title(sizes, losses), unit=unit, size="third",
         reading=f"{scores.curve_class.capitalize()}: {CLASS_MEANINGS[scores.curve_class]}.",
     )  # fmt: skip
 
 
-def token_steps_chart(curves: Sequence[StepCurve], unit: str) -> Chart | None:
+def token_steps_chart(curves: Sequence[StepCurve], unit: Unit) -> Chart | None:
     """One token's loss over training steps, one line a network."""
     if not curves:
         return None
@@ -43,7 +44,7 @@ def token_steps_chart(curves: Sequence[StepCurve], unit: str) -> Chart | None:
         for curve, shade in zip(curves, shades, strict=True)
     ]
     return curve_chart(
-        lines, over="steps", slug="loss-over-steps", number=2, title=_steps_title(curves), unit=unit, size="half",
+        lines, over="steps", slug="loss-over-steps", number=2, title=_steps_title(curves), unit=unit, size="third",
         reading="One line a network, the darker the smaller. Step 0 stands before the break.",
     )  # fmt: skip
 
@@ -51,24 +52,28 @@ def token_steps_chart(curves: Sequence[StepCurve], unit: str) -> Chart | None:
 class ScoreRow(TypedDict):
     name: str
     value: str
+    range: str
     meaning: str
 
 
 def score_rows(scores: Scores) -> list[ScoreRow]:
     """Each score with what it means, in one sentence."""
     rows = (
-        ("M", _number(scores.monogenicity, 2),
+        ("M", scores.monogenicity, 2, "1 a step, −1 a line",
          "Near 1 a single step explains the loss over size; near −1 a straight line in log size does."),
-        ("effective steps", _number(scores.n_eff, 1),
+        ("effective steps", scores.n_eff, 1, "1 for a single drop",
          "Over how many sizes the gain is spread: 1 for a single drop."),
-        ("bits lost", _number(scores.amplitude_bits, 1),
+        ("bits lost", scores.amplitude_bits, 1, "before the best step, less after it",
          "Mean loss before the best step minus mean loss after it."),
-        ("linearity", _number(scores.linearity, 1),
-         "How evenly the loss falls from size to size: the whole gain over the root mean square of its steps."),
-        ("breakthroughness", _number(scores.breakthroughness, 1),
+        ("linearity", scores.linearity, 1, "",
+         "How evenly the loss falls: the whole gain over the root mean square of its steps."),
+        ("breakthroughness", scores.breakthroughness, 1, "",
          "How sudden the gain is: the whole gain over the median step, within ±100."),
     )  # fmt: skip
-    return [{"name": name, "value": value, "meaning": meaning} for name, value, meaning in rows]
+    return [
+        {"name": name, "value": _number(value, digits), "range": span, "meaning": meaning}
+        for name, value, digits, span, meaning in rows
+    ]
 
 
 def token_spark(losses_nats: np.ndarray) -> Sparkline:
@@ -88,7 +93,7 @@ def _sizes_title(sizes: Sequence[int], losses: np.ndarray) -> str:
     if not len(falls) or not math.isfinite(whole) or whole < math.log(2):
         return "The loss hardly falls with size"
     at = int(falls.argmax())
-    before, after = tick_text(sizes[at]), tick_text(sizes[at + 1])
+    before, after = compact(sizes[at]), compact(sizes[at + 1])
     if falls[at] >= 0.6 * whole:
         return f"Learned between {before} and {after} parameters"
     return f"The loss falls gradually, most between {before} and {after} parameters"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from django.db.models import Exists, F, OuterRef, QuerySet
-from django.http import Http404
 
-from clusters.arrays import array_of
+from clusters.arrays import array_of, bundle_of
 from clusters.models import Affinity, Cluster, Clustering, Membership, Run
 from clusters.parameters import whole_number
 from clusters.queries.access import User, visible_runs
+from clusters.queries.missing import Missing
+from clusters.readings import Part, Rung, Similarities
+from compute.errors import BundleError
 
 PAGE_SIZE = 12
 N_SAMPLED = 200  # members whose similarities are drawn
@@ -30,7 +32,14 @@ def visible_run(user: User, slug: str) -> Run:
     """The run of this name, if this person may see it."""
     run = visible_runs(user).select_related("corpus", "checkpoint").filter(slug=slug).first()
     if run is None:
-        raise Http404(f"There is no run “{slug[:80]}”. Choose one from the list of runs.")
+        raise Missing(f"There is no run “{slug[:80]}”", "Choose one from the list of runs.")
+    try:
+        bundle_of(run)
+    except BundleError as error:
+        raise Missing(
+            f"The data of “{run.name}” cannot be read",
+            "Its bundle was moved away, altered or cut short. Put it back, then open this page again.",
+        ) from error
     return run
 
 
@@ -48,7 +57,7 @@ def clustering_at(run: Run, k_text: str, affinity: str, ks: dict[str, list[int]]
     k = whole_number(k_text)
     if k is None or k not in ks.get(affinity, []):
         there = ", ".join(map(str, ks.get(affinity, []))) or "none"
-        raise Http404(f"The run “{run.name}” has no {affinity} clustering at k = {k_text[:20]}. It has k = {there}.")
+        raise Missing(f"“{run.name}” has no {affinity} clustering at k = {k_text[:20]}", f"It has k = {there}.")
     return run.clusterings.get(affinity=affinity, k=k)
 
 
@@ -57,9 +66,9 @@ def cluster_at(clustering: Clustering, label_text: str) -> Cluster:
     label = whole_number(label_text)
     found = None if label is None else clustering.clusters.filter(label=label).first()
     if found is None:
-        raise Http404(
-            f"There is no cluster {label_text[:20]} at k = {clustering.k}, {clustering.affinity} affinity. "
-            f"Labels run from 0 to {clustering.k - 1}; open the list of clusters to choose one."
+        raise Missing(
+            f"There is no cluster {label_text[:20]} at k = {clustering.k}, {clustering.affinity} affinity",
+            f"Labels run from 0 to {clustering.k - 1}; open the list of clusters to choose one.",
         )
     return found
 
@@ -83,9 +92,9 @@ def neighbours_by_rank(cluster: Cluster) -> tuple[Cluster | None, Cluster | None
 
 
 def nearest_clusters(cluster: Cluster) -> list[tuple[Cluster, float]]:
-    """The clusters whose gradients are most like this one's, with the mean cosine."""
-    similarity = {label: value for label, value in cluster.nearest}
-    rows = Cluster.objects.filter(clustering=cluster.clustering_id, label__in=similarity)
+    """The clusters whose gradients are most like this one's, with the cosine of their means."""
+    labels = [label for label, _ in cluster.nearest]
+    rows = Cluster.objects.filter(clustering=cluster.clustering_id, label__in=labels)
     by_label = {other.label: other for other in rows.defer("mean_curve", "nearest")}
     return [(by_label[label], value) for label, value in cluster.nearest if label in by_label]
 
@@ -103,16 +112,6 @@ def flat_indices(run: Run) -> np.ndarray:
 def member_rows(clustering: Clustering, label: int) -> np.ndarray:
     """Rows of the similarity matrix that belong to the cluster, ascending."""
     return np.flatnonzero(labels_of(clustering.run, clustering.affinity, clustering.k) == label)
-
-
-@dataclass(frozen=True)
-class Similarities:
-    """Cosines of pairs within a cluster and from its members to all other clustered tokens."""
-
-    within: np.ndarray
-    across: np.ndarray
-    n_members: int
-    n_sampled: int
 
 
 def similarities(run: Run, affinity: str, rows: np.ndarray) -> Similarities:
@@ -138,28 +137,6 @@ def evenly(values: np.ndarray, n: int) -> np.ndarray:
     return values[np.linspace(0, len(values) - 1, n).round().astype(int)]
 
 
-@dataclass(frozen=True)
-class Part:
-    """This cluster's tokens in one cluster of another clustering; label None gathers the small ones."""
-
-    label: int | None
-    n_shared: int
-    size: int
-    n_clusters: int = 1
-
-    def jaccard(self, n_tokens: int) -> float:
-        return self.n_shared / (n_tokens + self.size - self.n_shared)
-
-
-@dataclass(frozen=True)
-class Rung:
-    """One k of the crosswalk: its parts by size, and how many tokens go from each to each part of the next rung."""
-
-    k: int
-    parts: list[Part]
-    flows: Counter[tuple[int, int]]  # (place of the part here, place of the part in the next rung) → tokens
-
-
 def crosswalk(
     run: Run, affinity: str, ks: Sequence[int], k: int, rows: np.ndarray, *, reach: int = 2, most: int = 5
 ) -> list[Rung]:
@@ -172,7 +149,7 @@ def crosswalk(
         found, place = _parts(labels_of(run, affinity, other), rows, most)
         parts.append(found)
         places.append(place)
-    flows = [Counter(zip(a.tolist(), b.tolist(), strict=True)) for a, b in zip(places, places[1:], strict=False)]
+    flows = [Counter(zip(a.tolist(), b.tolist(), strict=True)) for a, b in pairwise(places)]
     return [Rung(*rung) for rung in zip(near, parts, [*flows, Counter()], strict=True)]
 
 
@@ -191,13 +168,14 @@ def _parts(labels: np.ndarray, rows: np.ndarray, most: int) -> tuple[list[Part],
     return parts, np.array([place_of[label] for label in own.tolist()], int)
 
 
-def sample_of_members(clustering: Clustering, clusters: Iterable[Cluster], n: int) -> dict[int, list[int]]:
-    """Flat indices of up to n members of each cluster, evenly spread, by label."""
+def sample_of_members(
+    clustering: Clustering, clusters: Sequence[Cluster], n: int, *, answer: str = ""
+) -> dict[int, list[int]]:
+    """Flat indices of up to n members of each cluster, evenly spread, by label; only those with the answer."""
     labels = np.asarray(labels_of(clustering.run, clustering.affinity, clustering.k))
+    keep = np.ones(len(labels), bool)
+    if answer and clusters:
+        keep[:] = False
+        keep[list(clustering.run.tokens.filter(answer__icontains=answer).values_list("row", flat=True))] = True
     flat = flat_indices(clustering.run)
-    return {c.label: flat[evenly(np.flatnonzero(labels == c.label), n)].tolist() for c in clusters}
-
-
-def commonest(items: Iterable[str], n: int) -> list[tuple[str, int]]:
-    """The n commonest texts with their counts; ties by first appearance."""
-    return Counter(items).most_common(n)
+    return {c.label: flat[evenly(np.flatnonzero((labels == c.label) & keep), n)].tolist() for c in clusters}

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from django.core.exceptions import BadRequest
-from django.http import Http404
 
 from clusters.arrays import array_of, bundle_of, corpus_of
 from clusters.models import Run
 from clusters.parameters import whole_number
+from clusters.queries.missing import Missing
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def document_number(run: Run, text: str) -> int:
     """The document that an address names; 404 with those that there are."""
     number, n = whole_number(text), corpus_of(run).n_documents
     if number is None or number >= n:
-        raise Http404(f"The corpus of “{run.name}” has no document {text[:20]}: documents count from 0 to {n - 1}.")
+        raise Missing(f"“{run.name}” has no document {text[:20]}", f"Its documents count from 0 to {n - 1}.")
     return number
 
 

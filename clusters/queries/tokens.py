@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from django.db.models import F
-from django.http import Http404
 
-from clusters.arrays import array_of, corpus_of
+from clusters.arrays import array_of, bundle_of, corpus_of
 from clusters.models import Membership, Run, Token
 from clusters.parameters import whole_number
+from clusters.queries.missing import Missing
+from clusters.readings import CLASS_NAMES, Scores, StepCurve
 
 PAGE_SIZE = 20
-CLASS_NAMES = ("flat", "monogenic", "polygenic", "mixed")  # what the codes of curves/class stand for
 _ORDERS = {
     "monogenic": (F("monogenicity").desc(nulls_last=True), F("row").asc()),
     "polygenic": (F("monogenicity").asc(nulls_last=True), F("row").asc()),
@@ -27,46 +27,40 @@ def token_index(run: Run, text: str) -> int:
     """The flat index that an address names; 404 with those that there are."""
     index, n = whole_number(text), corpus_of(run).n_predictions
     if index is None or index >= n:
-        raise Http404(f"The corpus of “{run.name}” has no token {text[:20]}: predicted tokens count from 0 to {n - 1}.")
+        raise Missing(f"“{run.name}” has no token {text[:20]}", f"Its predicted tokens count from 0 to {n - 1}.")
     return index
-
-
-@dataclass(frozen=True)
-class Scores:
-    """How one token's loss curve over sizes looks; None where it cannot be told."""
-
-    monogenicity: float | None
-    n_eff: float | None
-    amplitude_bits: float | None
-    linearity: float | None
-    breakthroughness: float | None
-    curve_class: str
 
 
 def scores_of(run: Run, index: int) -> Scores:
     """Read one token's scores from the run's arrays."""
+    bundle = bundle_of(run)
     names = ("monogenicity", "n_eff", "amplitude_bits", "linearity", "breakthroughness")
-    values = {name: _finite(array_of(run, f"curves/{name}")[index]) for name in names}
-    return Scores(**values, curve_class=class_name(int(array_of(run, "curves/class")[index])))
+    there = {name: bundle.has(f"curves/{name}") for name in names}
+    values = {name: _finite(array_of(run, f"curves/{name}")[index]) if there[name] else None for name in names}
+    code = int(array_of(run, "curves/class")[index]) if bundle.has("curves/class") else None
+    return Scores(**values, curve_class=class_name(code))
 
 
-def class_name(code: int) -> str:
-    return CLASS_NAMES[code] if code < len(CLASS_NAMES) else "unknown"
+def curve_classes(run: Run, indices: Sequence[int]) -> list[tuple[str, int]]:
+    """How many of the tokens have a loss curve of each class, the commonest first."""
+    if not bundle_of(run).has("curves/class"):
+        return []
+    codes = np.asarray(array_of(run, "curves/class")[np.asarray(indices, np.int64)])
+    return Counter(class_name(code) for code in codes.tolist()).most_common()
 
 
-@dataclass(frozen=True)
-class StepCurve:
-    """Losses in nats of some tokens over the training steps of one network."""
-
-    lm: str
-    n_non_embedding: int
-    steps: list[int]
-    losses: np.ndarray  # (n_tokens, n_steps)
+def class_name(code: int | None) -> str:
+    return CLASS_NAMES[code] if code is not None and code < len(CLASS_NAMES) else "unknown"
 
 
 def size_curves(run: Run, indices: Sequence[int] | np.ndarray) -> np.ndarray:
     """Losses in nats of the tokens under the final checkpoints, smallest network first: (n_tokens, n_sizes)."""
-    return np.asarray(array_of(run, "curves/losses")[np.asarray(indices, np.int64)], np.float64)
+    flat = np.asarray(indices, np.int64)
+    if bundle_of(run).has("curves/losses"):
+        return np.asarray(array_of(run, "curves/losses")[flat], np.float64)
+    columns = {(c["lm"], c["revision"]): c["column"] for c in run.manifest["checkpoints"]}
+    names = [columns[size["lm"], size["revision"]] for size in run.manifest["sizes"]]
+    return np.stack([np.asarray(array_of(run, name)[flat], np.float64) for name in names], axis=1)
 
 
 def step_curves(run: Run, indices: Sequence[int] | np.ndarray, *, most_steps: int = 40) -> list[StepCurve]:

@@ -12,26 +12,33 @@ from django.utils.safestring import SafeString
 
 from clusters.contexts import TokenBox
 from clusters.display import NEWLINE
+from clusters.parameters import changed
 
 register = template.Library()
 
-_OPEN = '<a href="{}{}" class="{}" tabindex="-1" data-tip="{}">{}</a>{}'
-_CLOSED = '{}<span class="{}{}" data-tip="{}">{}</span>{}'
+_LINKED = '<a href="{}{}"{} class="{}" tabindex="-1" data-tip="{}">{}</a>{}'
+_UNLINKED = '<span class="{}" data-tip="{}">{}</span>{}'
 
 
 @register.simple_tag
-def token_boxes(run: Any, boxes: Iterable[TokenBox], breaks: bool = True, is_shaded: bool = True) -> SafeString:
-    """The boxes of a context, each linked to its token's page; newlines break the line where `breaks` says so."""
+def token_boxes(
+    run: Any, boxes: Iterable[TokenBox], breaks: bool = True, is_shaded: bool = True, anchors: bool = False
+) -> SafeString:
+    """The boxes of a text, each linked to its token's page; newlines break the line where `breaks` says so.
+
+    With `anchors`, every box can be named in an address: "#t-42".
+    """
     base = reverse("clusters:tokens", args=[run.slug])
-    return format_html_join("", "{}", ((_box(base, box, breaks, is_shaded),) for box in boxes))
+    return format_html_join("", "{}", ((_box(base, box, breaks, is_shaded, anchors),) for box in boxes))
 
 
-def _box(base: str, box: TokenBox, breaks: bool, is_shaded: bool) -> SafeString:
+def _box(base: str, box: TokenBox, breaks: bool, is_shaded: bool, anchors: bool) -> SafeString:
     css = " ".join(_classes(box, is_shaded))
     text, after = _text(box.lines, breaks)
     if box.index is None:
-        return format_html(_CLOSED, "", css, "", box.tip, text, after)
-    return format_html(_OPEN, base, f"{box.index}/", css, box.tip, text, after)
+        return format_html(_UNLINKED, css, box.tip, text, after)
+    name = format_html(' id="t-{}"', box.index) if anchors else ""
+    return format_html(_LINKED, base, f"{box.index}/", name, css, box.tip, text, after)
 
 
 def _classes(box: TokenBox, is_shaded: bool) -> Iterator[str]:
@@ -60,5 +67,15 @@ def _text(lines: list[str], breaks: bool) -> tuple[SafeString, str]:
 
 @register.simple_tag
 def token_chip(text: str) -> SafeString:
-    """One token standing alone; its leading blanks stay visible."""
+    """One token standing alone; blanks alone are counted, since nothing would be seen."""
+    if text and not text.strip(" "):
+        text = "␣" if len(text) == 1 else f"␣ × {len(text)}"
+        return format_html('<bdi class="tok"><span class="ws">{}</span></bdi>', text)
     return format_html('<bdi class="tok">{}</bdi>', text)
+
+
+@register.simple_tag(takes_context=True)
+def same_page(context: dict[str, Any], **changes: object) -> str:
+    """This page's address with some of its query changed; None takes a name out."""
+    request = context["request"]
+    return changed(request.path, request.GET, **changes)

@@ -57,8 +57,10 @@ def drawn(run: Run, boxes, **options) -> str:
 
 @pytest.mark.parametrize(
     ("loss", "shade"),
-    [(0.0, "l0"), (0.099, "l0"), (0.1, "l1"), (0.2, "l2"), (0.4, "l3"), (0.8, "l4"), (1.5, "l5"), (3.0, "l6")]
-    + [(5.99, "l6"), (6.0, "l7"), (12.0, "l7"), (99.0, "l7"), (None, "l0")],
+    [
+        *[(0.0, "l0"), (0.099, "l0"), (0.1, "l1"), (0.2, "l2"), (0.4, "l3"), (0.8, "l4"), (1.5, "l5"), (3.0, "l6")],
+        *[(5.99, "l6"), (6.0, "l7"), (12.0, "l7"), (99.0, "l7"), (None, "l0")],
+    ],
 )
 def test_the_shade_follows_the_printed_edges(loss, shade):
     assert loss_shade(loss) == shade
