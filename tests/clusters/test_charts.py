@@ -146,8 +146,8 @@ def test_an_axis_without_values_is_still_an_axis():
 
 
 def test_a_curve_over_steps_breaks_its_axis_for_step_zero():
-    chart = curve_chart([{"points": [[0, 5.0], [16, 4.0], [256, 3.0]], "css": "mean"}], over="steps", slug="s", number=1,
-                        title="t")  # fmt: skip
+    curve = {"points": [[0, 5.0], [16, 4.0], [256, 3.0]], "css": "mean"}
+    chart = curve_chart([curve], over="steps", slug="s", number=1, title="t")
     assert chart["x"]["with_zero"]
     paths = [m for m in drawn(chart) if m["tag"] == "path" and m["css"] == "mean"]
     assert paths[0]["d"].count("L") == 1  # nothing joins step 0 to the rest
@@ -251,8 +251,10 @@ def test_every_chart_has_a_name_a_description_and_a_table():
 
 
 def test_text_in_a_chart_is_escaped():
-    chart = make_chart(slug="s", number=1, title="<script>x</script>", x=linear_axis([0, 1], "<b>"), y=linear_axis([0], ""),
-                       series=[make_series("points", [[0, 0, "<i>"]], label="<u>")])  # fmt: skip
+    chart = make_chart(
+        slug="s", number=1, title="<script>x</script>", x=linear_axis([0, 1], "<b>"), y=linear_axis([0], ""),
+        series=[make_series("points", [[0, 0, "<i>"]], label="<u>")],
+    )  # fmt: skip
     html = Template("{% load charts %}{% chart c %}").render(Context({"c": chart}))
     for tag in ("<script>", "<b>", "<i>", "<u>"):
         assert tag not in html.replace("<i>Fig. 1</i>", "")
