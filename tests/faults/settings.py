@@ -3,3 +3,8 @@
 from quantaweb.settings import *  # noqa: F403
 
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "compute"]
+ROOT_URLCONF = __name__
+TEMPLATES = []
+MIDDLEWARE = []
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+urlpatterns = []

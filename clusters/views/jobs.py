@@ -1,0 +1,272 @@
+"""The list of jobs, one job live, and what people may ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from clusters.charts.chart import Chart
+from clusters.charts.draw import draw
+from clusters.forms import RunForm
+from clusters.htmx import render_page
+from clusters.parameters import whole_number
+from clusters.queries.access import visible_runs
+from clusters.views import job_story as story
+from clusters.views import twins
+from clusters.views.errors import NotFound
+from compute.errors import ComputeError
+from compute.jobs import queue
+from compute.jobs.progress import Phase, Progress, progress_of
+from compute.models import Job, Shard
+
+PAGE = 50
+LOG_LINES = 8
+CHART_SIZES = (((840, 150), " wideonly"), ((358, 150), " narrow"))
+_STEERS = {"queued": ("cancel",), "running": ("cancel",), "stalled": ("take-over", "cancel")}
+_STEERS |= {"failed": ("resume",), "cancelled": ("resume",)}
+_BUTTONS = {"cancel": "Cancel", "take-over": "Take over now", "resume": "Resume"}
+
+
+def visible_jobs(request: HttpRequest) -> QuerySet[Job]:
+    """Public jobs, the person's own, and all of them for staff."""
+    jobs = Job.objects.select_related("requested_by")
+    user = request.user
+    if user.is_authenticated and (user.is_staff or user.is_superuser):
+        return jobs
+    private = Q(is_private=True) | Q(pk__in=Job.objects.filter(runs__is_private=True).values("pk"))
+    own = Q(requested_by_id=user.pk) if user.is_authenticated else Q(pk=None)
+    return jobs.filter(~private | own)
+
+
+def get_job(request: HttpRequest, number: str) -> Job:
+    key = whole_number(number)
+    job = visible_jobs(request).filter(pk=key).first() if key is not None else None
+    if job is None:
+        raise NotFound(
+            f"There is no job {number[:20]}",
+            advice="It may have been deleted, or be someone's own. The list of jobs shows those that you can see.",
+            href=reverse("clusters:jobs"),
+            text="All jobs",
+        )
+    return job
+
+
+def may_steer(request: HttpRequest, job: Job) -> bool:
+    user = request.user
+    if not (user.is_authenticated and user.is_active):
+        return False
+    return user.is_staff or user.is_superuser or job.requested_by_id == user.pk
+
+
+@require_GET
+@never_cache
+def index(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
+    before = whole_number(request.GET.get("before", ""))
+    jobs = visible_jobs(request).order_by("-pk").annotate(
+        n_shards=Count("shards"), n_done=Count("shards", filter=Q(shards__state=Shard.State.SUCCEEDED))
+    )  # fmt: skip
+    rows = list((jobs.filter(pk__lt=before) if before else jobs)[: PAGE + 1])
+    shown = rows[:PAGE]
+    if twin:
+        head = ("job", "name", "state", "shards", "shards done", "asked for", "by")
+        table = [[j.pk, j.name, j.state, j.n_shards, j.n_done, j.created_at.isoformat(), _who(j)] for j in shown]
+        payload = {"jobs": [dict(zip(head, row, strict=True)) for row in table]}
+        return twins.answer(twin, name="jobs", payload=payload, head=head, rows=table)
+    ctx = {
+        "here": "jobs",
+        "rows": [{"job": job, "status": story.STATUS[job.state], "who": _who(job)} for job in shown],
+        "n_open": sum(job.is_open for job in shown),
+        "next_before": shown[-1].pk if len(rows) > PAGE else None,
+        "may_start": request.user.has_perm("compute.add_job"),
+        **twins.links_context(request, "json", "csv"),
+    }
+    return render_page(request, "jobs/list.html", ctx)
+
+
+@require_GET
+@never_cache
+def show(request: HttpRequest, number: str, twin: str | None = None) -> HttpResponseBase:
+    """The whole page; while the job is open, its panel asks for itself every two seconds."""
+    job = get_job(request, number)
+    progress = progress_of(job)
+    chart = story.rate_chart(job, progress)
+    if twin:
+        return twins.answer(
+            twin,
+            name=f"job-{job.pk}",
+            payload=_payload(job, progress),
+            charts=[chart] if chart else [],
+            figure=request.GET.get("figure"),
+        )
+    ctx = {
+        "here": "jobs",
+        "job": job,
+        "chart": chart,
+        "drawings": _drawings(chart) if chart else [],
+        "run_of_job": visible_runs(request.user).filter(job=job).first(),
+        "buttons": _buttons(job, progress) if may_steer(request, job) else [],
+        **_panel(job, progress),
+        **_log(request, job),
+        **twins.links_context(request, "json"),
+    }
+    return render_page(request, "jobs/show.html", ctx, fragment="jobs/_panel.html")
+
+
+def _panel(job: Job, progress: Progress) -> dict[str, Any]:
+    return {
+        "is_open": job.is_open,
+        "status": story.STATUS[progress.state],
+        "status_text": story.status_text(job, progress),
+        "title": story.title(job, progress),
+        "lede": story.lede(job, progress),
+        "who": _who(job),
+        "asked_at": job.created_at,
+        "stats": story.stats(job, progress),
+        "phases": story.phase_rows(job, progress),
+        "n_tries": f"Attempt {progress.attempt} of {job.max_attempts}",
+        "worker": progress.worker,
+        "asked": story.asked(job),
+    }
+
+
+def _log(request: HttpRequest, job: Job) -> dict[str, Any]:
+    lines = job.log_lines.order_by("-pk")
+    is_whole = request.GET.get("log") == "all"
+    shown = list(lines if is_whole else lines[:LOG_LINES])[::-1]
+    return {"lines": shown, "n_lines": lines.count(), "is_whole_log": is_whole}
+
+
+def _drawings(chart: Chart) -> list[dict[str, Any]]:
+    """The figure without its downloads: those stand still, and an open job's panel does not."""
+    drawn = [(draw(chart, size), css) for size, css in CHART_SIZES]
+    return [{"css": css, "width": one.width, "height": one.height, "marks": one.marks} for one, css in drawn]
+
+
+def _buttons(job: Job, progress: Progress) -> list[dict[str, str]]:
+    names = () if job.cancel_requested_at and job.is_open else _STEERS.get(progress.state, ())
+    texts = _BUTTONS | ({"cancel": "Cancel, keep what is done"} if progress.state == "running" else {})
+    return [{"href": reverse(f"clusters:job-{name}", args=[job.pk]), "text": texts[name]} for name in names]
+
+
+def _who(job: Job) -> str:
+    return job.requested_by.get_username() if job.requested_by else ""
+
+
+def _payload(job: Job, progress: Progress) -> dict[str, Any]:
+    return {
+        "job": {
+            "id": job.pk,
+            "name": job.name,
+            "kind": job.kind,
+            "state": progress.state,
+            "error": job.error,
+            "asked_at": job.created_at.isoformat(),
+            "asked_by": _who(job),
+            "started_at": job.started_at.isoformat() if job.started_at else None,
+            "finished_at": job.finished_at.isoformat() if job.finished_at else None,
+            "attempt": progress.attempt,
+            "max_attempts": job.max_attempts,
+            "bundle_sha256": job.bundle_sha256,
+            "config": job.config,
+        },
+        "phase": progress.current.name if progress.current else None,
+        "phases": [_phase_payload(phase) for phase in progress.phases],
+        "shards_done": progress.n_shards_done,
+        "shards": len(progress.shards),
+        "rate_per_second": progress.rate,
+        "recent_rate_per_second": progress.recent_rate,
+        "seconds_left_in_phase": progress.seconds_left,
+        "heartbeat_age_seconds": progress.heartbeat_age,
+        "log": [
+            {"at": line.at.isoformat(), "level": line.level, "message": line.message}
+            for line in job.log_lines.order_by("-pk")[:100]
+        ],
+    }
+
+
+def _phase_payload(phase: Phase) -> dict[str, Any]:
+    return {
+        "name": phase.name,
+        "done": phase.n_done,
+        "total": phase.n_total,
+        "total_is_a_guess": phase.is_guess,
+        "unit": phase.unit,
+        "is_done": phase.is_done,
+        "seconds": round(phase.seconds, 3),
+    }
+
+
+def _steer(request: HttpRequest, number: str, act: Callable[..., Job], said: str) -> HttpResponse:
+    job = get_job(request, number)
+    if not may_steer(request, job):
+        raise PermissionDenied(f"Only {_who(job) or 'an administrator'} or staff may do that to job {job.pk}.")
+    try:
+        act(job, request.user)
+    except queue.JobStateError as error:
+        messages.warning(request, str(error))
+    else:
+        messages.success(request, said)
+    return redirect("clusters:job", job.pk)
+
+
+@require_POST
+@login_required
+def cancel(request: HttpRequest, number: str) -> HttpResponse:
+    return _steer(request, number, queue.cancel, "The job is being cancelled. What is done is kept.")
+
+
+@require_POST
+@login_required
+def resume(request: HttpRequest, number: str) -> HttpResponse:
+    return _steer(request, number, queue.resume, "The job is queued again and goes on from what is done.")
+
+
+@require_POST
+@login_required
+def take_over(request: HttpRequest, number: str) -> HttpResponse:
+    return _steer(request, number, queue.take_over, "The shard is free; the next worker takes it.")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def new(request: HttpRequest) -> HttpResponse:
+    """Settings of a run, filled in and queued."""
+    if not request.user.has_perm("compute.add_job"):
+        raise PermissionDenied("Starting a run needs the runner role. An administrator can add you to it.")
+    try:
+        form = RunForm(request.POST or None, initial=_initial(request))
+    except ComputeError as error:
+        return render(request, "jobs/new.html", {"here": "jobs", "problem": str(error)}, status=503)
+    if request.method == "POST" and form.is_valid():
+        values = form.cleaned_data
+        job = queue.enqueue(values["config"], request.user, is_private=values["is_private"])
+        messages.success(request, f"Job {job.pk} is queued.")
+        return redirect("clusters:job", job.pk)
+    return render(request, "jobs/new.html", {"here": "jobs", "form": form}, status=422 if form.is_bound else 200)
+
+
+def _initial(request: HttpRequest) -> dict[str, Any]:
+    """The settings of the job to change and start again, if one is named."""
+    key = whole_number(request.GET.get("from", ""))
+    job = visible_jobs(request).filter(pk=key).first() if key else None
+    return RunForm.initial_of(job.config) if job else {}
+
+
+job_urls: list[URLPattern] = [
+    path("runs/new/", new, name="run-new"),
+    *twins.page("jobs", index, "jobs"),
+    *twins.page("jobs/<str:number>", show, "job"),
+    path("jobs/<str:number>/cancel/", cancel, name="job-cancel"),
+    path("jobs/<str:number>/resume/", resume, name="job-resume"),
+    path("jobs/<str:number>/take-over/", take_over, name="job-take-over"),
+]
