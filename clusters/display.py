@@ -163,10 +163,11 @@ def _decoded_pieces(chunks: list[bytes]) -> list[str]:
 
 
 def _continues(pending: bytes, raw: bytes) -> bool:
+    """Whether the pending bytes and some of the next ones are one character, or the beginning of one."""
     try:
         codecs.utf_8_decode(pending + raw, "strict", False)
     except UnicodeDecodeError as error:
-        return error.start > 0
+        return error.start > 0 or error.end > len(pending)
     return True
 
 
