@@ -82,9 +82,10 @@ def answer(
         return json_response(payload)
     if figure:
         chart = _chosen(charts, figure)
+        name = name if name.endswith(figure) else f"{name}-{figure}"
         if twin == "svg":
-            return _named(HttpResponse(standalone_svg(chart), content_type="image/svg+xml"), f"{name}-{figure}.svg")
-        return csv_response(f"{name}-{figure}.csv", chart["table"]["head"], chart["table"]["rows"])
+            return _named(HttpResponse(standalone_svg(chart), content_type="image/svg+xml"), f"{name}.svg")
+        return csv_response(f"{name}.csv", chart["table"]["head"], chart["table"]["rows"])
     if twin == "csv" and head is not None and rows is not None:
         return csv_response(f"{name}.csv", head, rows)
     raise Http404(f"This page has no .{twin}; name a figure (?figure=…) or ask for .json.")
