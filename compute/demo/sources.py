@@ -75,7 +75,6 @@ DISTRIBUTIONS = (
     "vine",
     "wcwidth",
     "whitenoise",
-    "zstandard",
 )
 
 _KIND_OF_SUFFIX = {
@@ -122,7 +121,7 @@ _LEFT_OUT_FOLDERS = frozenset(
         "autogen",
     }
 )
-_LEFT_OUT_WORDS = ("generated", ".min.", "unicode", "_tables", "sbom", "lextab", "parsetab", "_autoconf")
+_LEFT_OUT_WORDS = ("generated", ".min.", "unicode", "_tables", "sbom", "lextab", "parsetab", "_sysconfigdata")
 _MAX_BYTES = 1_500_000
 
 
@@ -151,7 +150,7 @@ def kind_of(relative: str) -> str | None:
     """Return the kind of text that a package-relative path holds, or None where it is to be left out."""
     parts = relative.split("/")
     name = parts[-1].lower()
-    if any(p in _LEFT_OUT_FOLDERS or p.startswith("test_") for p in parts[:-1]):
+    if any(p in _LEFT_OUT_FOLDERS or p.startswith(("test_", "config-3")) for p in parts[:-1]):
         return None
     if name.startswith(("test_", "conftest")) or name.endswith("_test.py"):
         return None
