@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 
 from compute.jobs import log
-from compute.jobs.lease import after, claimable, lock_job, settle
+from compute.jobs.lease import after, claimable, lock_job, rest, settle
 from compute.jobs.wake import wake
 from compute.models import Job, Shard, Worker
 
@@ -108,10 +108,14 @@ def mark_stalled() -> None:
 
 def resend() -> None:
     """Wake workers again for jobs that have had something to claim for long while nobody works on them."""
-    waiting = Job.objects.filter(pk__in=claimable().values("job_id")).exclude(shards__state=Shard.State.RUNNING)
-    for job_id in waiting.filter(Q(woken_at=None) | Q(woken_at__lte=after(-RESEND_SECONDS))).values_list(
-        "pk", flat=True
-    ):
+    idle = Job.objects.filter(pk__in=claimable().values("job_id")).exclude(shards__state=Shard.State.RUNNING)
+    lately = Shard.objects.filter(finished_at__gt=after(-settings.STALLED_SECONDS)).values("job_id")
+    lost = idle.filter(state=Job.State.RUNNING).exclude(pk__in=lately)  # a worker was lost between two shards
+    for job_id in list(lost.values_list("pk", flat=True)):
+        rest(job_id)
+        wake(job_id)
+    forgotten = idle.filter(Q(woken_at=None) | Q(woken_at__lte=after(-RESEND_SECONDS)))
+    for job_id in list(forgotten.values_list("pk", flat=True)):
         wake(job_id)
 
 

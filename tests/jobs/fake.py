@@ -57,7 +57,7 @@ def run_shard(
         kept.with_suffix(".new").write_text(str(step + 1))
         kept.with_suffix(".new").replace(kept)
         with (workspace.parent / "steps.log").open("a") as log:
-            log.write(f"{spec.ordinal} {step}\n")
+            log.write(f"{workspace.name} {spec.ordinal} {step}\n")
     report(STEPS, STEPS)
     return _publish(config, bundles) if spec.phase == "bundle" else None
 

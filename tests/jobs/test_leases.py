@@ -321,3 +321,26 @@ def test_a_log_is_cut_at_its_longest(monkeypatch: pytest.MonkeyPatch) -> None:
     log.prune(job.pk)
     lines = list(LogLine.objects.filter(job=job).values_list("message", flat=True))
     assert lines == [f"line {n}" for n in range(100, 120)]
+
+
+def test_a_worker_lost_between_two_shards_leaves_a_job_that_is_announced_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: list[int] = []
+    monkeypatch.setattr(sweep, "wake", woken.append)
+    job = _job()
+    lease.finish(_claim(job), 10)
+    sweep.sweep()
+    assert (_state(job), woken) == ("running", [])
+    job.shards.filter(state="succeeded").update(finished_at=after(-61))
+    sweep.sweep()
+    assert (_state(job), woken) == ("queued", [job.pk])
+
+
+def test_a_job_that_nobody_took_is_announced_again_after_five_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: list[int] = []
+    monkeypatch.setattr(sweep, "wake", woken.append)
+    job = _job()
+    sweep.sweep()
+    assert woken == []
+    Job.objects.filter(pk=job.pk).update(woken_at=after(-301))
+    sweep.sweep()
+    assert woken == [job.pk]

@@ -1,0 +1,57 @@
+"""A real run, its worker killed again and again: the same bundle, byte for byte, and one run in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clusters.models import Run
+from compute.bundle import open_bundle
+from compute.config import RunConfig
+from compute.jobs import queue
+from compute.models import Job, Shard
+from tests.databases import Site
+from tests.faults.breaking import PERIODS, end, kill, pid_of, wait_for, wait_for_state
+
+SLOW_LEASE = {**PERIODS, "QW_LEASE_SECONDS": "60", "QW_STALLED_SECONDS": "30", "QW_LOG_LEVEL": "WARNING"}
+
+
+@pytest.fixture
+def runner(site: Site) -> Iterator[Any]:
+    site.periods = dict(SLOW_LEASE)
+    process = site.start("manage.py", "runner", "--skip-checks")
+    yield process
+    process.terminate()
+    process.wait(70)
+    end(process)
+
+
+def _kill_in(job: Job, phase: str, site: Site) -> None:
+    """Kill the worker of a shard of this phase, as soon as there is one."""
+
+    def found() -> Shard | None:
+        job.refresh_from_db()
+        assert job.is_open, f"{job.error}\n{site.log()}"
+        return Shard.objects.filter(job=job, phase=phase, state="running").first()
+
+    kill(pid_of(wait_for(found, f"work on {phase}", seconds=120, site=site)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_a_run_whose_worker_is_killed_thrice_gives_the_undisturbed_bundle(
+    site: Site, runner: Any, small_bundle: Path
+) -> None:
+    undisturbed = open_bundle(small_bundle)
+    job = queue.enqueue(RunConfig.from_json(undisturbed.manifest["config"]))
+    for phase in ("losses", "gradients", "clustering"):
+        _kill_in(job, phase, site)
+    wait_for_state(job, "succeeded", site=site, seconds=180)
+    assert job.bundle_sha256 == undisturbed.manifest["sha256"]
+    assert Path(job.bundle_path).parent == site.data / "bundles"
+    open_bundle(Path(job.bundle_path)).verify()
+    assert [run.bundle_sha256 for run in Run.objects.all()] == [job.bundle_sha256]
+    assert not list((site.data / "bundles").glob(".*partial*"))
