@@ -117,7 +117,7 @@ def similarity_chart(found: Similarities, *, number: int) -> Chart:
     edges = np.linspace(lo, 1.0, N_BINS + 1)
     series = []
     if len(outside):
-        series += _histogram(outside, edges, name="across", css="ink")
+        series += _histogram(outside, edges, name="across", css="c6")
     if len(inside):
         series += _histogram(inside, edges, name="within", css="c1")
     rules = []
