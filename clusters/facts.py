@@ -14,6 +14,7 @@ from compute.numerics.ranks import EnvelopeFit, default_window, envelope, fit_en
 from compute.numerics.scaling import PowerLawFit, fit_power_law
 
 CAVEAT = 0.2  # the paper's own allowance for the slope of an envelope
+LOSS_EDGES = (0.0, *(10 ** (-4 + i / 10) for i in range(54)))  # nats: ten bins a decade up to 20, and all below 10⁻⁴
 FEW_TOKENS = 3  # clusters of so few tokens say more about k than about frequency
 
 
@@ -26,8 +27,9 @@ class FinalCheckpoint:
     n_non_embedding: int
     mean_loss_nats: float
     fraction_below: float
-    histogram: list[int]
+    column: str
     is_clustered: bool
+    histogram: tuple[int, ...] = ()  # predictions between LOSS_EDGES
 
 
 def scaling_fit(finals: Sequence[FinalCheckpoint]) -> PowerLawFit | None:

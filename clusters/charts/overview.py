@@ -11,6 +11,7 @@ from clusters.charts.chart import (
     Chart,
     Series,
     Sparkline,
+    Table,
     linear_axis,
     log_axis,
     make_chart,
@@ -20,12 +21,13 @@ from clusters.charts.chart import (
 from clusters.charts.geometry import Scale, line_path, thin
 from clusters.charts.numbers import compact, count, fixed, percent
 from clusters.charts.rank_frequency import corners, curve_series, size_table
-from clusters.facts import CAVEAT, FinalCheckpoint, RankCurves, scaling_fit, spread_ks
+from clusters.facts import CAVEAT, LOSS_EDGES, FinalCheckpoint, RankCurves, scaling_fit, spread_ks
 from compute.numerics.curves import classify
 from compute.numerics.scaling import PowerLawFit
 
 N_SHADES = 8
 LOSS_TICKS = ((1e-4, "10⁻⁴"), (1e-3, ".001"), (0.01, ".01"), (0.1, "0.1"), (1.0, "1"), (10.0, "10"))
+FAINT = 0.001
 NEARLY = 1.1  # counts within this factor are called about equal
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -86,37 +88,42 @@ def _scaling_reading(finals: Sequence[FinalCheckpoint], fit: PowerLawFit | None)
     )
 
 
-def distribution_chart(
-    finals: Sequence[FinalCheckpoint], edges: Sequence[float], threshold: float, *, number: int
-) -> Chart | None:
-    """How the losses of single predictions are spread; None where no histogram was kept."""
-    shown = [one for one in finals if len(one.histogram) == len(edges) - 1 and sum(one.histogram)]
+def distribution_chart(finals: Sequence[FinalCheckpoint], threshold: float, *, number: int) -> Chart | None:
+    """How the losses of single predictions are spread; None where none could be counted."""
+    shown = [one for one in finals if sum(one.histogram) > 0]
     if not shown:
         return None
-    ratio = edges[2] / edges[1]
-    lefts = [max(edge, edges[1] / ratio) for edge in edges]
-    series = [_histogram(one, i, shown, lefts, threshold) for i, one in enumerate(shown)]
-    most = max(share for one in series for _, share in one["points"])
+    series = [_histogram(one, i, shown, threshold) for i, one in enumerate(shown)]
+    lo, hi = _span(shown)
     return make_chart(
         slug="losses", number=number, title=_distribution_title(shown, threshold),
-        description="Share of predictions over bins of loss, one line a network",
-        reading=_distribution_reading(shown, threshold), series=series, window=[lefts[0], threshold],
+        description="Share of predictions over tenths of a decade of loss, one line a network",
+        reading=_distribution_reading(shown, threshold), series=series, window=[lo, threshold],
         rules=[vertical("edge", threshold, f"selected from\nhere, under {threshold:g}", side="start")],
-        x=log_axis([lefts[0], lefts[-1]], "loss, nats", ticks=[t for t in LOSS_TICKS if lefts[0] <= t[0] <= lefts[-1]]),
-        y=linear_axis([0, most], "share of predictions", from_zero=True, n=4, suffix="%"),
-        table=_histogram_table(shown, edges),
+        x=log_axis([lo, hi], "loss, nats", ticks=[tick for tick in LOSS_TICKS if lo <= tick[0] <= hi]),
+        y=linear_axis([0, max(share for one in series for _, share in one["points"])], "share of predictions",
+                      from_zero=True, n=4, suffix="%"),
+        table=_histogram_table(shown),
     )  # fmt: skip
 
 
-def _histogram(
-    one: FinalCheckpoint, place: int, shown: Sequence[FinalCheckpoint], lefts: Sequence[float], threshold: float
-) -> Series:
-    total = sum(one.histogram)
-    shares = [100 * n / total for n in one.histogram]
-    points = [[lefts[0], shares[0]], *([right, share] for right, share in zip(lefts[1:], shares, strict=True))]
+def _span(shown: Sequence[FinalCheckpoint]) -> tuple[float, float]:
+    """The losses worth drawing: from the first bin that holds a thousandth of a network's predictions."""
+    shares = [max(one.histogram[i] / sum(one.histogram) for one in shown) for i in range(len(LOSS_EDGES) - 1)]
+    first = next((i for i, share in enumerate(shares) if i and share >= FAINT), 1)
+    return LOSS_EDGES[min(first, len(LOSS_EDGES) // 2)], LOSS_EDGES[-1]
+
+
+def _histogram(one: FinalCheckpoint, place: int, shown: Sequence[FinalCheckpoint], threshold: float) -> Series:
+    total, lo = sum(one.histogram), _span(shown)[0]
+    points = [[lo, 0.0]]
+    for left, right, n in zip(LOSS_EDGES[1:-1], LOSS_EDGES[2:], one.histogram[1:], strict=True):
+        if left >= lo:
+            points.append([right, 100 * n / total])
+    points[0][1] = points[1][1]
     label, label_at = "", None
     if one.is_clustered:
-        low = [p for p in points if lefts[1] <= p[0] < threshold]
+        low = [p for p in points if p[0] < threshold]
         label, label_at = compact(one.n_non_embedding), max(low, key=lambda p: p[1], default=points[0])
     elif one is shown[0]:
         label, label_at = f"{compact(one.n_non_embedding)} parameters", max(points, key=lambda p: p[1])
@@ -126,13 +133,13 @@ def _histogram(
     )
 
 
-def _histogram_table(shown: Sequence[FinalCheckpoint], edges: Sequence[float]) -> Any:
+def _histogram_table(shown: Sequence[FinalCheckpoint]) -> Table:
     rows = [
-        [edges[i], edges[i + 1], *(one.histogram[i] for one in shown)]
-        for i in range(len(edges) - 1)
+        [LOSS_EDGES[i], LOSS_EDGES[i + 1], *(one.histogram[i] / sum(one.histogram) for one in shown)]
+        for i in range(len(LOSS_EDGES) - 1)
         if any(one.histogram[i] for one in shown)
     ]
-    return {"head": ["from, nats", "to, nats", *(f"{one.lm}, predictions" for one in shown)], "rows": rows}
+    return {"head": ["from, nats", "to, nats", *(f"{one.lm}, share" for one in shown)], "rows": rows}
 
 
 def _distribution_title(shown: Sequence[FinalCheckpoint], threshold: float) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from clusters.arrays import array_of
-from clusters.facts import FinalCheckpoint, RankCurves, Sizes
+from clusters.facts import LOSS_EDGES, FinalCheckpoint, RankCurves, Sizes
 from clusters.models import Cluster, Clustering, Run, RunCheckpoint
 from clusters.queries.access import User, visible_runs
 from compute.errors import BundleError
@@ -19,7 +20,8 @@ from compute.numerics.ranks import adjusted_rand_index
 NEAR_K = 100  # the number of clusters shown where nobody chose one
 N_LARGEST = 16
 N_OPEN_JOBS = 20
-MOST_AGREEMENTS = 1000
+MOST_KEPT = 1000  # values worked out from arrays and remembered
+MOST_LOSSES = 250_000  # predictions counted for the distribution of losses
 
 
 def runs_for_list(user: User, *, archived: bool) -> QuerySet[Run]:
@@ -97,7 +99,7 @@ def final_checkpoints(run: Run) -> list[FinalCheckpoint]:
             n_non_embedding=row.checkpoint.n_non_embedding,
             mean_loss_nats=row.mean_loss_nats,
             fraction_below=row.fraction_below,
-            histogram=row.histogram,
+            column=row.column,
             is_clustered=row.checkpoint_id == run.checkpoint_id,
         )
         for row in rows
@@ -126,12 +128,25 @@ def largest_clusters(run: Run, affinity: str, k: int, most: int = N_LARGEST) -> 
     return list(clusters.order_by("rank").defer("top_last", "nearest")[:most])
 
 
-def histogram_edges(run: Run) -> list[float]:
-    """Edges in nats of the bins of every checkpoint's histogram; empty where the bundle cannot be read."""
+def with_histograms(run: Run, finals: list[FinalCheckpoint]) -> list[FinalCheckpoint]:
+    """The same with their losses counted in LOSS_EDGES; as they are where the bundle cannot be read.
+
+    Of more predictions than MOST_LOSSES an even sample is counted: its shares are right to a tenth of a percent.
+    """
     try:
-        return [float(edge) for edge in array_of(run, "losses/histogram_edges")]
+        return [replace(one, histogram=_histogram(run, one.column)) for one in finals]
     except BundleError:
-        return []
+        return finals
+
+
+def _histogram(run: Run, column: str) -> tuple[int, ...]:
+    key = (run.bundle_sha256, column)
+    if key not in _histograms:
+        losses = array_of(run, column)
+        sample = np.asarray(losses[:: max(1, len(losses) // MOST_LOSSES)], np.float64)
+        counts, _ = np.histogram(np.minimum(sample, LOSS_EDGES[-1]), LOSS_EDGES)
+        _keep(_histograms, key, tuple(counts.tolist()))
+    return _histograms[key]
 
 
 def agreement(run: Run, k: int) -> float | None:
@@ -144,10 +159,17 @@ def agreement(run: Run, k: int) -> float | None:
             labels = [np.asarray(array_of(run, f"clustering/{affinity}/k{k}")) for affinity in ("signed", "absolute")]
         except BundleError:
             return None
-        if len(_agreements) >= MOST_AGREEMENTS:
-            _agreements.clear()
-        _agreements[key] = adjusted_rand_index(*labels)
+        _keep(_agreements, key, adjusted_rand_index(*labels))
     return _agreements[key]
 
 
-_agreements: dict[tuple[str, int], float] = {}  # by bundle and k: both never change
+# by bundle, which never changes, and k or column
+_agreements: dict[tuple[str, int], float] = {}
+_histograms: dict[tuple[str, str], tuple[int, ...]] = {}
+
+
+def _keep(kept: dict[Any, Any], key: Any, value: Any) -> None:
+    """Remember a value, and no more than MOST_KEPT of them."""
+    if len(kept) >= MOST_KEPT:
+        kept.clear()
+    kept[key] = value

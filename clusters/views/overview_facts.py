@@ -77,7 +77,7 @@ def _method(run: Run) -> list[dict[str, Any]]:
     if not asked.get("selection", {}).get("exclude_induced", True):
         rule = f"loss < {threshold:g} nats" if threshold else ""
     stride = selection.get("stride")
-    more = [f"every {stride}th of the candidates" if stride and stride > 1 else "",
+    more = [f"one of {count(stride)} candidates" if stride and stride > 1 else "",
             f"{count(n_induced)} induced left out" if n_induced else ""]  # fmt: skip
     ladders = {tuple(queries.ks_of(run, affinity)) for affinity in queries.affinities_of(run)}
     return [
@@ -90,20 +90,28 @@ def _method(run: Run) -> list[dict[str, Any]]:
 
 def _making(run: Run) -> list[dict[str, Any]]:
     made = run.provenance or {}
-    versions = made.get("versions") or {}
     seconds = sum(value for value in (made.get("seconds") or {}).values() if isinstance(value, (int, float)))
-    torch = f"torch {versions['torch']}" if versions.get("torch") else ""
     job = f"job {run.job_id}" if run.job_id else "a bundle read in"
+    torch = (made.get("libraries") or {}).get("torch")
     return [
         _fact("bundle", bytes_text(run.n_bytes), f"sha256 {short_hash(run.bundle_sha256)}", code=True),
-        _fact("code", str(made.get("code_version", "")), torch, code=True),
+        _fact("code", code_version(run), f"torch {torch}" if torch else "", code=True),
         _fact("made by", job + (f", {duration(seconds)}" if seconds else ""), finished(run)),
     ]
 
 
+def code_version(run: Run) -> str:
+    """The commit that computed the run, and whether it had been changed."""
+    code = str((run.provenance or {}).get("code") or "")
+    commit = code.removesuffix("-dirty")
+    if not commit:
+        return ""
+    return f"{commit}, with changes of its own" if commit != code else commit
+
+
 def finished(run: Run) -> str:
     """When the computing ended, as people write it; empty where nobody knows."""
-    text = str((run.provenance or {}).get("finished_at") or "")
+    text = str((run.provenance or {}).get("finished") or "")
     try:
         at = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
@@ -122,8 +130,8 @@ def duration(seconds: float) -> str:
 
 def citation(run: Run, address: str) -> str:
     """A line that a paper can take over."""
-    made = run.provenance or {}
-    version = f", QuantaWeb {made['code_version']}" if made.get("code_version") else ", QuantaWeb"
+    commit = str((run.provenance or {}).get("code") or "")
+    version = f", QuantaWeb {commit}" if commit else ", QuantaWeb"
     return (
         f"QDG clusters “{run.name}” of {run.checkpoint.lm} ({run.checkpoint.revision}) on {run.corpus.name}, "
         f"{count(run.n_tokens)} tokens{version}, bundle sha256 {run.bundle_sha256}. {address} "

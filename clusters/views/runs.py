@@ -125,6 +125,7 @@ def overview(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRe
         "agreement": queries.agreement(run, k) if k else None,
         "largest": [{"cluster": cluster, "answers": cluster.top_answers[:4], "n_more": max(cluster.n_answers - 4, 0)}
                     for cluster in largest],
+        "is_scored": any(cluster.mean_monogenicity is not None for cluster in largest),
         "most": largest[0].size if largest else 0,
         "smallest": finals[0] if finals else None,
         "loss": mean_loss_fact(run, finals),
@@ -146,7 +147,7 @@ def _charts(
     threshold = float(run.manifest.get("selection", {}).get("threshold_nats", 0.1))
     return {
         "scaling": figures.scaling_chart(finals, number=1),
-        "losses": figures.distribution_chart(finals, queries.histogram_edges(run), threshold, number=2),
+        "losses": figures.distribution_chart(queries.with_histograms(run, finals), threshold, number=2),
         "ranks": figures.rank_chart(curves[affinity], k, number=3) if k and affinity in curves else None,
         "density": figures.density_chart(run.score_density, len(run.manifest.get("sizes", [])), number=4),
     }

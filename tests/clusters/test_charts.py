@@ -28,11 +28,11 @@ from clusters.charts.geometry import (
 from clusters.charts.overview import density_chart, distribution_chart, scaling_chart
 from clusters.charts.rank_frequency import corners, other_choices, rank_frequency_chart, shade_of
 from clusters.charts.standalone import standalone_svg
-from clusters.facts import FinalCheckpoint, RankCurves, Sizes
+from clusters.facts import LOSS_EDGES, FinalCheckpoint, RankCurves, Sizes
 
 
 def final(lm: str, size: int, loss: float, *, histogram=(), below=0.1, clustered=False) -> FinalCheckpoint:
-    return FinalCheckpoint(lm, "step9", size, loss, below, list(histogram), clustered)
+    return FinalCheckpoint(lm, "step9", size, loss, below, f"losses/{lm}/step9", clustered, tuple(histogram))
 
 
 def power_law(alpha: float = 0.5) -> list[FinalCheckpoint]:
@@ -192,13 +192,13 @@ def test_one_network_gives_no_curve_over_size():
 
 
 def test_shares_of_a_histogram_are_of_all_its_predictions():
-    edges = [0, 0.01, 0.1, 1, 10]
-    chart = distribution_chart([final("a", 10, 2.0, histogram=[1, 1, 0, 2])], edges, 0.1, number=2)
-    assert [y for _, y in chart["series"][0]["points"]] == [25, 25, 25, 0, 50]
+    counts = [2, *[0] * 50, 1, 1, 4][: len(LOSS_EDGES) - 1]
+    chart = distribution_chart([final("a", 10, 2.0, histogram=counts)], 0.1, number=2)
+    assert [y for _, y in chart["series"][0]["points"]][-3:] == [12.5, 12.5, 50]
 
 
 def test_without_histograms_there_is_no_distribution():
-    assert distribution_chart(power_law(), [], 0.1, number=2) is None
+    assert distribution_chart(power_law(), 0.1, number=2) is None
 
 
 def test_classes_of_curves_are_counted_with_their_shares():

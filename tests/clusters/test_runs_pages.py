@@ -152,7 +152,8 @@ def test_one_size_of_network_gives_sentences_instead_of_figures(client, tmp_path
     assert "this run scored no curves" in html
 
 
-def test_a_run_whose_bundle_was_moved_still_has_its_overview(client, run):
+def test_a_run_whose_bundle_was_moved_still_has_its_overview(client, tmp_path):
+    run = make_run(tmp_path, seed=99)  # nothing of it is remembered yet
     Run.objects.filter(pk=run.pk).update(bundle_path="/nowhere/at/all")
     html = page(client, run.get_absolute_url())
     assert "cannot be read where it lay" in html
