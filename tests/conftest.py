@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.small import REPOSITORY, cached_small_bundle
-from tests.tiny import write_tiny_suite
+from tests.tiny import cached_tiny_suite
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +17,6 @@ def small_bundle() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_suite() -> Path:
     """A folder of three very small trained networks, their tokenizer and a corpus; not to be written to."""
-    return write_tiny_suite(tmp_path_factory.mktemp("tiny"))
+    return cached_tiny_suite(REPOSITORY / ".cache")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import random
+import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 from compute.config import ClusteringConfig, CorpusConfig, RunConfig, SelectionConfig
@@ -27,6 +31,19 @@ def sentences(n: int, seed: int) -> list[str]:
             lines.append(f"def {name}_of({other}):\n    {verb} {other} + {rng.randint(0, 9)}\n")
         texts.append("\n".join(lines))
     return texts
+
+
+def cached_tiny_suite(cache: Path) -> Path:
+    """The suite from an earlier test session, as long as this file is the same."""
+    made_by = Path(__file__).read_bytes() + version("torch").encode()
+    folder = cache / f"tiny-{hashlib.sha256(made_by).hexdigest()[:16]}"
+    if not folder.exists():
+        partial = write_tiny_suite(folder.with_name(f"{folder.name}.{os.getpid()}"))
+        try:
+            partial.rename(folder)
+        except OSError:  # another test process was first
+            shutil.rmtree(partial)
+    return folder
 
 
 def write_tiny_suite(folder: Path) -> Path:
