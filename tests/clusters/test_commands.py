@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,8 +25,8 @@ from compute.jobs.queue import cancel, enqueue
 from compute.models import Job, Shard
 from tests.databases import ROOT, Site, postgres_template, site, sqlite_template  # noqa: F401  (fixtures)
 from tests.factories import make_run, write_bundle
+from tests.jobs import fake
 from tests.postgres import postgres  # noqa: F401  (a fixture)
-from tests.tiny import tiny_config
 
 
 @pytest.fixture
@@ -249,19 +250,45 @@ def test_a_demo_job_that_failed_says_why(data: Path, monkeypatch: pytest.MonkeyP
         demo.make_demo_run(config_of(write_bundle(data / "elsewhere")), print, io.StringIO())
 
 
+@pytest.fixture
+def fake_worker(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:  # noqa: F811
+    """Instead of the real method, a child counts to ten in every shard; gives the children that were started."""
+    children: list[subprocess.Popen[bytes]] = []
+
+    def start(job: Job) -> subprocess.Popen[bytes]:
+        children.append(site.start("-m", "tests.faults.worker", "run_job", str(job.pk), "--parent", str(os.getpid())))
+        return children[-1]
+
+    monkeypatch.setattr("compute.pipeline.plan", fake.plan)
+    monkeypatch.setattr(demo, "_start", start)
+    return children
+
+
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
-def test_a_demo_is_computed_in_a_child_and_shown(
+def test_a_demo_is_computed_in_a_child_and_shown(fake_worker: list[subprocess.Popen[bytes]]) -> None:
+    stream = io.StringIO()
+    job = demo.follow(enqueue(fake.config()), stream)
+    assert (job.state, len(fake_worker)) == (Job.State.SUCCEEDED, 1)
+    assert "gradients    ████████████████████████ 100%  3 of 3, done in" in stream.getvalue()
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_a_worker_that_is_killed_is_replaced_at_once(
     site: Site,  # noqa: F811
-    tiny_suite: Path,
+    fake_worker: list[subprocess.Popen[bytes]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name, value in site.environment.items():
-        monkeypatch.setenv(name, value)
-    config, stream = tiny_config(tiny_suite), io.StringIO()
-    run, is_new = demo.make_demo_run(config, print, stream)
-    assert is_new
-    assert (run.job.state, run.n_tokens) == (Job.State.SUCCEEDED, config.selection.n_tokens)
-    assert "clustering   ████" in stream.getvalue()
+    def show(self: JobProgress, job: Job) -> None:
+        if len(fake_worker) == 1 and job.shards.filter(state=Shard.State.SUCCEEDED).exists():
+            fake_worker[0].kill()
+            fake_worker[0].wait()
+
+    monkeypatch.setattr(JobProgress, "show", show)
+    job = demo.follow(enqueue(fake.config()), io.StringIO())
+    steps = (site.data / "workspaces" / "steps.log").read_text().splitlines()
+    assert (job.state, len(fake_worker)) == (Job.State.SUCCEEDED, 2)
+    assert len(set(steps)) == 60
+    assert len(steps) <= 61
 
 
 # ── progress ──
