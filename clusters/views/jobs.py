@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -241,7 +242,8 @@ def take_over(request: HttpRequest, number: str) -> HttpResponse:
 @login_required
 def new(request: HttpRequest) -> HttpResponse:
     """Settings of a run, filled in and queued."""
-    if not request.user.has_perm("compute.add_job"):
+    person = request.user
+    if not isinstance(person, User) or not person.has_perm("compute.add_job"):
         raise PermissionDenied("Starting a run needs the runner role. An administrator can add you to it.")
     try:
         form = RunForm(request.POST or None, initial=_initial(request))
@@ -249,7 +251,7 @@ def new(request: HttpRequest) -> HttpResponse:
         return render(request, "jobs/new.html", {"here": "jobs", "problem": str(error)}, status=503)
     if request.method == "POST" and form.is_valid():
         values = form.cleaned_data
-        job = queue.enqueue(values["config"], request.user, is_private=values["is_private"])
+        job = queue.enqueue(values["config"], person, is_private=values["is_private"])
         messages.success(request, f"Job {job.pk} is queued.")
         return redirect("clusters:job", job.pk)
     return render(request, "jobs/new.html", {"here": "jobs", "form": form}, status=422 if form.is_bound else 200)

@@ -48,7 +48,7 @@ class Progress:
     phases: list[Phase]
     place: int  # of the current phase, from 1
     current: Phase | None
-    shards: list[Shard]
+    shards: Sequence[Shard]
     worker: str
     attempt: int
     heartbeat_age: float | None
@@ -78,13 +78,14 @@ class _Stretch:
 
 def progress_of(job: Job) -> Progress:
     shards = list(Shard.objects.filter(job=job).annotate(now=Now()).order_by("ordinal"))
-    now: datetime = shards[0].now if shards else job.created_at  # type: ignore[attr-defined]
+    now: datetime = shards[0].now if shards else job.created_at
     phases = _phases(shards, now)
     place = next((i for i, phase in enumerate(phases, 1) if phase.is_current), len(phases))
     current = phases[place - 1] if phases and phases[place - 1].is_current else None
     busy = [shard for shard in shards if shard.state == Shard.State.RUNNING]
-    last = max(busy, key=lambda shard: shard.heartbeat_at or shard.started_at, default=None)
-    age = (now - (last.heartbeat_at or last.started_at)).total_seconds() if last else None
+    last = max(busy, key=lambda shard: shard.heartbeat_at or shard.started_at or job.created_at, default=None)
+    sign = (last.heartbeat_at or last.started_at) if last else None
+    age = (now - sign).total_seconds() if sign else None
     stretches = [s for shard in shards if current and shard.phase == current.name for s in _stretches(shard)]
     rate = _rate(stretches)
     recent = _rate(_clip(stretches, now.timestamp() - RECENT_SECONDS, now.timestamp()))

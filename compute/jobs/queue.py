@@ -18,7 +18,7 @@ from compute.jobs.wake import wake_on_commit
 from compute.models import Job, Shard
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.models import User
 
 INGEST = "ingest"  # the last phase: the bundle becomes rows
 
@@ -27,7 +27,7 @@ class JobStateError(Exception):
     """What was asked does not fit the state that the job is in."""
 
 
-def enqueue(config: RunConfig, requested_by: AbstractBaseUser | None = None, *, is_private: bool = False) -> Job:
+def enqueue(config: RunConfig, requested_by: User | None = None, *, is_private: bool = False) -> Job:
     """Write a job and its shards in one transaction; workers hear of it after the commit."""
     from compute.pipeline import plan
 
@@ -60,7 +60,7 @@ def _ingest_shard(job: Job, *, ordinal: int, phase_number: int) -> Shard:
     )
 
 
-def cancel(job: Job, user: AbstractBaseUser | None = None) -> Job:
+def cancel(job: Job, user: User | None = None) -> Job:
     """Ask a job to stop. Work under way ends at its next report, and what is done is kept."""
     who = user.get_username() if user is not None else ""
     with transaction.atomic():
@@ -78,7 +78,7 @@ def cancel(job: Job, user: AbstractBaseUser | None = None) -> Job:
     return job
 
 
-def resume(job: Job, user: AbstractBaseUser | None = None) -> Job:
+def resume(job: Job, user: User | None = None) -> Job:
     """Queue a failed or cancelled job again; shards that are done stay done."""
     who = user.get_username() if user is not None else ""
     with transaction.atomic():
@@ -108,7 +108,7 @@ def _queue_again(job: Job) -> None:
     )
 
 
-def take_over(job: Job, user: AbstractBaseUser | None = None) -> Job:
+def take_over(job: Job, user: User | None = None) -> Job:
     """Take a silent worker's shards away now, without waiting for its lease to end."""
     who = user.get_username() if user is not None else ""
     with transaction.atomic():

@@ -129,7 +129,11 @@ def _work(held: Lease, shard: Shard, why_stop: Callable[[], str], on_progress: O
                 on_progress(shard, n_done, n_total)
             keeper.report(n_done, n_total)
 
-        bundle = _ingest(shard.job) if shard.phase == INGEST else _compute(shard, report)
+        bundle = None
+        if shard.phase == INGEST:
+            _ingest(shard.job)
+        else:
+            bundle = _compute(shard, report)
         keeper.check()
     lease.finish(held, keeper.n_total, bundle=bundle, bundle_sha256=_bundle_sha256(bundle))
     log.write(held.job_id, f"{shard.phase}: {shard.name} done, {keeper.n_total:,} {shard.unit}")

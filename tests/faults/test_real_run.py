@@ -10,11 +10,11 @@ import pytest
 
 from clusters.models import Run
 from compute.bundle import open_bundle
-from compute.config import RunConfig
 from compute.jobs import queue
 from compute.models import Job, Shard
 from tests.databases import Site
 from tests.faults.breaking import PERIODS, end, kill, pid_of, wait_for, wait_for_state
+from tests.small import small_config
 
 SLOW_LEASE = {**PERIODS, "QW_LEASE_SECONDS": "60", "QW_STALLED_SECONDS": "30", "QW_LOG_LEVEL": "WARNING"}
 
@@ -37,19 +37,20 @@ def _kill_in(job: Job, phase: str, site: Site) -> None:
         assert job.is_open, f"{job.error}\n{site.log()}"
         return Shard.objects.filter(job=job, phase=phase, state="running").first()
 
-    kill(pid_of(wait_for(found, f"work on {phase}", seconds=120, site=site)))
+    kill(pid_of(wait_for(found, f"work on {phase}", seconds=240, site=site)))
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # the undisturbed bundle may have to be computed first
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 def test_a_run_whose_worker_is_killed_thrice_gives_the_undisturbed_bundle(
     site: Site, runner: Any, small_bundle: Path
 ) -> None:
     undisturbed = open_bundle(small_bundle)
-    job = queue.enqueue(RunConfig.from_json(undisturbed.manifest["config"]))
+    job = queue.enqueue(small_config(site.data / "small"))
     for phase in ("losses", "gradients", "clustering"):
         _kill_in(job, phase, site)
-    wait_for_state(job, "succeeded", site=site, seconds=180)
+    wait_for_state(job, "succeeded", site=site, seconds=240)
     assert job.bundle_sha256 == undisturbed.manifest["sha256"]
     assert Path(job.bundle_path).parent == site.data / "bundles"
     open_bundle(Path(job.bundle_path)).verify()
