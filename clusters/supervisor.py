@@ -166,11 +166,11 @@ class Supervisor:
 
     def _stop_all(self) -> None:
         """Ask every group to end at once, then wait for each."""
-        alive = [service for service in self.services if service.child is not None]
-        for service in alive:
-            service.child.terminate()
-        for service in alive:
-            process.stop(service.child, grace=service.grace)
+        alive = [(service.child, service.grace) for service in self.services if service.child is not None]
+        for child, _ in alive:
+            child.terminate()
+        for child, grace in alive:
+            process.stop(child, grace=grace)
 
 
 def web_service(host: str, port: int) -> Service:

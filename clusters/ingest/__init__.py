@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from clusters.arrays import forget_bundles
@@ -23,7 +23,7 @@ def ingest(
     path: Path | str,
     *,
     job: Job | None = None,
-    owner: AbstractBaseUser | None = None,
+    owner: User | None = None,
     name: str | None = None,
     private: bool = False,
 ) -> Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.utils.text import slugify
 
 from clusters.display import clean_text
@@ -23,7 +23,7 @@ def write_run(
     rows: Rows,
     *,
     job: Job | None,
-    owner: AbstractBaseUser | None,
+    owner: User | None,
     name: str | None,
     private: bool,
 ) -> Run:
@@ -58,7 +58,9 @@ def free_slug(name: str) -> str:
 
 
 def _corpus(stated: dict[str, Any]) -> Corpus:
-    fields = {key: int(stated[key]) for key in ("n_documents", "n_tokens", "n_predictions", "max_length")}
+    fields: dict[str, Any] = {
+        key: int(stated[key]) for key in ("n_documents", "n_tokens", "n_predictions", "max_length")
+    }
     fields["name"] = clean_text(str(stated["name"]), limit=200)
     fields["tokenizer_sha256"] = str(stated["tokenizer_sha256"])[:64]
     return Corpus.objects.get_or_create(sha256=str(stated["sha256"])[:64], defaults=fields)[0]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.contrib import messages
 from django.contrib.auth import login, update_session_auth_hash
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
+from django.contrib.auth.models import User as Person
 from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
@@ -50,12 +53,13 @@ def sign_in_link(request: HttpRequest, token: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def password(request: HttpRequest) -> HttpResponse:
     """Choose a password. Whoever came by a link, or has none yet, need not give the old one."""
-    free = request.session.get(BY_LINK) or not request.user.has_usable_password()
-    form = (SetPasswordForm if free else PasswordChangeForm)(request.user, request.POST or None)
+    person = cast(Person, request.user)
+    is_free = request.session.get(BY_LINK) or not person.has_usable_password()
+    form = (SetPasswordForm if is_free else PasswordChangeForm)(person, request.POST or None)
     if request.method == "POST" and form.is_valid():
         form.save()
         request.session.pop(BY_LINK, None)
-        update_session_auth_hash(request, request.user)
+        update_session_auth_hash(request, person)
         messages.success(request, "The new password holds from now on. Everywhere else you have been signed out.")
         return HttpResponseRedirect(reverse("clusters:runs"))
     return render(request, "accounts/password.html", {"form": form}, status=200 if request.method != "POST" else 422)

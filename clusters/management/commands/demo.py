@@ -2,7 +2,7 @@
 
 import signal
 import time
-from typing import NoReturn
+from typing import NoReturn, TextIO, cast
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         require_data_folder()
         with file_lock("demo", lambda: self._say("Another process is making the demo run; waiting for it.")):
             migrate()
-            run, is_new = demo.make_demo_run(demo.default_config(), self._say, self.stderr._out)
+            run, is_new = demo.make_demo_run(demo.default_config(), self._say, cast(TextIO, self.stderr._out))
         if is_new:
             self._say(f"The demo run is ready after {clock(time.monotonic() - began)}: /runs/{run.slug}/")
         else:
