@@ -7,14 +7,11 @@ it stopped. Importing this file imports neither torch nor scikit-learn: the step
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from compute.bundle import storage_errors
 from compute.config import RunConfig
-from compute.errors import StorageError
 from compute.steps.checkpoints import require_folders
 from compute.steps.clustering import clustering
 from compute.steps.curves import curves
@@ -25,7 +22,7 @@ from compute.steps.publication import publish, published
 from compute.steps.run import Run
 from compute.steps.selection import selection
 from compute.steps.similarity import is_compared, similarity
-from compute.workspace import Workspace
+from compute.workspace import Workspace, make_folder
 
 PHASES = ("corpus", "losses", "curves", "selection", "gradients", "similarity", "clustering", "bundle")
 TOKENS_PER_SHARD = 250
@@ -138,10 +135,7 @@ def _token_ranges(config: RunConfig) -> list[range]:
 def _refuse_early(run: Run) -> None:
     """Refuse at once what would else fail after minutes of work."""
     require_folders(run.config)
-    with storage_errors(run.bundles):
-        run.bundles.mkdir(parents=True, exist_ok=True)
-    if not os.access(run.bundles, os.W_OK):
-        raise StorageError(f"{run.bundles} cannot be written. Mend its permissions or choose another folder.")
+    make_folder(run.bundles)
 
 
 def _bound(report: Callable[[ShardSpec, int, int], None] | None, spec: ShardSpec) -> Callable[[int, int], None]:

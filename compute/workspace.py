@@ -27,13 +27,23 @@ def digest(facts: Any) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
+def make_folder(path: Path) -> None:
+    """Make sure that a folder is there and can be written."""
+    with storage_errors(path):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise StorageError(f"{path} is a file, so no folder can be there. Move it away or name another.") from error
+    if not os.access(path, os.W_OK):
+        raise StorageError(f"{path} cannot be written. Mend its permissions or choose another folder.")
+
+
 class Workspace:
     """A folder of stamped arrays and JSON values; several processes may write different names at once."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
-        with storage_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
+        make_folder(self.root)
 
     def save(self, name: str, array: np.ndarray, stamp: str, **facts: Any) -> None:
         """Write an array, whole or not at all, with a few JSON-safe facts that belong to it."""

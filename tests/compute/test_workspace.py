@@ -119,6 +119,12 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
         Workspace(tmp_path / "file" / "work")
 
 
+def test_a_file_in_the_place_of_the_folder_is_a_sentence(tmp_path):
+    (tmp_path / "work").write_text("")
+    with pytest.raises(StorageError, match="is a file"):
+        Workspace(tmp_path / "work")
+
+
 def test_too_little_space_is_refused_with_the_amount_needed(files):
     with pytest.raises(StorageError, match=r"need 1000000\.0 GB"):
         files.require_space(10**15, "The gradients")
