@@ -34,14 +34,12 @@ lint: $(VENV)/.dev ## Check style, types, templates and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/djlint templates --check --quiet
 	$(BIN)/djlint templates --lint --quiet
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
 format: $(VENV)/.dev ## Rewrite sources in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	-$(BIN)/djlint templates --reformat --quiet
 
 unit: $(VENV)/.dev ## Only what needs no browser, database server or broker
 	$(BIN)/python -m pytest tests/compute tests/clusters

@@ -91,7 +91,7 @@ class BundleWriter:
             _write_json(self._partial / "manifest.json", whole)
             _write_json(self._partial / "run.json", run)
             try:
-                os.rename(self._partial, target)
+                self._partial.rename(target)
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
@@ -140,8 +140,8 @@ class Bundle:
             raise BundleError(f"{path} is missing or cut short ({error}); copy or compute the bundle again.") from error
         if list(array.shape) != entry["shape"] or str(array.dtype) != entry["dtype"]:
             raise BundleError(
-                f"{path} is {array.dtype} {list(array.shape)}, but the manifest says {entry['dtype']} {entry['shape']}; "
-                "copy or compute the bundle again."
+                f"{path} is {array.dtype} {list(array.shape)}, but the manifest says {entry['dtype']} "
+                f"{entry['shape']}; copy or compute the bundle again."
             )
         return array
 

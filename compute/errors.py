@@ -45,5 +45,5 @@ class StorageError(ComputeError):
     """The disk is full or a folder cannot be written."""
 
 
-class Cancelled(ComputeError):
+class Cancelled(ComputeError):  # noqa: N818  (a request, not an error)
     """A person asked for the work to stop; what is done is kept."""

@@ -173,5 +173,6 @@ LOGGING = {
 
 if ALLOWED_HOSTS != ["localhost", "127.0.0.1", "[::1]"] and not env.text("QW_SECRET_KEY"):
     raise ImproperlyConfigured(
-        "QW_ALLOWED_HOSTS opens the site to others; set QW_SECRET_KEY (or QW_SECRET_KEY_FILE) to a long random text too."
+        "QW_ALLOWED_HOSTS opens the site to others; "
+        "set QW_SECRET_KEY (or QW_SECRET_KEY_FILE) to a long random text too."
     )
