@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 
 from clusters.models import Run
-from compute.bundle import open_bundle
+from compute.bundle import Bundle, open_bundle
+from compute.config import RunConfig
 from compute.jobs import queue
 from compute.models import Job, Shard
+from compute.suites import changed
 from tests.databases import Site
 from tests.faults.breaking import PERIODS, end, kill, pid_of, wait_for, wait_for_state
 from tests.small import small_config
@@ -27,6 +30,13 @@ def runner(site: Site) -> Iterator[Any]:
     process.terminate()
     process.wait(70)
     end(process)
+
+
+def _as_in(bundle: Bundle, config: RunConfig) -> RunConfig:
+    """The same settings with the bundle's checkpoints: a suite in training may have grown since."""
+    known = {(one["lm"], one["revision"]) for one in bundle.manifest["checkpoints"]}
+    kept = tuple(one for one in config.suite.checkpoints if (one.lm, one.revision) in known)
+    return changed(config, suite=dataclasses.replace(config.suite, checkpoints=kept))
 
 
 def _kill_in(job: Job, phase: str, site: Site) -> None:
@@ -47,7 +57,7 @@ def test_a_run_whose_worker_is_killed_thrice_gives_the_undisturbed_bundle(
     site: Site, runner: Any, small_bundle: Path
 ) -> None:
     undisturbed = open_bundle(small_bundle)
-    job = queue.enqueue(small_config(site.data / "small"))
+    job = queue.enqueue(_as_in(undisturbed, small_config(site.data / "small")))
     for phase in ("losses", "gradients", "clustering"):
         _kill_in(job, phase, site)
     wait_for_state(job, "succeeded", site=site, seconds=240)
