@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.small import REPOSITORY, cached_small_bundle
-from tests.tiny import cached_tiny_suite
+CACHE = Path(__file__).parent.parent / ".cache"
+
+for _name in ("QW_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before anything imports numpy or torch
+    os.environ.setdefault(_name, "1")
 
 
 @pytest.fixture(scope="session")
 def small_bundle() -> Path:
     """A published bundle of real clusters; not to be written to."""
-    return cached_small_bundle(REPOSITORY / ".cache")
+    from tests.small import cached_small_bundle
+
+    return cached_small_bundle(CACHE)
 
 
 @pytest.fixture(scope="session")
 def tiny_suite() -> Path:
     """A folder of three very small trained networks, their tokenizer and a corpus; not to be written to."""
-    return cached_tiny_suite(REPOSITORY / ".cache")
+    from tests.tiny import cached_tiny_suite
+
+    return cached_tiny_suite(CACHE)

@@ -19,7 +19,7 @@ from tests.tiny import tiny_config, write_tiny_suite
 KS = (5, 10, 20, 40)
 N_TOKENS = 150
 MODULES = ("argparse", "calendar", "csv", "shelve", "textwrap", "configparser", "zipfile", "tarfile", "sched", "cmd")
-PIECES_PER_MODULE = 3
+PIECES_PER_MODULE = 5
 COMPUTED_BY = ("numerics/*.py", "steps/*.py", "[bcepsw]*.py", "texts.py", "demo/cleaning.py")
 REPOSITORY = Path(__file__).parent.parent
 
@@ -59,13 +59,13 @@ def small_config(directory: Path) -> RunConfig:
 
 
 def _some_of_the_demo() -> tuple[SuiteConfig, str]:
-    """The final networks up to the clustered one, and three earlier steps of that."""
+    """The final networks up to the clustered one, and two earlier steps of that."""
     demo = demo_suite(is_checked=False)
     clustered = demo.clustered_model
     chosen = [(m, m.final_step) for m in demo.models if m.n_non_embedding <= clustered.n_non_embedding]
     if len(chosen) < 3:
         raise CheckpointError("Curves over size have scores from three sizes on.")
-    chosen += [(clustered, step) for step in clustered.steps[-4:-1]]
+    chosen += [(clustered, step) for step in clustered.steps[-3:-1]]
     for model, step in chosen:
         if not (model.path(step) / "model.safetensors").is_file():
             raise CheckpointError(f"The demo's weights of {model.name} are not there yet.")

@@ -11,6 +11,7 @@ from compute.steps.checkpoints import load, naming, weights_stamp
 from compute.steps.run import Run, SaveTimer
 from compute.workspace import digest
 
+TOKENS_PER_BATCH = {"cpu": 4096, "gpu": 65_536}  # a core's cache likes small batches
 PREDICTIONS_PER_BLOCK = 25_000  # a kill costs at most this many, and part of the result's last bits
 
 
@@ -47,7 +48,15 @@ def _evaluate(run: Run, ref: CheckpointRef, stamp: str) -> np.ndarray:
             continue
         progress = _shifted(run, n_done, n)
         with naming(ref):
-            parts.append(token_losses(model, tokens, documents=block, device=run.device, progress=progress))
+            part = token_losses(
+                model,
+                tokens,
+                documents=block,
+                max_batch_tokens=TOKENS_PER_BATCH["cpu" if run.device == "cpu" else "gpu"],
+                device=run.device,
+                progress=progress,
+            )
+        parts.append(part)
         n_done += len(parts[-1])
         if n_done < n and timer.is_due():
             run.files.save(_partial(ref), np.concatenate(parts), stamp)
