@@ -41,7 +41,6 @@ class Site:
             "DJANGO_SETTINGS_MODULE": self.settings_module,
             "QW_DATABASE_URL": self.url,
             "QW_DATA_DIR": str(self.data),
-            "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(ROOT),
             **self.periods,
         }
