@@ -43,7 +43,8 @@ def main() -> None:
     if chromium is None:
         sys.exit("Chromium is not installed; on Debian and Ubuntu: apt install chromium")
     root = f"http://127.0.0.1:{given.port}"
-    server = subprocess.Popen([sys.executable, "manage.py", "up", "--port", str(given.port)], stdout=subprocess.DEVNULL)
+    command = [sys.executable, "manage.py", "up", "--port", str(given.port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         wait_for(root)
         names = addresses(root, given.run, given.k, given.rank)
@@ -76,12 +77,12 @@ def addresses(root: str, run: str, k: int, rank: int) -> dict[str, str]:
     cluster = next((c for c in clusters if c["rank"] == rank), clusters[-1])
     path = f"{root}/runs/{run}/k/{k}/clusters/{cluster['label']}.json"
     with urllib.request.urlopen(path, timeout=30) as answer:
-        token = json.load(answer)["tokens"][0]
+        token = json.load(answer)["members"][0]
     values = {
         "run": run,
         "k": k,
         "label": cluster["label"],
-        "token": token["flat_index"],
+        "token": token["index"],
         "document": token["document"],
     }
     return {name: pattern.format(**values) for name, pattern in PAGES.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from clusters.parameters import changed
 register = template.Library()
 
 _LINKED = '<a href="{}{}"{} class="{}" tabindex="-1" data-tip="{}">{}</a>{}'
+_BLANKS = re.compile(rf"(?<={NEWLINE}) +| {{2,}}")  # indentation: nothing would be seen of it
 _UNLINKED = '<span class="{}" data-tip="{}">{}</span>{}'
 
 
@@ -34,7 +36,7 @@ def token_boxes(
 
 def _box(base: str, box: TokenBox, breaks: bool, is_shaded: bool, anchors: bool) -> SafeString:
     css = " ".join(_classes(box, is_shaded))
-    text, after = _text(box.lines, breaks)
+    text, after = (_on_one_line("".join(box.lines)), "") if box.is_answer else _text(box.lines, breaks)
     if box.index is None:
         return format_html(_UNLINKED, css, box.tip, text, after)
     name = format_html(' id="t-{}"', box.index) if anchors else ""
@@ -67,11 +69,23 @@ def _text(lines: list[str], breaks: bool) -> tuple[SafeString, str]:
 
 @register.simple_tag
 def token_chip(text: str) -> SafeString:
-    """One token standing alone; blanks alone are counted, since nothing would be seen."""
+    """One token standing alone; blanks that nothing would be seen of are drawn or counted."""
     if text and not text.strip(" "):
         text = "␣" if len(text) == 1 else f"␣ × {len(text)}"
         return format_html('<bdi class="tok"><span class="ws">{}</span></bdi>', text)
-    return format_html('<bdi class="tok">{}</bdi>', text)
+    return format_html('<bdi class="tok">{}</bdi>', _on_one_line(text))
+
+
+def _on_one_line(text: str) -> SafeString:
+    """A token's text without a break: newline pictures and the blanks of an indentation as faint marks."""
+    parts = []
+    start = 0
+    for blanks in _BLANKS.finditer(text):
+        n = len(blanks[0])
+        parts.append((text[start : blanks.start()], "·" * n if n <= 8 else f"· × {n}"))
+        start = blanks.end()
+    marked = format_html_join("", '{}<span class="ws">{}</span>', parts)
+    return format_html("{}{}", marked, text[start:])
 
 
 @register.simple_tag(takes_context=True)
