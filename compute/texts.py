@@ -79,7 +79,7 @@ def _demo_texts(config: CorpusConfig, cache: Path) -> Texts:
         texts, facts, sha256 = demo_documents("test", cache)
     pairs = zip(texts, facts, strict=True)
     documents = [Document(text, fact["source"], fact["kind"]) for text, fact in pairs]
-    return Texts(DEMO, tuple(documents[: config.max_documents]), sha256)
+    return Texts("installed packages", tuple(documents[: config.max_documents]), sha256)
 
 
 def _jsonl_documents(path: Path) -> Iterator[Document]:

@@ -16,6 +16,8 @@ DATA_DIR = Path(env.text("QW_DATA_DIR", str(BASE_DIR / "var"))).expanduser().res
 DEBUG = env.flag("QW_DEBUG")
 SECRET_KEY = env.secret_key(DATA_DIR / "secret_key")
 ALLOWED_HOSTS = env.listed("QW_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+PORT = env.integer("PORT", 8000, least=1)
+HAS_OWN_SECRET, HAS_OWN_HOSTS = bool(env.text("QW_SECRET_KEY")), bool(env.text("QW_ALLOWED_HOSTS"))
 CSRF_TRUSTED_ORIGINS = env.listed("QW_TRUSTED_ORIGINS")
 BEHIND_TLS = env.flag("QW_BEHIND_TLS")
 
@@ -171,7 +173,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": env.text("QW_LOG_LEVEL", "WARNING")},
 }
 
-if ALLOWED_HOSTS != ["localhost", "127.0.0.1", "[::1]"] and not env.text("QW_SECRET_KEY"):
+if HAS_OWN_HOSTS and not HAS_OWN_SECRET:
     raise ImproperlyConfigured(
         "QW_ALLOWED_HOSTS opens the site to others; "
         "set QW_SECRET_KEY (or QW_SECRET_KEY_FILE) to a long random text too."

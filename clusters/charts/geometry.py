@@ -47,10 +47,15 @@ def linear_ticks(lo: float, hi: float, n: int = 5) -> list[float]:
 LOG_STEPS = ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))
 
 
+NARROW = 2.5  # a logarithmic range so short that even steps read better
+
+
 def log_ticks(lo: float, hi: float, n: int = 6) -> list[float]:
-    """Powers of ten with the densest round steps between them that give at most `n` ticks."""
+    """Powers of ten with the densest round steps between them that give at most `n` ticks; even steps in a narrow range."""
     if not hi > lo > 0:
         return [lo]
+    if hi / lo < NARROW:
+        return linear_ticks(lo, hi, n)
     powers = range(math.floor(math.log10(lo)), math.ceil(math.log10(hi)) + 1)
     for steps in LOG_STEPS:
         found = [step * 10.0**power for power in powers for step in steps]

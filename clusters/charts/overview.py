@@ -60,7 +60,7 @@ def scaling_chart(finals: Sequence[FinalCheckpoint], *, number: int) -> Chart | 
         description=f"Mean loss in nats against non-embedding parameters, {in_words(len(xs))} networks",
         reading=_scaling_reading(finals, fit), series=series,
         x=log_axis(xs, "non-embedding parameters", pad=1.4, n=5),
-        y=log_axis([*ys, *(y for _, y in law)], "mean loss, nats", pad=1.12),
+        y=log_axis([*ys, *(y for _, y in law)], "mean loss, nats", pad=1.06),
         table={
             "head": ["network", "revision", "non-embedding parameters", "mean loss, nats", "share under threshold"],
             "rows": [[o.lm, o.revision, o.n_non_embedding, o.mean_loss_nats, o.fraction_below] for o in finals],

@@ -106,7 +106,7 @@ def code_version(run: Run) -> str:
     commit = code.removesuffix("-dirty")
     if not commit:
         return ""
-    return f"{commit}, with changes of its own" if commit != code else commit
+    return f"{commit}, modified" if commit != code else commit
 
 
 def finished(run: Run) -> str:

@@ -13,11 +13,11 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 
-from clusters import demo, startup
+from clusters.embedded import demo, startup
+from clusters.embedded.terminal import JobProgress, clock
 from clusters.ingest import ingest
 from clusters.management.commands import doctor
 from clusters.models import Run
-from clusters.terminal import JobProgress, clock
 from compute.bundle import open_bundle
 from compute.config import RunConfig
 from compute.errors import StorageError

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from clusters import supervisor
-from clusters.supervisor import Service, StartError, Supervisor
+from clusters.embedded import supervisor
+from clusters.embedded.supervisor import Service, StartError, Supervisor
 from tests.databases import ROOT, sqlite_template  # noqa: F401  (a fixture)
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -91,12 +91,10 @@ def test_this_machine_alone_needs_no_preparation(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
-def test_serving_others_wants_secret_hosts_and_tls(host: str, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+def test_serving_others_wants_secret_hosts_and_tls(host: str, settings: Any) -> None:
     with pytest.raises(StartError, match="QW_SECRET_KEY.*QW_ALLOWED_HOSTS.*QW_BEHIND_TLS"):
         supervisor.require_private_or_guarded(host)
-    monkeypatch.setenv("QW_SECRET_KEY", "s" * 50)
-    monkeypatch.setenv("QW_ALLOWED_HOSTS", "example.org")
-    settings.BEHIND_TLS = True
+    settings.HAS_OWN_SECRET = settings.HAS_OWN_HOSTS = settings.BEHIND_TLS = True
     supervisor.require_private_or_guarded(host)
 
 
@@ -180,7 +178,7 @@ def test_up_serves_prints_a_link_and_ends_cleanly(site_process: subprocess.Popen
 SUPERVISE = """
 import os, sys, django
 django.setup()
-from clusters.supervisor import Service, Supervisor
+from clusters.embedded.supervisor import Service, Supervisor
 sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
 services = [Service(name, sleep, grace=5.0) for name in ("web server", "job runner")]
 Supervisor(services, print).run(on_started=lambda: print("started", flush=True))

@@ -6,9 +6,9 @@ from typing import NoReturn, TextIO, cast
 
 from django.core.management.base import BaseCommand, CommandError
 
-from clusters import demo
-from clusters.startup import file_lock, migrate, require_data_folder
-from clusters.terminal import clock
+from clusters.embedded import demo
+from clusters.embedded.startup import file_lock, migrate, require_data_folder
+from clusters.embedded.terminal import clock
 from compute.errors import ComputeError
 
 INTERRUPTED = 130

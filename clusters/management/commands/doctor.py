@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 
-from clusters.startup import require_data_folder, unapplied_migrations
+from clusters.embedded.startup import require_data_folder, unapplied_migrations
 from compute.errors import ComputeError
 from compute.suites import demo_config, expected_sha256, resolve
 

@@ -3,15 +3,15 @@
 import argparse
 import sys
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.urls import reverse
 
-from clusters import supervisor
+from clusters.embedded import supervisor
+from clusters.embedded.startup import migrate, require_data_folder
 from clusters.services import people
 from clusters.services.runs import empty_trash
-from clusters.startup import migrate, require_data_folder
 from compute.errors import ComputeError
-from quantaweb import env
 
 
 class Command(BaseCommand):
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1: this machine only)")
 
     def handle(self, *args: object, port: int | None, host: str, **options: object) -> None:
-        port = env.integer("PORT", 8000, least=1) if port is None else port
+        port = settings.PORT if port is None else port
         try:
             supervisor.require_private_or_guarded(host)
             supervisor.require_free_port(host, port)

@@ -17,7 +17,6 @@ from pathlib import Path
 from django.conf import settings
 
 from compute.jobs import process
-from quantaweb import env
 
 MAX_RESTARTS = 5
 FIRST_PAUSE = 1.0  # seconds; doubled at every further fall
@@ -36,8 +35,8 @@ def require_private_or_guarded(host: str) -> None:
     if _is_loopback(host):
         return
     wanted = {
-        "QW_SECRET_KEY (a long random text)": bool(env.text("QW_SECRET_KEY")),
-        "QW_ALLOWED_HOSTS (the names people will use)": bool(env.text("QW_ALLOWED_HOSTS")),
+        "QW_SECRET_KEY (a long random text)": settings.HAS_OWN_SECRET,
+        "QW_ALLOWED_HOSTS (the names people will use)": settings.HAS_OWN_HOSTS,
         "QW_BEHIND_TLS=1 (behind a proxy that speaks HTTPS)": settings.BEHIND_TLS,
     }
     missing = [name for name, is_set in wanted.items() if not is_set]

@@ -1,0 +1,1 @@
+"""The embedded server: what `make demo` and `make serve` run on a laptop."""
