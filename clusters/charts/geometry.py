@@ -51,7 +51,7 @@ NARROW = 2.5  # a logarithmic range so short that even steps read better
 
 
 def log_ticks(lo: float, hi: float, n: int = 6) -> list[float]:
-    """Powers of ten with the densest round steps between them that give at most `n` ticks; even steps in a narrow range."""
+    """Powers of ten and the densest round steps that give at most `n` ticks; even steps in a narrow range."""
     if not hi > lo > 0:
         return [lo]
     if hi / lo < NARROW:
