@@ -321,11 +321,13 @@ def _labels(chart: Chart, x: Scale, y: Scale, frame: Box, width: int, taken: lis
     for series in named:
         at = series["label_at"] or series["points"][-1][:2]
         wanted.append((series["label"].replace("^", ""), (x(at[0]), y(at[1])), at[2] if len(at) > 2 else ""))
-    room = Box(frame.left + 2, frame.top - 4, float(width), frame.bottom - 2)
-    placed = place_labels(wanted, room, obstacles, taken)
+    room = Box(frame.left + 2, frame.top - 4, float(width), frame.bottom + 8)
+    # from the bottom up, so that texts pushed off one another keep the order of their lines
+    upwards = sorted(range(len(named)), key=lambda i: -wanted[i][1][1])
+    placed = place_labels([wanted[i] for i in upwards], room, obstacles, taken)
     return [
-        text(f"{_label_css(s)} halo {p.anchor}".strip(), p.x, p.y, s["label"])
-        for s, p in zip(named, placed, strict=True)
+        text(f"{_label_css(named[i])} halo {p.anchor}".strip(), p.x, p.y, named[i]["label"])
+        for i, p in zip(upwards, placed, strict=True)
     ]
 
 

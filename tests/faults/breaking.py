@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+
 from compute.models import Job, Shard
 from tests.databases import Site
 
@@ -67,10 +69,15 @@ def pid_of(shard: Shard) -> int:
 
 
 def running(job: Job, *, least: int = 2) -> Shard:
-    """A shard under way, at least so many steps in."""
+    """A shard under way, at least so many steps in (as its files tell: rows hear of it a second later)."""
 
     def found() -> Shard | None:
-        return Shard.objects.filter(job=job, state="running", n_done__gte=least).first()
+        shard = Shard.objects.filter(job=job, state="running").first()
+        file = Path(settings.WORKSPACE_DIR) / "steps.log"
+        if shard is None or not file.exists():
+            return None
+        mine = [line for line in file.read_text().splitlines() if line.startswith(f"job-{job.pk} {shard.ordinal} ")]
+        return shard if len(mine) >= least else None
 
     shard = wait_for(found, f"job {job.pk} at work")
     assert isinstance(shard, Shard)

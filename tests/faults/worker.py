@@ -9,7 +9,7 @@ def use_fake_pipeline() -> None:
     from compute import pipeline
     from tests.jobs import fake
 
-    pause = float(os.environ.get("TEST_STEP_SECONDS", "0.1"))
+    pause = float(os.environ.get("TEST_STEP_SECONDS", "0.2"))
     pipeline.plan = fake.plan
     pipeline.run_shard = functools.partial(fake.run_shard, pause=pause)
 

@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 import threading
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -20,15 +21,15 @@ class Command(BaseCommand):
         parser.add_argument("job_id", type=int)
         parser.add_argument("--parent", type=int, help="end when this process is gone (the runner gives its own)")
 
-    def handle(self, *args: object, **options: object) -> None:
+    def handle(self, *args: Any, **options: Any) -> None:
         from compute.jobs.run import Stop, run_job
 
         stop = Stop()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._asked_to_end(stop))
         if options["parent"]:
-            stop.follow(int(str(options["parent"])))
-            process.die_with_parent(int(str(options["parent"])))
+            stop.follow(options["parent"])
+            process.die_with_parent(options["parent"])
         job = Job.objects.filter(pk=options["job_id"]).first()
         if job is None:
             raise CommandError(f"There is no job {options['job_id']}.")

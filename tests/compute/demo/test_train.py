@@ -15,6 +15,15 @@ torch = pytest.importorskip("torch")
 TINY = Network("tiny", 16, 1, 2, 1e-2)
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two threads of such small work wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def scratch(tmp_path):
     rng = np.random.default_rng(0)
