@@ -78,11 +78,10 @@ class Runner:
         close_old_connections()
         now = time.monotonic()
         if now - self._touched >= settings.HEARTBEAT_SECONDS:
-            if self._touched == float("-inf"):
-                sweep.requeue_dead_here(socket.gethostname()[:100])
             touch_worker(self.name, "local" if settings.RUNNER == "local" else "sweeper")
             self._touched = now
         if now - self._swept >= settings.SWEEP_SECONDS:
+            sweep.requeue_dead_here(socket.gethostname()[:100])
             sweep.sweep()
             self._swept = now
         if settings.RUNNER != "local":

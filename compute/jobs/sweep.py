@@ -148,6 +148,12 @@ def requeue_dead_here(host: str) -> int:
 
 
 def _alive(pid: str) -> bool:
+    """Whether the process runs; one that has ended and was never waited for (in a container, say) does not."""
+    try:
+        if Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+            return False
+    except (OSError, ValueError, IndexError):
+        pass  # no such file system here: ask by signal
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:

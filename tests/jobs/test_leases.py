@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 from typing import Any
 
@@ -344,3 +346,13 @@ def test_a_job_that_nobody_took_is_announced_again_after_five_minutes(monkeypatc
     Job.objects.filter(pk=job.pk).update(woken_at=after(-301))
     sweep.sweep()
     assert woken == [job.pk]
+
+
+def test_a_shard_of_a_process_that_ended_here_is_freed_without_waiting_for_its_lease() -> None:
+    ended = subprocess.Popen(["/bin/true"])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie, as under an idle init
+    job = _job()
+    dead, alive = _claim(job, f"here:{ended.pid}"), _claim(job, f"here:{os.getpid()}")
+    assert sweep.requeue_dead_here("here") == 1
+    assert (_shard(dead).state, _shard(alive).state) == ("queued", "running")
+    ended.wait()
