@@ -27,6 +27,7 @@ PAGES = {
     "document": "/runs/{run}/documents/{document}/",
     "jobs": "/jobs/",
 }
+README = ("overview", "cluster", "rank-frequency")
 VIEWS = [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")]
 
 
@@ -36,8 +37,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8099)
     parser.add_argument("--run", default="demo")
     parser.add_argument("--k", type=int, default=100)
-    parser.add_argument("--rank", type=int, default=12, help="the cluster shown, by rank")
-    parser.add_argument("--all", action="store_true", help="all four views of each page, not 1440 px light alone")
+    parser.add_argument("--label", type=int, help="the cluster shown (default: the twelfth by size)")
+    parser.add_argument("--all", action="store_true", help="every page in four views, not the README's in one")
     given = parser.parse_args()
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
@@ -47,7 +48,9 @@ def main() -> None:
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         wait_for(root)
-        names = addresses(root, given.run, given.k, given.rank)
+        names = addresses(root, given.run, given.k, given.label)
+        if not given.all:
+            names = {name: names[name] for name in README}
         given.out.mkdir(parents=True, exist_ok=True)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
@@ -70,18 +73,18 @@ def wait_for(root: str) -> None:
     sys.exit(f"{root} did not answer within a minute; does `make serve` work?")
 
 
-def addresses(root: str, run: str, k: int, rank: int) -> dict[str, str]:
-    """Paths of all pages: the cluster of that rank, one of its tokens, and that token's document."""
-    with urllib.request.urlopen(f"{root}/runs/{run}/k/{k}/clusters.json", timeout=30) as answer:
-        clusters = json.load(answer)["clusters"]
-    cluster = next((c for c in clusters if c["rank"] == rank), clusters[-1])
-    path = f"{root}/runs/{run}/k/{k}/clusters/{cluster['label']}.json"
+def addresses(root: str, run: str, k: int, label: int | None) -> dict[str, str]:
+    """Paths of all pages: the cluster of that label, one of its tokens, and that token's document."""
+    if label is None:
+        with urllib.request.urlopen(f"{root}/runs/{run}/k/{k}/clusters.json", timeout=30) as answer:
+            label = json.load(answer)["clusters"][-1]["label"]
+    path = f"{root}/runs/{run}/k/{k}/clusters/{label}.json"
     with urllib.request.urlopen(path, timeout=30) as answer:
         token = json.load(answer)["members"][0]
     values = {
         "run": run,
         "k": k,
-        "label": cluster["label"],
+        "label": label,
         "token": token["index"],
         "document": token["document"],
     }
