@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL: # demo computes before it serves
 .PHONY: help demo demo-data serve setup test lint format unit e2e bench screenshots train pins clean
 
 help: ## Print this help
@@ -69,10 +70,11 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is too old; Python 3.11 or newer is needed: make demo PYTHON=/path/to/python3.11"; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "No virtual environment could be made. On Debian and Ubuntu: apt install python3-venv"; exit 2; }
 
-# torch comes first and alone, so that TORCH_INDEX can say which build; the rest then finds it installed
+# torch comes first and alone, so that TORCH_INDEX can say which build; the rest then finds it installed, and brings
+# what torch needs itself, in our versions: such an index holds others
 $(VENV)/.compute: requirements/web.txt requirements/compute.txt constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) (the first time takes a few minutes) …"
-	@$(PIP) install --quiet -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@$(PIP) install --quiet -c constraints.txt $(if $(TORCH_INDEX),--no-deps --index-url $(TORCH_INDEX)) torch
 	@$(PIP) install --quiet -c constraints.txt -r requirements/compute.txt
 	@touch $@
 

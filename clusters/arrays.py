@@ -48,7 +48,7 @@ def _bundle(path: str, sha256: str) -> Bundle:
     return bundle
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)  # each holds a file open, and macOS allows 256 by default
 def _array(path: str, sha256: str, name: str) -> np.ndarray:
     return _bundle(path, sha256).array(name)
 

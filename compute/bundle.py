@@ -76,7 +76,7 @@ class BundleWriter:
     def publish(self, manifest: dict[str, Any], run: dict[str, Any]) -> Path:
         """Complete the manifest and move the bundle to `<directory>/<name>-<hash12>`; give that path.
 
-        Publishing the same content twice gives the bundle that is there already.
+        Publishing the same content twice gives the bundle that is there already; a damaged one is put aside.
         """
         whole = manifest | {
             "format": FORMAT,
@@ -95,10 +95,21 @@ class BundleWriter:
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
-                if open_bundle(target).sha256 != whole["sha256"]:
-                    raise BundleError(f"{target} holds another bundle; move it away and publish again.") from error
+                self._settle_with(target, whole["sha256"])
             sync_directory(self.directory)
         return target
+
+
+    def _settle_with(self, target: Path, sha256: str) -> None:
+        """Leave the bundle that is there; take its place where one of its arrays is damaged."""
+        there = open_bundle(target)
+        if there.sha256 != sha256:
+            raise BundleError(f"{target} holds another bundle; move it away and publish again.")
+        try:
+            there.verify()
+        except BundleError:
+            target.rename(self.directory / f".damaged-{target.name}-{uuid.uuid4().hex[:12]}")
+            self._partial.rename(target)
 
 
 class Bundle:

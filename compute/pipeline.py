@@ -91,7 +91,7 @@ def run_shard(
     """
     run = Run(config, Workspace(workspace), Path(bundles), report, device, n_total=spec.n_total)
     report(0, spec.n_total)
-    path = published(run)
+    path = published(run, verified=spec.phase == "bundle")
     if path is None:
         with ShardLog(run.files, spec.ordinal, spec.phase):
             path = _do(run, spec)

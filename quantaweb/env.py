@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,16 +56,28 @@ def secret_key(file: Path) -> str:
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not file.exists():
-            from django.core.management.utils import get_random_secret_key
-
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as handle:
-                handle.write(get_random_secret_key())
-        return file.read_text().strip()
-    except FileExistsError:  # another process was faster
+            _make_secret(file)
         return file.read_text().strip()
     except OSError as error:
         raise ImproperlyConfigured(
             f"The data folder {file.parent} cannot be written ({error.strerror}). "
             "Choose another with QW_DATA_DIR, or mend its permissions."
         ) from error
+
+
+def _make_secret(file: Path) -> None:
+    """Write the file whole or not at all: another process may want it at the same moment."""
+    from django.core.management.utils import get_random_secret_key
+
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as handle:
+            handle.write(get_random_secret_key())
+            handle.flush()
+            os.fsync(handle.fileno())
+        with contextlib.suppress(FileExistsError):  # another process was faster
+            os.link(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)

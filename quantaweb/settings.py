@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import dj_database_url
 from csp.constants import NONE, SELF
@@ -71,7 +72,9 @@ TEMPLATES = [
 
 # ── database: SQLite in the data folder, or whatever QW_DATABASE_URL names ──
 DATABASES = {
-    "default": dj_database_url.parse(env.text("QW_DATABASE_URL") or f"sqlite:///{DATA_DIR / 'quantaweb.sqlite3'}")
+    "default": dj_database_url.parse(
+        env.text("QW_DATABASE_URL") or f"sqlite:///{quote(str(DATA_DIR / 'quantaweb.sqlite3'))}"
+    )
 }
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"] = {

@@ -114,8 +114,9 @@ class Supervisor:
 
     def run(self, *, on_started: Callable[[], None] = lambda: None) -> int:
         """Serve until asked to stop; give the exit status."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.ask_to_stop)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup keeps the site when its terminal closes
+                signal.signal(number, self.ask_to_stop)
         try:
             for service in self.services:
                 service.start()

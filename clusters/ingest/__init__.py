@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
 from clusters.arrays import forget_bundles
 from clusters.ingest.checks import check_bundle
@@ -13,9 +13,10 @@ from clusters.ingest.rows import read_rows
 from clusters.ingest.writing import write_run
 from clusters.models import Run
 from compute.bundle import Bundle, open_bundle
-from compute.errors import BundleError
+from compute.errors import BundleError, StorageError
 from compute.models import Job
 
+_FULL = ("is full", "No space left")  # as SQLite and PostgreSQL say it
 ATTEMPTS = 3  # two people may want the same slug at the same moment
 
 
@@ -49,6 +50,12 @@ def ingest(
                 return known
             if attempt == ATTEMPTS - 1:
                 raise
+        except OperationalError as error:
+            if not any(said in str(error) for said in _FULL):
+                raise
+            raise StorageError(
+                "The disk that holds the database is full, so nothing was read in. Free some space and try again."
+            ) from error
     raise AssertionError("unreachable")
 
 

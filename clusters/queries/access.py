@@ -1,4 +1,4 @@
-"""Who sees and who may change a run."""
+"""Who sees a run and the jobs that made it, and who may change a run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Q, QuerySet
 
 from clusters.models import Run
+from compute.models import Job
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -18,6 +19,34 @@ def visible_runs(user: User) -> QuerySet[Run]:
     if not user.is_authenticated:
         return runs.filter(is_private=False)
     return runs.filter(Q(is_private=False) | Q(owner_id=user.pk))
+
+
+def visible_jobs(user: User) -> QuerySet[Job]:
+    """Public jobs, the person's own, and all of them for a superuser; a job is as private as the run it made.
+
+    The run may have been there before the job: whoever computed the same bundle counts as having made it.
+    """
+    jobs = Job.objects.all()
+    if getattr(user, "is_superuser", False) and user.is_active:
+        return jobs
+    hidden = Run.objects.filter(is_private=True)
+    private = (
+        Q(is_private=True)
+        | Q(pk__in=hidden.filter(job__isnull=False).values("job"))
+        | Q(bundle_sha256__in=hidden.values("bundle_sha256"))
+    )
+    own = Q(requested_by_id=user.pk) if user.is_authenticated else Q(pk=None)
+    return jobs.filter(~private | own)
+
+
+def run_of(user: User, job: Job) -> Run | None:
+    """The run that the job's bundle is, whichever job read it in first, if this person may see it."""
+    return visible_runs(user).filter(Q(job=job) | Q(bundle_sha256=job.bundle_sha256)).first()
+
+
+def is_hidden_run(job: Job) -> bool:
+    """Whether there is a run of the job's bundle at all; ask where `run_of` found none."""
+    return Run.objects.filter(bundle_sha256=job.bundle_sha256).exists()
 
 
 def may_manage(user: User, run: Run) -> bool:

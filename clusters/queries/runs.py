@@ -12,7 +12,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from clusters.arrays import array_of
 from clusters.facts import LOSS_EDGES, FinalCheckpoint, RankCurves, Sizes
 from clusters.models import Cluster, Clustering, Run, RunCheckpoint
-from clusters.queries.access import User, visible_runs
+from clusters.queries.access import User, visible_jobs, visible_runs
 from compute.errors import BundleError
 from compute.models import Job
 from compute.numerics.ranks import adjusted_rand_index
@@ -59,9 +59,9 @@ def ladders(runs: list[Run]) -> dict[int, Ladder]:
     return {run_id: Ladder(sorted(there), sizes[shown[run_id]]) for run_id, there in by_run.items()}
 
 
-def open_jobs() -> list[Job]:
-    """Work under way or waiting, newest first."""
-    jobs = Job.objects.filter(state__in=Job.OPEN_STATES).select_related("requested_by").order_by("-id")
+def open_jobs(user: User) -> list[Job]:
+    """Work under way or waiting that the person may see, newest first."""
+    jobs = visible_jobs(user).filter(state__in=Job.OPEN_STATES).select_related("requested_by").order_by("-id")
     return list(jobs[:N_OPEN_JOBS])
 
 

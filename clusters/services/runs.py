@@ -59,7 +59,7 @@ def delete_run(user: User, run: Run) -> int:
     _must_manage(user, run)
     folder = deletable_folder(run)
     n_bytes = folder_bytes(folder) if folder else 0
-    trash = folder.with_name(f"{TRASH}{uuid.uuid4().hex[:12]}") if folder else None
+    trash = folder.with_name(f"{TRASH}{uuid.uuid4().hex[:12]}-{folder.name}") if folder else None
     try:
         with transaction.atomic():
             _delete_rows(run)
@@ -89,11 +89,23 @@ def folder_bytes(folder: Path) -> int:
 
 
 def empty_trash() -> None:
-    """Remove what earlier deletions left when they were cut short."""
+    """Remove what earlier deletions left when they were cut short; what a run still needs goes back to its place."""
     for folder in Path(settings.BUNDLE_DIR).glob(f"{TRASH}*"):
+        if _put_back(folder):
+            continue
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
             logger.warning("%s could not be removed; delete it by hand.", folder)
+
+
+def _put_back(trash: Path) -> bool:
+    """A process that was killed before its transaction ended has kept the run: give it its bundle again."""
+    name = trash.name.removeprefix(TRASH).partition("-")[2]
+    place = trash.with_name(name) if name else trash
+    if place == trash or place.exists() or not Run.objects.filter(bundle_path=str(place)).exists():
+        return False
+    trash.rename(place)
+    return True
 
 
 def _delete_rows(run: Run) -> None:

@@ -155,7 +155,17 @@ def _succeeded(job: Job, progress: Progress) -> str:
     clustering = next((phase for phase in progress.phases if phase.name == "clustering"), None)
     n_tokens = job.config.get("selection", {}).get("n_tokens")
     what = f"{clustering.n_total:,} clusterings of {n_tokens:,} tokens" if clustering and n_tokens else "All shards"
-    return f"{what}, in {duration(took(progress))} of work. The bundle is whole, and its rows are in the database."
+    return f"{what}, in {duration(took(progress))} of work. The bundle is whole and was read into the database."
+
+
+def no_run(*, is_hidden: bool) -> str:
+    """Why a job that succeeded leads to no run."""
+    if is_hidden:
+        return (
+            "The same run was there already, and someone else keeps it private, so you cannot open it. "
+            "Change the name and start anew to have a run of your own."
+        )
+    return "Its run has been deleted since."
 
 
 def took(progress: Progress) -> float:

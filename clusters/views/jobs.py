@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
@@ -21,7 +21,7 @@ from clusters.charts.draw import draw
 from clusters.forms import RunForm
 from clusters.htmx import render_page
 from clusters.parameters import whole_number
-from clusters.queries.access import visible_runs
+from clusters.queries.access import is_hidden_run, run_of, visible_jobs
 from clusters.views import job_story as story
 from clusters.views import twins
 from clusters.views.errors import NotFound
@@ -38,20 +38,10 @@ _STEERS |= {"failed": ("resume",), "cancelled": ("resume",)}
 _BUTTONS = {"cancel": "Cancel", "take-over": "Take over now", "resume": "Resume"}
 
 
-def visible_jobs(request: HttpRequest) -> QuerySet[Job]:
-    """Public jobs, the person's own, and all of them for staff."""
-    jobs = Job.objects.select_related("requested_by")
-    user = request.user
-    if user.is_authenticated and (user.is_staff or user.is_superuser):
-        return jobs
-    private = Q(is_private=True) | Q(pk__in=Job.objects.filter(runs__is_private=True).values("pk"))
-    own = Q(requested_by_id=user.pk) if user.is_authenticated else Q(pk=None)
-    return jobs.filter(~private | own)
-
-
 def get_job(request: HttpRequest, number: str) -> Job:
     key = whole_number(number)
-    job = visible_jobs(request).filter(pk=key).first() if key is not None else None
+    jobs = visible_jobs(request.user).select_related("requested_by")
+    job = jobs.filter(pk=key).first() if key is not None else None
     if job is None:
         raise NotFound(
             f"There is no job {number[:20]}",
@@ -73,7 +63,7 @@ def may_steer(request: HttpRequest, job: Job) -> bool:
 @never_cache
 def index(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     before = whole_number(request.GET.get("before", ""))
-    jobs = visible_jobs(request).order_by("-pk").annotate(
+    jobs = visible_jobs(request.user).select_related("requested_by").order_by("-pk").annotate(
         n_shards=Count("shards"), n_done=Count("shards", filter=Q(shards__state=Shard.State.SUCCEEDED))
     )  # fmt: skip
     rows = list((jobs.filter(pk__lt=before) if before else jobs)[: PAGE + 1])
@@ -101,6 +91,7 @@ def show(request: HttpRequest, number: str, twin: str | None = None) -> HttpResp
     job = get_job(request, number)
     progress = progress_of(job)
     chart = story.rate_chart(job, progress)
+    run = run_of(request.user, job)
     if twin:
         return twins.answer(
             twin,
@@ -114,7 +105,8 @@ def show(request: HttpRequest, number: str, twin: str | None = None) -> HttpResp
         "job": job,
         "chart": chart,
         "drawings": _drawings(chart) if chart else [],
-        "run_of_job": visible_runs(request.user).filter(job=job).first(),
+        "run_of_job": run,
+        "no_run": "" if run or job.state != Job.State.SUCCEEDED else story.no_run(is_hidden=is_hidden_run(job)),
         "buttons": _buttons(job, progress) if may_steer(request, job) else [],
         **_panel(job, progress),
         **_log(request, job),
@@ -260,7 +252,7 @@ def new(request: HttpRequest) -> HttpResponse:
 def _initial(request: HttpRequest) -> dict[str, Any]:
     """The settings of the job to change and start again, if one is named."""
     key = whole_number(request.GET.get("from", ""))
-    job = visible_jobs(request).filter(pk=key).first() if key else None
+    job = visible_jobs(request.user).filter(pk=key).first() if key else None
     return RunForm.initial_of(job.config) if job else {}
 
 

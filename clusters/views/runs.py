@@ -72,7 +72,7 @@ def index(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
         "rows": rows,
         "is_archived": archived,
         "has_archived": archived or queries.has_archived(request.user),
-        "jobs": [] if archived else queries.open_jobs(),
+        "jobs": [] if archived else queries.open_jobs(request.user),
         "here": "runs",
         **twins.links_context(request, "json", "csv", base="/runs"),
     }

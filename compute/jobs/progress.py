@@ -78,6 +78,8 @@ class _Stretch:
 
 def progress_of(job: Job) -> Progress:
     shards = list(Shard.objects.filter(job=job).annotate(now=Now()).order_by("ordinal"))
+    if job.is_open and shards and all(shard.state == Shard.State.SUCCEEDED for shard in shards):
+        job.refresh_from_db()  # the last shard was finished between reading the job and its shards
     now: datetime = shards[0].now if shards else job.created_at
     phases = _phases(shards, now)
     place = next((i for i, phase in enumerate(phases, 1) if phase.is_current), len(phases))

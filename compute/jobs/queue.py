@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from compute.config import RunConfig
@@ -20,6 +20,7 @@ from compute.models import Job, Shard
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+BUNDLE = "bundle"  # the last phase of the computing
 INGEST = "ingest"  # the last phase: the bundle becomes rows
 
 
@@ -95,7 +96,10 @@ def resume(job: Job, user: User | None = None) -> Job:
 def _queue_again(job: Job) -> None:
     kept = Path(settings.WORKSPACE_DIR) / f"job-{job.pk}"
     shards = Shard.objects.filter(job=job)
-    left = shards if not job.workspace else shards.exclude(state=Shard.State.SUCCEEDED)
+    left = shards
+    if job.workspace:
+        could_not_read = shards.filter(phase=INGEST, state=Shard.State.FAILED).exists()  # a damaged bundle, say
+        left = shards.filter(~Q(state=Shard.State.SUCCEEDED) | (Q(phase=BUNDLE) if could_not_read else Q(pk=None)))
     free(left).update(state=Shard.State.QUEUED, attempt=0, error="", started_at=None, finished_at=None, samples=[])
     Job.objects.filter(pk=job.pk).update(
         state=Job.State.QUEUED,

@@ -98,8 +98,11 @@ class Runner:
         return claimable().exclude(job__in=waiting).values_list("job_id", flat=True).first()
 
     def _start(self, job_id: int) -> None:
-        with process.append_log(Path(settings.DATA_DIR) / "logs" / f"job-{job_id}.log") as file:
-            self.child = Child(job_id, process.start([*self.command, str(job_id)], stderr=file))
+        try:
+            with process.append_log(Path(settings.DATA_DIR) / "logs" / f"job-{job_id}.log") as file:
+                self.child = Child(job_id, process.start([*self.command, str(job_id)], stderr=file))
+        except OSError as error:  # a full disk, say: the runner itself lives on
+            self._died_early(job_id, f"could not be started ({error.strerror})")
 
     def _reap(self) -> None:
         """Take note of a child that has ended; one that died gives its shard back at once."""

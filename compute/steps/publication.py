@@ -38,14 +38,17 @@ _MARKER = "published"
 _STAMP_OF_MARKER = "marker"
 
 
-def published(run: Run) -> Path | None:
-    """The bundle that these very settings, texts and weights were published as, if it is still there."""
+def published(run: Run, *, verified: bool = False) -> Path | None:
+    """The bundle that these very settings, texts and weights were published as, if it is still there (and whole)."""
     marker = run.files.load_json(_MARKER, _STAMP_OF_MARKER)
     if marker is None or marker["inputs"] != _inputs(run):
         return None
     path = run.bundles / marker["name"]
     try:
-        return path if open_bundle(path).sha256 == marker["sha256"] else None
+        bundle = open_bundle(path)
+        if verified:
+            bundle.verify()
+        return path if bundle.sha256 == marker["sha256"] else None
     except BundleError:
         return None
 

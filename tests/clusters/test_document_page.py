@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from tests.factories import LENGTH, make_run
@@ -64,6 +65,34 @@ def test_the_ends_of_the_corpus_have_one_neighbour(client, run):
 @pytest.mark.parametrize("number", ["12", "-1", "abc", "1" * 41, "%00"])
 def test_an_unknown_document_is_answered_with_those_there_are(client, run, number):
     assert "count from 0 to 11" in page(client, f"/runs/synthetic/documents/{number}/", 404)
+
+
+@pytest.fixture
+def short(tmp_path):
+    """A run whose first document holds no token and whose second holds one: neither has a prediction."""
+    lengths = [0, 1, *[36] * 9, 34]
+    offsets = np.cumsum([0, *lengths])
+    facts = {"name": "short", "sha256": "5b" * 32, "n_documents": 12, "n_tokens": 359, "n_predictions": 348,
+             "max_length": 36, "tokenizer_sha256": "ab" * 32}  # fmt: skip
+    arrays = {"corpus/offsets": offsets, "corpus/token_ids": np.arange(359, dtype=np.uint16) % 3}
+    return make_run(tmp_path, arrays=arrays, manifest={"corpus": facts})
+
+
+def test_a_document_of_no_token_says_so(client, short):
+    html = page(client, "/runs/synthetic/documents/0/")
+    assert "This document holds no tokens." in html
+    assert "<small>unknown</small>" in html
+
+
+def test_a_document_of_one_token_shows_it_without_a_link(client, short):
+    html = page(client, "/runs/synthetic/documents/1/")
+    assert "/tokens/0/" not in html
+    assert json.loads(page(client, "/runs/synthetic/documents/1.json"))["tokens"] == []
+
+
+def test_the_first_prediction_lies_after_documents_without_any(client, short):
+    facts = json.loads(page(client, "/runs/synthetic/tokens/0.json"))
+    assert (facts["document"], facts["position"]) == (2, 1)
 
 
 def test_a_page_after_the_end_has_a_way_back(client, run):

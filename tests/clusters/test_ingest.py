@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
 
 from clusters import ingest as package
 from clusters.ingest import ingest
@@ -16,7 +16,7 @@ from clusters.ingest.summaries import Clustered, Partition, summarise
 from clusters.ingest.writing import free_slug
 from clusters.models import Checkpoint, Cluster, Clustering, Corpus, Membership, Run, RunCheckpoint, Token
 from compute.bundle import open_bundle
-from compute.errors import BundleError
+from compute.errors import BundleError, StorageError
 from tests.databases import Site, postgres_template, site, sqlite_template  # noqa: F401  (fixtures)
 from tests.factories import KS, N_SELECTED, NETWORKS, UserFactory, make_run, write_bundle
 from tests.postgres import postgres  # noqa: F401  (a fixture)
@@ -203,6 +203,17 @@ def test_hostile_text_is_kept_as_pictures(tmp_path: Path) -> None:
     shown = "".join(run.tokens.values_list("context", flat=True)) + "".join(run.tokens.values_list("answer", flat=True))
     assert {"␀", "⟨RLO⟩", "⟨ZWSP⟩", "⏎"} <= {part for part in ("␀", "⟨RLO⟩", "⟨ZWSP⟩", "⏎") if part in shown}
     assert not set(shown) & {"\0", "\n", "\x85", "\u202e", "\u200b"}
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_a_full_disk_under_the_database_is_said_and_leaves_nothing(site: Site, tmp_path: Path) -> None:  # noqa: F811
+    path = write_bundle(tmp_path)
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA page_count")
+        cursor.execute(f"PRAGMA max_page_count = {cursor.fetchone()[0] + 4}")
+    with pytest.raises(StorageError, match="database is full.*Free some space"):
+        ingest(path)
+    assert not any(n_rows().values())
 
 
 def test_json_that_databases_refuse_is_mended() -> None:

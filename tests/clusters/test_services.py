@@ -142,6 +142,14 @@ def test_a_bundle_comes_back_when_the_rows_could_not_go(run: Run, owner: Any, mo
     assert Run.objects.filter(pk=run.pk).exists()
 
 
+def test_a_deletion_killed_before_its_commit_gives_the_bundle_back(run: Run, bundles: Path) -> None:
+    folder = Path(run.bundle_path)
+    folder.rename(folder.with_name(f".trash-0123456789ab-{folder.name}"))
+    services.empty_trash()
+    assert (folder / "manifest.json").is_file()
+    assert not list(bundles.glob(".trash-*"))
+
+
 def test_what_an_interrupted_deletion_left_is_removed_later(bundles: Path) -> None:
     left = bundles / ".trash-0123"
     left.mkdir()

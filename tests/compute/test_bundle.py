@@ -43,6 +43,14 @@ def test_publishing_twice_gives_the_same_folder(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [write(tmp_path).name]
 
 
+def test_publishing_over_a_damaged_bundle_takes_its_place(tmp_path):
+    path = write(tmp_path)
+    (path / "losses/a/step1.npy").write_bytes(b"")
+    assert write(tmp_path) == path
+    open_bundle(path).verify()
+    assert [folder.name[:15] for folder in tmp_path.iterdir() if folder != path] == [".damaged-small-"]
+
+
 def test_nothing_is_left_when_writing_fails(tmp_path):
     with pytest.raises(RuntimeError), BundleWriter(tmp_path, "small") as writer:
         writer.add_array("a", np.zeros(3))

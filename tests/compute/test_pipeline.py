@@ -446,6 +446,16 @@ def test_text_of_single_tokens_is_refused(own_suite, tmp_path):
         attempt(tiny_config(own_suite), tmp_path)
 
 
+def test_text_that_tokenises_to_nothing_is_refused(own_suite, tmp_path):
+    from tokenizers import Regex, Tokenizer, normalizers
+
+    tokenizer = Tokenizer.from_file(str(own_suite / "tokenizer.json"))
+    tokenizer.normalizer = normalizers.Replace(Regex(r"[\s\S]"), "")
+    tokenizer.save(str(own_suite / "tokenizer.json"))
+    with pytest.raises(CorpusError, match="nothing to predict"):
+        attempt(tiny_config(own_suite), tmp_path)
+
+
 def test_documents_of_no_or_one_token_are_passed_over(own_suite, tmp_path):
     texts = [json.loads(line)["text"] for line in (own_suite / "text.jsonl").read_text().splitlines()]
     write_corpus(own_suite / "text.jsonl", ["", "a", *texts])

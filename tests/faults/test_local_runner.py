@@ -156,6 +156,17 @@ def test_a_child_that_cannot_start_is_tried_again_and_at_last_fails_the_job(
     assert "cannot be started" in job.error
 
 
+def test_a_runner_that_cannot_write_a_log_lives_on(site: Site) -> None:
+    from compute.jobs import runner
+
+    job = queue.enqueue(fake.config())
+    (site.data / "logs").write_text("no folder")
+    local = runner.Runner()
+    local.tick()
+    assert local.child is None
+    assert "could not be started (File exists)" in job.log_lines.last().message
+
+
 def test_the_runner_says_that_it_is_there(site: Site, start: Start) -> None:
     start("runner")
     wait_for(lambda: Worker.objects.filter(kind="local").first(), "the runner's row", site=site)

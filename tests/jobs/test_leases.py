@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from compute.errors import Cancelled
 from compute.jobs import lease, queue, sweep
 from compute.jobs.lease import LeaseLost, after
+from compute.jobs.progress import progress_of
 from compute.models import Job, LogLine, Shard
 from tests.databases import Site
 from tests.jobs import fake
@@ -266,6 +267,25 @@ def test_resuming_keeps_what_is_done_and_forgets_attempts() -> None:
     assert (job.state, job.error, job.finished_at) == ("queued", "", None)
     states = job.shards.values_list("state", "attempt")
     assert list(states) == [("succeeded", 1), *[("queued", 0)] * 6]
+
+
+def test_a_bundle_that_could_not_be_read_is_looked_at_again_when_its_job_is_resumed() -> None:
+    job = _job()
+    for _ in range(6):
+        lease.finish(_claim(job), 10)
+    lease.fail(_claim(job), "The bundle was cut short.")
+    queue.resume(job)
+    assert list(job.shards.filter(state="queued").values_list("phase", flat=True)) == ["bundle", "ingest"]
+
+
+def test_a_job_that_ends_while_its_page_is_made_is_shown_as_ended() -> None:
+    job = _job()
+    for _ in range(6):
+        lease.finish(_claim(job), 10)
+    last = _claim(job)
+    read_before = Job.objects.get(pk=job.pk)
+    lease.finish(last, 1)
+    assert (progress_of(read_before).state, read_before.is_open) == ("succeeded", False)
 
 
 def test_resuming_a_job_whose_files_were_removed_starts_from_the_beginning(site: Site) -> None:

@@ -129,11 +129,12 @@ def test_an_unknown_job_is_not_found(number: str) -> None:
     assert _as(None).get(f"/jobs/{number}/").status_code == 404
 
 
-def test_a_private_job_exists_for_its_owner_and_staff_only(ana: User, ben: User) -> None:
+def test_a_private_job_exists_for_its_owner_and_superusers_only(ana: User, ben: User) -> None:
     job = job_in("running", ana, is_private=True)
-    staff = User.objects.create_user("eve", is_staff=True)
-    found = [_as(user).get(f"/jobs/{job.pk}/").status_code for user in (None, ben, ana, staff)]
-    assert found == [404, 404, 200, 200]
+    staff, admin = (User.objects.create_user(name, is_staff=True) for name in ("eve", "adam"))
+    User.objects.filter(pk=admin.pk).update(is_superuser=True)
+    found = [_as(user).get(f"/jobs/{job.pk}/").status_code for user in (None, ben, ana, staff, admin)]
+    assert found == [404, 404, 200, 404, 200]
     assert _as(ben).post(f"/jobs/{job.pk}/cancel/").status_code == 404
     assert f"/jobs/{job.pk}/" not in _text(_as(ben).get("/jobs/"))
 
