@@ -99,7 +99,6 @@ class BundleWriter:
             sync_directory(self.directory)
         return target
 
-
     def _settle_with(self, target: Path, sha256: str) -> None:
         """Leave the bundle that is there; take its place where one of its arrays is damaged."""
         there = open_bundle(target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 import uuid
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from compute.errors import StorageError
 logger = logging.getLogger(__name__)
 MAX_NAME = 120
 TRASH = ".trash-"  # a folder that starts so is half deleted
+PARTIAL = ".*.partial-*"  # a bundle that is being written, or was when its writer was killed
+ABANDONED_SECONDS = 86400
 
 
 def rename_run(user: User, run: Run, name: str) -> Run:
@@ -96,6 +99,17 @@ def empty_trash() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
             logger.warning("%s could not be removed; delete it by hand.", folder)
+    for folder in Path(settings.BUNDLE_DIR).glob(PARTIAL):
+        if _age(folder) > ABANDONED_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _age(folder: Path) -> float:
+    """Seconds since something was added; 0 where it has gone meanwhile."""
+    try:
+        return time.time() - folder.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _put_back(trash: Path) -> bool:

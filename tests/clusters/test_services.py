@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,15 @@ def test_a_bundle_comes_back_when_the_rows_could_not_go(run: Run, owner: Any, mo
         services.delete_run(owner, run)
     assert Path(run.bundle_path).is_dir()
     assert Run.objects.filter(pk=run.pk).exists()
+
+
+def test_a_bundle_whose_writer_was_killed_long_ago_is_removed(bundles: Path) -> None:
+    old, new = bundles / ".small.partial-0123456789ab", bundles / ".small.partial-ba9876543210"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    services.empty_trash()
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_a_deletion_killed_before_its_commit_gives_the_bundle_back(run: Run, bundles: Path) -> None:
