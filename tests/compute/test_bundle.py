@@ -13,8 +13,8 @@ from compute.bundle import BundleWriter, open_bundle
 from compute.errors import BundleError, StorageError
 
 
-def write(directory: Path, *, values=(1.0, 2.0, 3.0), run=None) -> Path:
-    with BundleWriter(directory, "small") as writer:
+def write(directory: Path, *, name="small", values=(1.0, 2.0, 3.0), run=None) -> Path:
+    with BundleWriter(directory, name) as writer:
         writer.add_array("losses/a/step1", np.array(values, dtype=np.float32), unit="nats")
         writer.add_lines("documents.jsonl", iter([{"source": "a.py", "kind": "python", "n_tokens": 3}]))
         return writer.publish({"config": {"name": "small"}}, run or {"host": "here"})
@@ -36,6 +36,11 @@ def test_times_and_host_do_not_change_the_hash(tmp_path):
 def test_another_number_changes_the_hash(tmp_path):
     first = open_bundle(write(tmp_path / "a")).sha256
     assert open_bundle(write(tmp_path / "b", values=(1.0, 2.0, 4.0))).sha256 != first
+
+
+def test_another_name_makes_another_bundle(tmp_path):
+    first = open_bundle(write(tmp_path)).sha256
+    assert open_bundle(write(tmp_path, name="mine")).sha256 != first
 
 
 def test_publishing_twice_gives_the_same_folder(tmp_path):

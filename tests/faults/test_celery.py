@@ -1,4 +1,4 @@
-"""What Celery workers promise over a real broker: ../../docs/operations.md, faults 2, 4, 9 and 22."""
+"""What Celery workers promise over a real broker: faults 2, 4, 9 and 22."""
 
 from __future__ import annotations
 

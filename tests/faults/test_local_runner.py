@@ -1,4 +1,4 @@
-"""What the local runner promises when its processes are killed: ../../docs/operations.md, faults 1 to 3, 10, 22."""
+"""What the local runner promises when its processes are killed: faults 1 to 3, 10, 22."""
 
 from __future__ import annotations
 

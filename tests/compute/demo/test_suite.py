@@ -15,6 +15,7 @@ from compute.demo.suite import SUITE_FOLDER, demo_suite
 from compute.errors import CheckpointError
 
 MAX_BYTES = 90_000_000
+ARRAYS = {".npy", ".npz", ".pt", ".bin", ".pkl", ".parquet", ".jsonl", ".sqlite3"}
 
 
 @pytest.fixture
@@ -74,6 +75,15 @@ def test_weights_are_half_precision():
         with safe_open(path / "model.safetensors", framework="np") as tensors:
             names = list(tensors.keys())
             assert {str(tensors.get_slice(name).get_dtype()) for name in names} == {"F16"}
+
+
+def test_nothing_that_the_demo_computes_is_shipped():
+    root = SUITE_FOLDER.parents[2]
+    folders = ("benchmarks", "clusters", "compute", "docs", "quantaweb", "static", "templates", "tests")
+    files = [path for name in folders for path in (root / name).rglob("*") if path.is_file()]
+    assert [path for path in files if path.suffix in ARRAYS] == []
+    assert {path.name for path in files if path.suffix == ".safetensors"} == {"model.safetensors"}
+    assert {path.suffix for path in SUITE_FOLDER.rglob("*") if path.is_file()} == {".json", ".md", ".safetensors"}
 
 
 def test_everything_shipped_is_small_enough():
