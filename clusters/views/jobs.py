@@ -8,13 +8,14 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from clusters.charts.chart import Chart
 from clusters.charts.draw import draw
@@ -59,7 +60,7 @@ def may_steer(request: HttpRequest, job: Job) -> bool:
     return user.is_staff or user.is_superuser or job.requested_by_id == user.pk
 
 
-@require_GET
+@require_safe
 @never_cache
 def index(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     before = whole_number(request.GET.get("before", ""))
@@ -84,7 +85,7 @@ def index(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     return render_page(request, "jobs/list.html", ctx)
 
 
-@require_GET
+@require_safe
 @never_cache
 def show(request: HttpRequest, number: str, twin: str | None = None) -> HttpResponseBase:
     """The whole page; while the job is open, its panel asks for itself every two seconds."""
@@ -200,6 +201,8 @@ def _phase_payload(phase: Phase) -> dict[str, Any]:
 
 
 def _steer(request: HttpRequest, number: str, act: Callable[..., Job], said: str) -> HttpResponse:
+    if not request.user.is_authenticated:
+        return redirect_to_login(reverse("clusters:job", args=[number]))  # this address itself cannot be opened
     job = get_job(request, number)
     if not may_steer(request, job):
         raise PermissionDenied(f"Only {_who(job) or 'an administrator'} or staff may do that to job {job.pk}.")
@@ -213,19 +216,16 @@ def _steer(request: HttpRequest, number: str, act: Callable[..., Job], said: str
 
 
 @require_POST
-@login_required
 def cancel(request: HttpRequest, number: str) -> HttpResponse:
     return _steer(request, number, queue.cancel, "The job is being cancelled. What is done is kept.")
 
 
 @require_POST
-@login_required
 def resume(request: HttpRequest, number: str) -> HttpResponse:
     return _steer(request, number, queue.resume, "The job is queued again and goes on from what is done.")
 
 
 @require_POST
-@login_required
 def take_over(request: HttpRequest, number: str) -> HttpResponse:
     return _steer(request, number, queue.take_over, "The shard is free; the next worker takes it.")
 

@@ -10,12 +10,13 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from django.db.models.functions import Now
 
 from compute import pipeline
@@ -31,6 +32,7 @@ from compute.jobs.wake import device
 from compute.models import Job, Shard, Worker
 
 logger = logging.getLogger(__name__)
+_PAUSES = (1.0, 5.0, 15.0)  # seconds before the database is asked again
 OnProgress = Callable[[Shard, int, int], None]
 
 
@@ -135,10 +137,23 @@ def _work(held: Lease, shard: Shard, why_stop: Callable[[], str], on_progress: O
         else:
             bundle = _compute(shard, report)
         keeper.check()
-    lease.finish(held, keeper.n_total, bundle=bundle, bundle_sha256=_bundle_sha256(bundle))
+    _finish(held, keeper.n_total, bundle)
     log.write(held.job_id, f"{shard.phase}: {shard.name} done, {keeper.n_total:,} {shard.unit}")
     if shard.phase == INGEST:
         forget_files(Job.objects.get(pk=held.job_id))
+
+
+def _finish(held: Lease, n_total: int, bundle: Path | None) -> None:
+    """The work is safe on disk: a database that is busy or starts again is no reason to fail the job."""
+    sha256 = _bundle_sha256(bundle)
+    for pause in _PAUSES:
+        try:
+            return lease.finish(held, n_total, bundle=bundle, bundle_sha256=sha256)
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("shard %s: not finished yet (%s)", held.shard_id, type(error).__name__)
+            connection.close()
+            time.sleep(pause)
+    return lease.finish(held, n_total, bundle=bundle, bundle_sha256=sha256)
 
 
 def _compute(shard: Shard, report: Callable[[int, int], None]) -> Path | None:

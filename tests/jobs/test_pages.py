@@ -250,3 +250,13 @@ def test_the_runner_role_exists_after_migrating() -> None:
 
     import_module("compute.migrations.0002_runner_role").create_role(apps, None)
     assert Group.objects.get(name="runner").permissions.filter(codename="add_job").exists()
+
+
+def test_a_list_can_be_asked_for_its_head(client: Client) -> None:
+    assert client.head("/jobs/").status_code == 200
+
+
+@pytest.mark.parametrize("what", ["cancel", "resume", "take-over"])
+def test_whoever_signs_in_to_steer_a_job_comes_back_to_its_page(client: Client, what: str) -> None:
+    job = queue.enqueue(fake.config())
+    assert client.post(f"/jobs/{job.pk}/{what}/")["Location"] == f"/sign-in/?next=/jobs/{job.pk}/"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import InterfaceError, OperationalError
 
 from compute.errors import CheckpointError, StorageError
 from compute.jobs import keeper, lease, queue, run, signals, sweep
@@ -65,6 +66,21 @@ def test_totals_are_those_that_the_work_reported(monkeypatch: pytest.MonkeyPatch
     job.shards.update(n_total=1)
     run.run_next_shard(job.pk, worker="one")
     assert job.shards.values_list("n_done", "n_total")[0] == (fake.STEPS, fake.STEPS)
+
+
+def test_a_database_that_is_away_for_a_moment_fails_no_job(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
+    real, answers = lease.finish, [OperationalError("database is locked"), InterfaceError("connection already closed")]
+
+    def finish(*args: Any, **kwargs: Any) -> None:
+        if answers:
+            raise answers.pop(0)
+        real(*args, **kwargs)
+
+    monkeypatch.setattr(run, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(lease, "finish", finish)
+    job = queue.enqueue(fake.config())
+    assert run.run_next_shard(job.pk, worker="one") is Outcome.DONE
+    assert job.shards.first().state == "succeeded"
 
 
 def test_a_job_without_anything_to_claim_is_left_alone(site: Site) -> None:
