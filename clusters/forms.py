@@ -13,6 +13,7 @@ from compute.suites import changed, demo_config
 
 MAX_TOKENS = 20_000
 MAX_KS = 60
+MAX_MEMBERSHIPS = 600_000  # the paper's run; the rows are written in one transaction, which takes under a minute
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _AFFINITY_TEXTS = {
     "signed": "signed: opposite gradients lie far apart",
@@ -103,6 +104,10 @@ class RunForm(forms.Form):
         ks, n_tokens = values.get("ks"), values.get("n_tokens")
         if ks and n_tokens and ks[-1] > n_tokens:
             self.add_error("ks", f"The largest k is {ks[-1]}, but only {n_tokens} tokens are clustered. Lower it.")
+        n_rows = (n_tokens or 0) * len(ks or ()) * len(values.get("affinities") or ())
+        if n_rows > MAX_MEMBERSHIPS:
+            text = f"{n_rows:,} rows would be written (tokens × ks × affinities); at most {MAX_MEMBERSHIPS:,} are."
+            self.add_error("n_tokens", f"{text} Ask for fewer tokens or fewer ks.")
         if not self.errors:
             try:
                 values["config"] = self._config(values)

@@ -95,8 +95,8 @@ def follow(job: Job, stream: TextIO) -> Job:
             time.sleep(LOOK_SECONDS)
             close_old_connections()
     finally:
-        progress.close()
         worker.stop()
+        progress.close()
 
 
 class _Worker:

@@ -225,6 +225,13 @@ def test_each_bad_value_gets_its_sentence(field: str, value: Any, said: str, ana
     assert not Job.objects.exists()
 
 
+def test_more_rows_than_one_transaction_should_write_are_refused(ana: User) -> None:
+    ks = ", ".join(map(str, range(2, 42)))
+    response = _as(ana).post("/runs/new/", {**GOOD, "n_tokens": "20000", "ks": ks})
+    assert "800,000 rows would be written" in _text(response)
+    assert not Job.objects.exists()
+
+
 def test_starting_a_run_needs_the_runner_role(ana: User, ben: User) -> None:
     answers = [_as(user).get("/runs/new/").status_code for user in (None, ben, ana)]
     assert answers == [302, 403, 200]
