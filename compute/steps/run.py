@@ -65,8 +65,10 @@ class Run:
 
         thread = threading.Thread(target=target, daemon=True)
         thread.start()
-        while thread.is_alive():
+        is_working = True
+        while is_working:
             thread.join(timeout=1.0)
+            is_working = thread.is_alive()
             self.keep_alive()
         if errors:
             raise errors[0]
