@@ -127,7 +127,8 @@ def _running(job: Job, progress: Progress) -> str:
     if progress.seconds_left is None:
         start = f"How long {phase.name} takes will be known in a few seconds"
     else:
-        start = f"About {about(sum(progress.seconds_left) / 2)} of this phase remain"
+        left = about(sum(progress.seconds_left) / 2)
+        start = f"About {left} of this phase remain{'' if left.endswith('s') else 's'}"
     if not after:
         return f"{start}; it is the last."
     past = last_seconds(job, phase.name)

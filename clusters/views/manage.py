@@ -9,9 +9,9 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.template.defaultfilters import filesizeformat
 from django.views.decorators.http import require_http_methods
 
+from clusters.charts.numbers import bytes_text
 from clusters.models import Run
 from clusters.queries.access import may_manage
 from clusters.services import runs as services
@@ -88,7 +88,7 @@ def _delete(request: HttpRequest, run: Run) -> HttpResponse:
         n_bytes = services.delete_run(request.user, run)
     except StorageError as error:
         return _page(request, run, problems={"confirm": str(error)})
-    freed = f", and {filesizeformat(n_bytes)} of disk are free again" if n_bytes else ""
+    freed = f", and {bytes_text(n_bytes)} of disk are free again" if n_bytes else ""
     messages.success(request, f"“{run.name}” is deleted{freed}.")
     return redirect("clusters:runs")
 
