@@ -27,16 +27,3 @@ def render_page(
     response = render(request, name, ctx, status=status)
     patch_vary_headers(response, ["HX-Request"])
     return response
-
-
-def stop_polling(response: HttpResponse) -> HttpResponse:
-    """Tell a polling element that this was the last answer."""
-    response.status_code = 286
-    return response
-
-
-def redirect_to(request: HttpRequest, address: str) -> HttpResponse:
-    """Send the browser to another page, whether it asked by itself or through htmx."""
-    if request.headers.get("HX-Request") == "true":
-        return HttpResponse(status=204, headers={"HX-Redirect": address})
-    return HttpResponse(status=302, headers={"Location": address})

@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 
 Unit = Literal["nats", "bits"]
-CLASS_NAMES = ("flat", "monogenic", "polygenic", "mixed")  # what the codes of curves/class stand for
 
 
 @dataclass(frozen=True)

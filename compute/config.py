@@ -15,7 +15,6 @@ from compute.errors import ConfigError
 AFFINITIES = ("signed", "absolute")
 GRADIENT_SCOPES = ("default", "as-published")
 DEMO_KS = (5, 10, 20, 30, 50, 75, 100, 125, 150, 200, 250, 300)
-PAPER_KS = (*range(10, 100, 10), 100, 125, 150, 175, 200, 225, 250, 275, 300, 350, *range(400, 1300, 100), 1400, 1500)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 

@@ -21,7 +21,7 @@ css       c1…c6 categories, v0…v7 order (viridis), h0…h7 density, "mean", 
 label     text beside the series, placed clear of the others; "^" starts a superscript ("r^−1.24"); label_at=[x, y]
           says beside what, otherwise the last point; [x, y, "s" | "m" | "e"] fixes it there, by start, middle or end.
 marker    dot, diamond, square, triangle; on lines `marker_at` is "all" or "end"
-Rule      vertical("thr", x, "label") or horizontal(…): "thr" threshold, "edge" window's edge, "refl" reference
+Rule      vertical("thr", x, "label"): "thr" threshold, "edge" window's edge, "refl" reference
 window    [x0, x1], shaded from top to bottom
 legend    [(marker, css, text)], only where texts beside the marks don't fit
 table     {"head": […], "rows": [[…]]} of raw numbers: the table under the chart, and its CSV; made from the series
@@ -162,11 +162,6 @@ def make_series(
 def vertical(css: str, value: float, label: str = "", *, side: Literal["start", "end"] = "end") -> Rule:
     """A line at one x, its text on top, left ("start") or right ("end") of it."""
     return {"axis": "x", "css": css, "value": float(value), "label": label, "side": side}
-
-
-def horizontal(css: str, value: float, label: str = "", *, side: Literal["start", "end"] = "end") -> Rule:
-    """A line at one y, its text above it at the left ("start") or the right ("end")."""
-    return {"axis": "y", "css": css, "value": float(value), "label": label, "side": side}
 
 
 def make_chart(

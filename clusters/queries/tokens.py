@@ -12,7 +12,8 @@ from clusters.arrays import array_of, bundle_of, corpus_of
 from clusters.models import Membership, Run, Token
 from clusters.parameters import whole_number
 from clusters.queries.missing import Missing
-from clusters.readings import CLASS_NAMES, Scores, StepCurve
+from clusters.readings import Scores, StepCurve
+from compute.numerics.curves import CLASS_NAMES
 
 PAGE_SIZE = 20
 _ORDERS = {

@@ -29,7 +29,6 @@ from django.urls import URLPattern, path, register_converter
 from clusters.charts.chart import Chart
 from clusters.charts.standalone import standalone_svg
 
-TWINS = ("json", "csv", "svg")
 RISKY_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 

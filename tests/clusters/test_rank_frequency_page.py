@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from clusters.models import Clustering
 from compute.numerics.ranks import fit_envelope
+from compute.numerics.scaling import fit_power_law
 from tests.factories import make_run
 
 pytestmark = pytest.mark.django_db
@@ -49,8 +50,9 @@ def test_the_slope_stands_with_the_paper_s_caveat(client, run):
 
 
 def test_the_reference_is_the_run_s_own_exponent_and_one(client, run):
-    reference = twin(client)["reference_slope"]
-    assert reference is None or reference < -1
+    finals = run.run_checkpoints.filter(is_final=True).select_related("checkpoint")
+    fit = fit_power_law([one.checkpoint.n_non_embedding for one in finals], [one.mean_loss_nats for one in finals])
+    assert twin(client)["reference_slope"] == pytest.approx(-(1 + fit.alpha))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,8 @@ def test_the_envelope_can_be_left_out(client, run):
 
 
 def test_a_k_that_the_run_has_not_draws_nothing(client, run):
-    page(client, set="1", k=["77", "x"])
+    n_lines = [page(client, set="1", k=ks).count("<path") for ks in (["6"], ["6", "77", "x"], ["6", "3"])]
+    assert n_lines[0] == n_lines[1] < n_lines[2]
 
 
 def test_the_affinity_is_chosen_in_the_address(client, run):

@@ -9,10 +9,9 @@ import math
 
 import numpy as np
 import pytest
-from django.http import HttpResponse
 from django.test import RequestFactory
 
-from clusters.htmx import redirect_to, render_page, wants_fragment
+from clusters.htmx import render_page, wants_fragment
 from clusters.views.twins import csv_response, finite, json_response, safe_cell
 from tests.factories import make_run
 
@@ -73,12 +72,6 @@ def test_a_restored_page_is_whole_and_a_fragment_is_not():
     part = request(**{"HX-Request": "true"})
     assert "<html" in render_page(restored, "errors/500.html", ctx, fragment="_foot.html").content.decode()
     assert "<html" not in render_page(part, "errors/500.html", ctx, fragment="_foot.html").content.decode()
-
-
-def test_a_redirect_reaches_htmx_and_browsers_alike():
-    assert redirect_to(request(**{"HX-Request": "true"}), "/x/")["HX-Redirect"] == "/x/"
-    response: HttpResponse = redirect_to(request(), "/x/")
-    assert (response.status_code, response["Location"]) == (302, "/x/")
 
 
 @pytest.mark.django_db
