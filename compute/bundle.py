@@ -223,7 +223,7 @@ class storage_errors:  # noqa: N801  (reads as a statement: `with storage_errors
             raise StorageError(
                 f"The disk that holds {self.directory} is full. Free some space and start again; what is done is kept."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT):
             raise StorageError(
                 f"{self.directory} cannot be written ({error.strerror}). Mend its permissions or choose another folder."
             ) from error

@@ -126,3 +126,9 @@ def test_a_file_in_the_place_of_a_folder_is_said_so(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be written"), BundleWriter(tmp_path / "file", "small"):
         pass
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that makes no folders")
+def test_a_place_where_no_folder_can_be_made_is_said_so():
+    with pytest.raises(StorageError, match="cannot be written"), BundleWriter(Path("/proc/nowhere"), "small"):
+        pass
