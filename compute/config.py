@@ -13,22 +13,70 @@ from typing import Any
 from compute.errors import ConfigError
 
 AFFINITIES = ("signed", "absolute")
-GRADIENT_SCOPES = ("default", "as-published")
+GRADIENT_SCOPES = ("default", "as-published", "all")
+VECTORS = ("gradients", "activations", "sparsified")
+MODES = ("exact", "sketch")
+EFFORTS = ("parity", "fast")
+PRECISIONS = ("auto", "float32", "bfloat16")
 DEMO_KS = (5, 10, 20, 30, 50, 75, 100, 125, 150, 200, 250, 300)
+PAPER_KS = (*range(10, 100, 10), *range(100, 301, 25), 350, *range(400, 1201, 100), 1400, 1500)
+HUB = "hub:"  # sources and paths that start so lie on the Hugging Face Hub
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
+_REVISION = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
+_FIELD = re.compile(r"[\w.-]{1,80}")
+
+
+@dataclass(frozen=True)
+class HubRef:
+    """A repository of the Hub and, perhaps, a branch, tag or commit of it; its text form is OWNER/NAME@REVISION."""
+
+    repo_id: str
+    revision: str = "main"
+
+    def __post_init__(self) -> None:
+        if not _HUB_ID.fullmatch(self.repo_id) or ".." in self.repo_id or "--" in self.repo_id:
+            raise ConfigError(f"{self.repo_id[:100]!r} is no Hub id; write OWNER/NAME, as in EleutherAI/pythia-70m.")
+        if not _REVISION.fullmatch(self.revision) or ".." in self.revision:
+            raise ConfigError(
+                f"{self.revision[:100]!r} is no revision; give a branch, a tag or a commit, such as main or step3000."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> HubRef:
+        """Read OWNER/NAME or OWNER/NAME@REVISION, with or without "hub:" before it."""
+        repo_id, at, revision = text.removeprefix(HUB).partition("@")
+        return cls(repo_id, revision) if at else cls(repo_id)
+
+    @property
+    def name(self) -> str:
+        """The repository's name without its owner."""
+        return self.repo_id.rpartition("/")[2]
+
+    def __str__(self) -> str:
+        return f"{self.repo_id}@{self.revision}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig:
     """Which text, and how much of each document is read."""
 
-    source: str = "demo"  # "demo", a .jsonl file with a `text` field, or a folder of text files
+    source: str = "demo"  # "demo", a file, a folder of text files, or "hub:OWNER/NAME@REVISION", a data set of the Hub
     max_length: int = 256  # tokens kept of each document
     max_documents: int | None = None
+    text_field: str = "text"  # of JSONL, Parquet and data sets
+    split: str = "train"  # of a data set
+    subset: str | None = None  # of a data set that has several
 
     def __post_init__(self) -> None:
         if not self.source:
-            raise ConfigError("No corpus is named: give 'demo', a .jsonl file, or a folder of text files.")
+            raise ConfigError("No corpus is named: give 'demo', a file, a folder of text files, or a Hub data set.")
+        if self.source.startswith(HUB):
+            HubRef.parse(self.source)
+        for name in ("text_field", "split", "subset"):
+            value = getattr(self, name)
+            if value is not None and not _FIELD.fullmatch(value):
+                raise ConfigError(f"{name} {value[:90]!r} may hold letters, digits, '.', '_' and '-' only, at most 80.")
         _at_least("max_length", self.max_length, 2)
         if self.max_documents is not None:
             _at_least("max_documents", self.max_documents, 1)
@@ -40,12 +88,19 @@ class CheckpointRef:
 
     lm: str
     revision: str  # "step3000"; the demo and Pythia name revisions by training step
-    path: str  # a folder in Hugging Face's layout; "demo:" starts the demo suite's own
+    path: str  # a folder in Hugging Face's layout; "demo:" starts the demo suite's own, "hub:" one of the Hub
 
     def __post_init__(self) -> None:
         for name, value in (("lm", self.lm), ("revision", self.revision)):
             if not _NAME.fullmatch(value) or ".." in value:
                 raise ConfigError(f"{name} {value!r} may hold letters, digits, '.', '_' and '-' only, at most 80.")
+        if self.path.startswith(HUB):
+            HubRef.parse(self.path)
+
+    @property
+    def hub(self) -> HubRef | None:
+        """Where the weights are on the Hub; None for a local folder."""
+        return HubRef.parse(self.path) if self.path.startswith(HUB) else None
 
     @property
     def key(self) -> str:
@@ -63,12 +118,14 @@ class SuiteConfig:
 
     name: str
     checkpoints: tuple[CheckpointRef, ...]
-    tokenizer: str  # path of a tokenizer.json, "demo:tokenizer.json" for the demo suite
+    tokenizer: str  # path of a tokenizer.json or its folder; "demo:tokenizer.json", or "hub:…" for one of the Hub
 
     def __post_init__(self) -> None:
         if not self.checkpoints:
             raise ConfigError(f"The suite {self.name!r} names no checkpoint; list at least one.")
         keys = [checkpoint.key for checkpoint in self.checkpoints]
+        if self.tokenizer.startswith(HUB):
+            HubRef.parse(self.tokenizer)
         if len(set(keys)) != len(keys):
             raise ConfigError(f"The suite {self.name!r} names a checkpoint twice: {sorted(keys)}.")
 
@@ -91,6 +148,31 @@ class SelectionConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SimilarityConfig:
+    """How gradients are compared: every number of them, or a random sketch of each."""
+
+    mode: str = "exact"
+    sketch_size: int = 65_536
+    sketch_seed: int = 0
+    refine: int = 0  # nearest neighbours of each token whose sketched cosine is replaced by the exact one
+    block_tokens: int | None = None  # exact without a store: gradients of so many tokens in memory, the rest recomputed
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ConfigError(f"The mode of comparing is {self.mode!r}; choose among {list(MODES)}.")
+        _at_least("sketch_size", self.sketch_size, 16)
+        _at_least("refine", self.refine, 0)
+        if not 0 <= self.sketch_seed < 2**32:
+            raise ConfigError(f"sketch_seed is {self.sketch_seed}; it must lie between 0 and 4294967295.")
+        if self.block_tokens is not None:
+            _at_least("block_tokens", self.block_tokens, 1)
+        if self.mode == "exact" and self.refine:
+            raise ConfigError("Exact similarities need no refining: leave refine at 0, or choose the mode 'sketch'.")
+        if self.mode == "sketch" and self.block_tokens is not None:
+            raise ConfigError("A sketch needs no blocks: leave block_tokens out, or choose the mode 'exact'.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClusteringConfig:
     """Which clusterings are made of one similarity matrix."""
 
@@ -98,8 +180,11 @@ class ClusteringConfig:
     affinities: tuple[str, ...] = AFFINITIES
     n_init: int = 30
     seed: int = 0
+    effort: str = "parity"  # "parity": scikit-learn's labels; "fast": less work for as good a k-means
 
     def __post_init__(self) -> None:
+        if self.effort not in EFFORTS:
+            raise ConfigError(f"effort is {self.effort!r}; choose among {list(EFFORTS)}.")
         if not self.ks:
             raise ConfigError("No k is given; name at least one number of clusters.")
         if list(self.ks) != sorted(set(self.ks)):
@@ -122,14 +207,27 @@ class RunConfig:
     clustered: str  # key of the clustered checkpoint, "demo-793k/step3000"
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
+    similarity: SimilarityConfig = field(default_factory=SimilarityConfig)
     clustering: ClusteringConfig = field(default_factory=ClusteringConfig)
+    vectors: str = "gradients"  # what is compared
     gradient_scope: str = "default"
+    precision: str = "auto"  # of losses: "auto" is bfloat16 for networks of a billion parameters on a GPU, else float32
+    documents_per_shard: int | None = None  # losses of a checkpoint in so many pieces of work; None for one piece
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ConfigError(f"name {self.name!r} may hold letters, digits, '.', '_' and '-' only, at most 80.")
-        if self.gradient_scope not in GRADIENT_SCOPES:
-            raise ConfigError(f"gradient_scope is {self.gradient_scope!r}; choose among {list(GRADIENT_SCOPES)}.")
+        for name, choices in (
+            ("gradient_scope", GRADIENT_SCOPES),
+            ("vectors", VECTORS),
+            ("precision", PRECISIONS),
+        ):
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; choose among {list(choices)}.")
+        if self.vectors == "activations" and self.gradient_scope != "default":
+            raise ConfigError("Activations have no gradient scope: leave gradient_scope out.")
+        if self.documents_per_shard is not None:
+            _at_least("documents_per_shard", self.documents_per_shard, 1)
         keys = [checkpoint.key for checkpoint in self.suite.checkpoints]
         if self.clustered not in keys:
             raise ConfigError(f"The clustered checkpoint {self.clustered!r} is none of the suite's: {keys}.")
@@ -162,11 +260,15 @@ class RunConfig:
                 clustered=data["clustered"],
                 corpus=CorpusConfig(**data.get("corpus", {})),
                 selection=SelectionConfig(**data.get("selection", {})),
+                similarity=SimilarityConfig(**data.get("similarity", {})),
                 clustering=ClusteringConfig(**clustering),
-                gradient_scope=data.get("gradient_scope", "default"),
+                **{name: data[name] for name in _PLAIN_FIELDS if name in data},
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"The run's settings cannot be read: {error!r}.") from error
+
+
+_PLAIN_FIELDS = ("vectors", "gradient_scope", "precision", "documents_per_shard")
 
 
 def _at_least(name: str, value: int, least: int) -> None:

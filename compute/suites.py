@@ -7,13 +7,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compute.config import CheckpointRef, ClusteringConfig, CorpusConfig, RunConfig, SelectionConfig, SuiteConfig
+from compute.config import (
+    CheckpointRef,
+    ClusteringConfig,
+    CorpusConfig,
+    RunConfig,
+    SelectionConfig,
+    SimilarityConfig,
+    SuiteConfig,
+)
 from compute.demo.suite import SUITE_FOLDER, DemoSuite
 from compute.demo.suite import demo_suite as read_demo_suite
 from compute.errors import ConfigError
 
 DEMO = "demo:"  # paths that start so lie in the demo suite's own folder
-_SECTIONS: dict[str, Any] = {"corpus": CorpusConfig, "selection": SelectionConfig, "clustering": ClusteringConfig}
+_SECTIONS: dict[str, Any] = {
+    "corpus": CorpusConfig,
+    "selection": SelectionConfig,
+    "similarity": SimilarityConfig,
+    "clustering": ClusteringConfig,
+}
 
 
 def resolve(path: str) -> Path:
@@ -60,8 +73,8 @@ def folder_suite(folders: Sequence[str], *, tokenizer: str, name: str = "own") -
 def changed(config: RunConfig, **changes: Any) -> RunConfig:
     """The settings with some fields replaced.
 
-    A change names a field of the run ("name", "clustered", "suite" …) or one of its corpus, selection or clustering
-    ("n_tokens", "threshold_nats", "stride", "ks", "affinities", "n_init", "seed", "max_documents" …).
+    A change names a field of the run ("name", "clustered", "suite" …) or one of its corpus, selection, similarity or
+    clustering ("n_tokens", "threshold_nats", "stride", "ks", "affinities", "n_init", "seed", "max_documents" …).
     """
     whole = {field.name for field in dataclasses.fields(RunConfig)}
     top = {name: value for name, value in changes.items() if name in whole}
