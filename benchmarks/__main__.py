@@ -1,59 +1,105 @@
-"""Measure what the speed claims rest on: python -m benchmarks [name …]
+"""Measure what the speed claims rest on: python -m benchmarks [name …] [--repeats N] [--json FILE]
 
-Each benchmark runs a reference procedure and ours in the same process, in turn, on the same input, and
-reports the median time of both, their ratio, and how far the results differ. Ratios travel between
-machines; seconds do not.
+Each benchmark runs a reference procedure and ours in the same process, in turn, on the same input. Printed are the
+median seconds of both, the median and range of their ratio, the share of the matrix-product bound that each reaches
+(the products' time is probed in every turn, between the two), and how far the results differ. Ratios travel between
+machines; seconds do not. A reference below half of its own bound would be a straw man, and is said to be one.
+
+A module of this package gives one ``case()``, or several in ``CASES``, a dict from name to function.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
-import statistics
-import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from benchmarks import gradients, induction, losses, spectral
 from benchmarks.case import Case
+from benchmarks.measure import measure
+from benchmarks.probe import copy_rate, product_rate
 
-BENCHMARKS: dict[str, Callable[[], Case]] = {
-    "losses": losses.case,
-    "induction": induction.case,
-    "gradients": gradients.case,
-    "spectral": spectral.case,
-}
+MODULES = tuple(
+    name
+    for name in ("losses", "induction", "gradients", "similarity", "spectral", "stage")
+    if find_spec(f"benchmarks.{name}")
+)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"which of {', '.join(BENCHMARKS)}; all when none is named"
+    given = _arguments()
+    cases = _cases(given.names)
+    facts: dict[str, Any] = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "before": _machine(),
+        "benchmarks": [],
+    }
+    print(f"{facts['machine']}, {facts['cores']} cores, torch {facts['torch']}, {facts['threads']} threads")
+    print(f"before: {_rates(facts['before'])}", flush=True)
+    for name, function in cases.items():
+        found = measure(name, function(), given.repeats)
+        facts["benchmarks"].append(found.as_json())
+        print(found.as_text(), flush=True)
+    facts["after"] = _machine()
+    print(f"after: {_rates(facts['after'])}")
+    if given.json:
+        given.json.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of a module ({', '.join(MODULES)}) or of one case")
+    parser.add_argument("--repeats", type=int, default=5, help="timed turns of each benchmark (default 5)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     given = parser.parse_args()
-    unknown = sorted(set(given.names) - set(BENCHMARKS))
-    if unknown:
-        parser.error(f"there is no benchmark {unknown[0]!r}")
-    print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {torch.get_num_threads()} threads")
-    print(f"{'benchmark':<12}{'reference s':>13}{'ours s':>10}{'ratio':>8}  difference; input")
-    for name in given.names or BENCHMARKS:
-        run(name, BENCHMARKS[name](), given.repeats)
+    if given.repeats < 1:
+        parser.error("--repeats must be at least 1")
+    return given
 
 
-def run(name: str, case: Case, repeats: int) -> None:
-    expected, found = case.reference(), case.ours()  # also warms both up
-    difference = case.difference(expected, found)
-    times: dict[str, list[float]] = {"reference": [], "ours": []}
-    for _ in range(repeats):
-        for side, procedure in (("reference", case.reference), ("ours", case.ours)):
-            start = time.perf_counter()
-            procedure()
-            times[side].append(time.perf_counter() - start)
-    reference, ours = (statistics.median(times[side]) for side in ("reference", "ours"))
-    print(f"{name:<12}{reference:>13.3f}{ours:>10.3f}{reference / ours:>7.1f}×  {difference}; {case.about}", flush=True)
+def _cases(names: list[str]) -> dict[str, Callable[[], Case]]:
+    """The benchmarks named, all when none is; only their modules are imported."""
+    cases: dict[str, Callable[[], Case]] = {}
+    for module in MODULES:
+        if not names or any(name.partition(".")[0] == module for name in names):
+            cases |= _cases_of(module)
+    for name in names:
+        if not any(_is_meant(case, name) for case in cases):
+            raise SystemExit(f"There is no benchmark {name!r}; choose among {', '.join(cases or MODULES)}.")
+    return {case: make for case, make in cases.items() if not names or any(_is_meant(case, name) for name in names)}
+
+
+def _cases_of(module: str) -> dict[str, Callable[[], Case]]:
+    found = import_module(f"benchmarks.{module}")
+    if not hasattr(found, "CASES"):
+        return {module: found.case}
+    return {f"{module}.{name}": case for name, case in found.CASES.items()}
+
+
+def _is_meant(case: str, name: str) -> bool:
+    return name in (case, case.partition(".")[0])
+
+
+def _machine() -> dict[str, float]:
+    return {"product_gflops": product_rate(), "copy_gbytes": copy_rate()}
+
+
+def _rates(machine: dict[str, float]) -> str:
+    return f"{machine['product_gflops']:.0f} GF/s float32 product, {machine['copy_gbytes']:.1f} GB/s copy"
 
 
 if __name__ == "__main__":

@@ -15,12 +15,33 @@ from compute.numerics.corpus import TokenizedCorpus
 
 @dataclass(frozen=True)
 class Case:
-    """Two procedures for the same result."""
+    """Two procedures for the same result.
+
+    Attributes
+    ----------
+    about : str
+        The input, in words.
+    reference : callable or None
+        The plain procedure; None where only our own time matters (`difference` then sees None first).
+    ours : callable
+    difference : callable
+        Says in words how far the two results are apart.
+    bound : callable or None
+        Seconds that the matrix products which the result needs take, by `probe.product_seconds`: the least work, so
+        repetition and padding earn no credit.
+    reference_bound : callable or None
+        The same for the products that the reference does as it is written; None for ``bound``.
+    repeats : int or None
+        For procedures of minutes: so many timed turns and none to warm up. None for what the command line says.
+    """
 
     about: str
-    reference: Callable[[], Any]
+    reference: Callable[[], Any] | None
     ours: Callable[[], Any]
     difference: Callable[[Any, Any], str]
+    bound: Callable[[], float] | None = None
+    reference_bound: Callable[[], float] | None = None
+    repeats: int | None = None
 
 
 def network(d_model: int = 128, n_layers: int = 4, vocabulary: int = 4096, length: int = 256) -> GPTNeoXForCausalLM:
