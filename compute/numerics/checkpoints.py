@@ -1,4 +1,4 @@
-"""Language models from local folders: loaded strictly, counted, and described by the role of every module."""
+"""Language models from local folders: loaded strictly or refused, and counted."""
 
 from __future__ import annotations
 
@@ -13,50 +13,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
-from transformers import AutoModelForCausalLM, GPTNeoXConfig
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GPTNeoXConfig
 from transformers.utils import logging as transformers_logging
 
 from compute.errors import CheckpointError
+from compute.numerics.families import ModuleRoles, count_parameters, family_roles, module_roles
 
-BYTES_PER_HASH = 1 << 20
-
-
-@dataclass(frozen=True)
-class ModuleRoles:
-    """What the modules of one model family are for.
-
-    Attributes
-    ----------
-    body : str
-        Path of the network without its unembedding.
-    input_embedding, unembedding, final_norm : str
-        Paths of these three modules.
-    layers : str
-        Path of the list of layers.
-    layer_linears, layer_norms : tuple of str
-        Paths inside one layer.
-    """
-
-    body: str
-    input_embedding: str
-    unembedding: str
-    final_norm: str
-    layers: str
-    layer_linears: tuple[str, ...]
-    layer_norms: tuple[str, ...]
-
-
-FAMILIES: Mapping[str, ModuleRoles] = {
-    "gpt_neox": ModuleRoles(
-        body="gpt_neox",
-        input_embedding="gpt_neox.embed_in",
-        unembedding="lm_head",  # saved as embed_out before transformers 5, which renames it on loading
-        final_norm="gpt_neox.final_layer_norm",
-        layers="gpt_neox.layers",
-        layer_linears=("attention.query_key_value", "attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
-        layer_norms=("input_layernorm", "post_attention_layernorm"),
-    ),
-}
+DTYPES = (torch.float32, torch.bfloat16, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -81,16 +44,6 @@ PYTHIA_SIZES: Mapping[str, PythiaSize] = {
     "pythia-6.9b": PythiaSize(32, 4096, 32, 50432, "pythia-6.9b-v0", "pythia-6.7b"),
     "pythia-12b": PythiaSize(36, 5120, 40, 50688, "pythia-12b-v0", "pythia-13b"),
 }
-
-
-@dataclass(frozen=True)
-class ParameterCount:
-    """Parameters of one model; ``non_embedding = total - input_embedding - unembedding``."""
-
-    total: int
-    input_embedding: int
-    unembedding: int
-    non_embedding: int
 
 
 def pythia_config(name: str) -> GPTNeoXConfig:
@@ -120,57 +73,75 @@ def pythia_config(name: str) -> GPTNeoXConfig:
     )
 
 
-def module_roles(model: nn.Module) -> ModuleRoles:
-    """The roles declared for the model's family.
+def non_embedding_of_config(config: Mapping[str, Any]) -> tuple[int, int]:
+    """Parameters of the network that a configuration describes, without making it.
+
+    Parameters
+    ----------
+    config : mapping
+        The content of a ``config.json``.
+
+    Returns
+    -------
+    n_non_embedding, n_parameters : int
+        Of the network, and without its input embeddings (tokens and, where learned, positions) and unembedding.
 
     Raises
     ------
     CheckpointError
-        If the family is unknown.
+        If the family is unknown or the configuration describes no network.
+
+    Examples
+    --------
+    >>> non_embedding_of_config(pythia_config("pythia-70m").to_dict())
+    (18915328, 70426624)
     """
-    family = getattr(getattr(model, "config", None), "model_type", None)
-    return _known_family(family, type(model).__name__)
+    family_roles(config.get("model_type"), "The configuration")
+    try:
+        described = CONFIG_MAPPING[config["model_type"]].from_dict(dict(config))
+        with torch.device("meta"), _quiet_loader():
+            model = AutoModelForCausalLM.from_config(described, attn_implementation="eager")
+    except Exception as error:  # a wrong value can fail anywhere inside the network's construction
+        raise CheckpointError(
+            f"The configuration describes no network ({type(error).__name__}: {_first_line(error)}). Copy config.json "
+            "again."
+        ) from error
+    count = count_parameters(model)
+    return count.non_embedding, count.total
 
 
-def count_parameters(model: nn.Module) -> ParameterCount:
-    """Count parameters by role; also on the meta device. A tied unembedding counts as input embedding.
-
-    Raises
-    ------
-    CheckpointError
-        If the model's family is unknown.
-    """
-    roles = module_roles(model)
-    embedding = model.get_parameter(f"{roles.input_embedding}.weight")
-    unembedding = model.get_parameter(f"{roles.unembedding}.weight")
-    total = sum(parameter.numel() for parameter in model.parameters())
-    n_embedding = embedding.numel()
-    n_unembedding = 0 if unembedding is embedding else unembedding.numel()
-    return ParameterCount(total, n_embedding, n_unembedding, total - n_embedding - n_unembedding)
-
-
-def load_checkpoint(path: Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> nn.Module:
+def load_checkpoint(
+    path: Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    head_dtype: torch.dtype | None = None,
+) -> nn.Module:
     """Load a model for evaluation from a local folder in Hugging Face's format.
 
     Parameters
     ----------
     path : Path
-        Folder with ``config.json`` and safetensors weights.
+        Folder with ``config.json`` and safetensors weights, in one file or several.
     device : str or torch.device
         Where the model is put.
     dtype : torch.dtype
-        Number format of the weights in memory, whatever it is on disk.
+        Number format of the weights in memory, whatever it is on disk: float32, bfloat16 or float64.
+    head_dtype : torch.dtype or None
+        Number format of the unembedding, read from the files at their own precision and then no longer tied to the
+        tokens' embedding. None for ``dtype``.
 
     Returns
     -------
     nn.Module
-        In evaluation mode, no parameter requiring a gradient, attention by scaled dot product.
+        In evaluation mode, no parameter requiring a gradient, attention by scaled dot product where the family can.
 
     Raises
     ------
     CheckpointError
         If the folder is missing or holds no checkpoint, the configuration cannot be read or is of an unknown family,
-        the weights are damaged, lack a tensor, hold one too many, or hold a value that is not a number.
+        the weights are damaged, lack a tensor, hold one too many, or hold a value that is not a number, or the
+        number format is another.
 
     Notes
     -----
@@ -178,10 +149,21 @@ def load_checkpoint(path: Path, *, device: str | torch.device = "cpu", dtype: to
     random numbers.
     """
     path = Path(path)
-    _known_family(_read_config(path).get("model_type"), f"The configuration in {path}")
-    for file in _weight_files(path):
+    for wanted in (dtype, head_dtype or dtype):
+        if wanted not in DTYPES:
+            raise CheckpointError(
+                f"Weights cannot be held as {wanted}: large ones would overflow. Choose torch.float32 or "
+                "torch.bfloat16."
+            )
+    config = _read_config(path)
+    roles = family_roles(config.get("model_type"), f"The configuration in {path}")
+    _refuse_length_dependent_rotation(config, path)
+    files = _weight_files(path)
+    for file in files:
         _check_header(file, path)
-    model = _from_pretrained(path, dtype)
+    model = _from_pretrained(path, roles, dtype)
+    if head_dtype not in (None, dtype):
+        _replace_head(model, files, head_dtype)
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise CheckpointError(
@@ -208,22 +190,6 @@ def weights_sha256(path: Path) -> str:
         return hashes[0]
     lines = "".join(f"{digest}  {file.name}\n" for digest, file in zip(hashes, files, strict=True))
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def layer_modules(model: nn.Module, names: tuple[str, ...]) -> Iterator[str]:
-    """Paths of the named modules in every layer, layer by layer."""
-    layers = module_roles(model).layers
-    for index, _ in enumerate(model.get_submodule(layers).children()):
-        for name in names:
-            yield f"{layers}.{index}.{name}"
-
-
-def _known_family(family: Any, what: str) -> ModuleRoles:
-    if not isinstance(family, str) or family not in FAMILIES:
-        raise CheckpointError(
-            f"{what} is of the model family {family!r}, which QuantaWeb does not know; it knows {', '.join(FAMILIES)}."
-        )
-    return FAMILIES[family]
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -277,7 +243,18 @@ def _check_header(file: Path, path: Path) -> None:
         ) from error
 
 
-def _from_pretrained(path: Path, dtype: torch.dtype) -> nn.Module:
+def _refuse_length_dependent_rotation(config: dict[str, Any], path: Path) -> None:
+    """A token's loss must not depend on how long the text or its batch is."""
+    rotation = config.get("rope_parameters") or config.get("rope_scaling")
+    kind = (rotation.get("rope_type") or rotation.get("type")) if isinstance(rotation, dict) else None
+    if kind == "longrope":
+        raise CheckpointError(
+            f"The rotary positions in {path} are of the kind 'longrope': they change with the length of the text, so "
+            "a token would have another loss in another batch. Take a model with ordinary rotary positions."
+        )
+
+
+def _from_pretrained(path: Path, roles: ModuleRoles, dtype: torch.dtype) -> nn.Module:
     """The model, with exactly the tensors that its configuration asks for."""
     try:
         with _quiet_loader():
@@ -287,15 +264,14 @@ def _from_pretrained(path: Path, dtype: torch.dtype) -> nn.Module:
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
-                attn_implementation="sdpa",
+                attn_implementation=roles.attention,
                 ignore_mismatched_sizes=True,  # reported, and refused below by name
                 output_loading_info=True,
             )
     except Exception as error:  # a damaged folder can fail anywhere inside the loader
-        reason = str(error).strip().split("\n")[0]
         raise CheckpointError(
-            f"The checkpoint in {path} cannot be loaded ({type(error).__name__}: {reason}). Its configuration and "
-            "weights do not fit together or are damaged; copy the checkpoint again."
+            f"The checkpoint in {path} cannot be loaded ({type(error).__name__}: {_first_line(error)}). Its "
+            "configuration and weights do not fit together or are damaged; copy the checkpoint again."
         ) from error
     model, report = loaded
     for kind, fault in (
@@ -303,13 +279,46 @@ def _from_pretrained(path: Path, dtype: torch.dtype) -> nn.Module:
         ("unexpected_keys", "hold an unexpected"),
         ("mismatched_keys", "have the wrong shape for"),
     ):
-        if report.get(kind):
-            first = sorted(str(key[0]) if isinstance(key, tuple) else str(key) for key in report[kind])[0]
+        names = sorted(str(key[0]) if isinstance(key, tuple) else str(key) for key in report.get(kind, ()))
+        wrong = [name for name in names if not name.endswith(tuple(f".{stale}" for stale in roles.stale_buffers))]
+        if wrong:
             raise CheckpointError(
-                f"The weights in {path} {fault} {first} ({len(report[kind])} such tensors). They belong to another "
+                f"The weights in {path} {fault} {wrong[0]} ({len(wrong)} such tensors). They belong to another "
                 "configuration or are incomplete; copy the checkpoint again."
             )
     return model
+
+
+def _replace_head(model: nn.Module, files: list[Path], dtype: torch.dtype) -> None:
+    """Give the model an unembedding of its own in another number format, read from the weight files."""
+    roles = module_roles(model)
+    head = model.get_submodule(roles.unembedding)
+    names = [roles.unembedding, *roles.unembedding_files]
+    if head.weight is model.get_submodule(roles.embeddings[0]).weight:
+        names += [roles.embeddings[0], roles.embeddings[0].removeprefix(f"{roles.body}.")]
+    weight = _read_tensor(files, [f"{name}.weight" for name in names])
+    if weight is None or not torch.equal(weight.to(head.weight.dtype), head.weight):
+        raise CheckpointError(
+            f"The weights in {files[0].parent} hold no unembedding under any of the names {', '.join(names)}. Load the "
+            "checkpoint with a single number format."
+        )
+    separate = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    separate.weight = nn.Parameter(weight.to(dtype))
+    model.set_submodule(roles.unembedding, separate)
+
+
+def _read_tensor(files: list[Path], names: list[str]) -> torch.Tensor | None:
+    """The first of the named tensors that the files hold."""
+    for name in names:
+        for file in files:
+            with safe_open(file, framework="pt") as tensors:
+                if name in tensors.keys():  # noqa: SIM118 - the file is no mapping
+                    return tensors.get_tensor(name)
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
 
 
 @contextmanager

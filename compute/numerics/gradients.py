@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from compute.errors import CheckpointError, GradientError
-from compute.numerics.checkpoints import layer_modules, module_roles
 from compute.numerics.corpus import TokenizedCorpus
+from compute.numerics.families import layer_modules, module_roles
 from compute.numerics.losses import check_token_ids
 
 SCOPES = ("default", "as-published")
@@ -58,7 +58,7 @@ def gradient_parameters(model: nn.Module, scope: str = "default") -> Parameters:
         raise GradientError(f"There is no gradient scope {scope!r}; choose among {', '.join(SCOPES)}.")
     roles = module_roles(model)
     kept = set(layer_modules(model, roles.layer_linears))
-    dropped = {roles.input_embedding, roles.unembedding, *layer_modules(model, roles.layer_norms)}
+    dropped = {*roles.embeddings, roles.unembedding, *layer_modules(model, roles.layer_norms)}
     (kept if scope == "as-published" else dropped).add(roles.final_norm)
     chosen: Parameters = []
     for name, parameter in model.named_parameters():

@@ -3,14 +3,50 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+from torch import nn
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GPTNeoXConfig, GPTNeoXForCausalLM
 
+from compute.numerics.checkpoints import load_checkpoint
 from compute.numerics.corpus import TokenizedCorpus
 
 VOCABULARY = 48
+CONTEXT = 24  # positions of the toy networks
+_NAMED_LIKE_LLAMA = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 4,
+    "intermediate_size": 24,
+    "max_position_embeddings": CONTEXT,
+}
+TOY_SETTINGS: dict[str, dict[str, Any]] = {
+    "gpt_neox": {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": CONTEXT,
+    },
+    "gpt_neo": {
+        "hidden_size": 16,
+        "num_layers": 2,
+        "num_heads": 4,
+        "attention_types": [[["global", "local"], 1]],
+        "window_size": 6,
+        "max_position_embeddings": CONTEXT,
+    },
+    "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": CONTEXT},
+    "llama": _NAMED_LIKE_LLAMA,
+    "mistral": {**_NAMED_LIKE_LLAMA, "sliding_window": 6},
+    "qwen2": {**_NAMED_LIKE_LLAMA, "use_sliding_window": True, "sliding_window": 6, "max_window_layers": 1},
+    "qwen3": {**_NAMED_LIKE_LLAMA, "tie_word_embeddings": True},
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +74,23 @@ def small_config(**changes: int) -> GPTNeoXConfig:
         "max_position_embeddings": 96,
     }
     return GPTNeoXConfig(**{**settings, **changes})
+
+
+def save_toy(family: str, folder: Path, **changes: Any) -> Path:
+    """Save a network of the family, two layers and 16 wide, with random weights that its outputs depend on."""
+    settings = {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 0, **TOY_SETTINGS[family], **changes}
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_config(CONFIG_MAPPING[family](**settings), dtype=torch.float32)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.2)
+    model.save_pretrained(folder)
+    return folder
+
+
+def toy(family: str, folder: Path, **changes: Any) -> nn.Module:
+    """Such a network, saved and loaded."""
+    return load_checkpoint(save_toy(family, folder, **changes))
 
 
 def sentences(rng: np.random.Generator, n_tokens: int) -> list[int]:

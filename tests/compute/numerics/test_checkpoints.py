@@ -12,18 +12,17 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import GPTNeoXForCausalLM
 
 from compute.errors import CheckpointError
 from compute.numerics.checkpoints import (
     PYTHIA_SIZES,
-    ParameterCount,
-    count_parameters,
     load_checkpoint,
+    non_embedding_of_config,
     pythia_config,
     weights_sha256,
 )
-from tests.compute.numerics.networks import Trained, small_config
+from compute.numerics.families import FAMILIES, module_roles
+from tests.compute.numerics.networks import Trained, save_toy, toy
 
 NON_EMBEDDING_ONE_EMBEDDING_TOTAL = {
     "pythia-70m": (18_915_328, 44_670_976, 70_426_624),
@@ -65,13 +64,38 @@ def rename_head(tensors: Tensors, name: str) -> Tensors:
 
 
 @pytest.mark.parametrize("name", PYTHIA_SIZES)
-def test_pythia_sizes_have_the_published_counts(name: str) -> None:
-    with torch.device("meta"):
-        model = GPTNeoXForCausalLM(pythia_config(name))
-    count = count_parameters(model)
-    found = (count.non_embedding, count.non_embedding + count.unembedding, count.total)
-    assert found == NON_EMBEDDING_ONE_EMBEDDING_TOTAL[name]
-    assert count.input_embedding == count.unembedding
+def test_a_pythia_configuration_gives_the_published_counts(name: str) -> None:
+    non_embedding, with_unembedding, total = NON_EMBEDDING_ONE_EMBEDDING_TOTAL[name]
+    assert non_embedding_of_config(pythia_config(name).to_dict()) == (non_embedding, total)
+    assert total - with_unembedding == with_unembedding - non_embedding
+
+
+def test_a_published_configuration_file_gives_the_published_counts() -> None:
+    config = {
+        "architectures": ["GPTNeoXForCausalLM"],
+        "model_type": "gpt_neox",
+        "hidden_size": 512,
+        "intermediate_size": 2048,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 8,
+        "max_position_embeddings": 2048,
+        "rotary_emb_base": 10000,
+        "rotary_pct": 0.25,
+        "tie_word_embeddings": False,
+        "torch_dtype": "float16",
+        "transformers_version": "4.24.0",
+        "vocab_size": 50304,
+    }
+    assert non_embedding_of_config(config) == (18_915_328, 70_426_624)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{}, {"model_type": "gpt3"}, {"model_type": "gpt2", "n_embd": "wide"}, {"model_type": "gpt2", "n_embd": 7}],
+)
+def test_a_configuration_of_no_network_has_no_counts(config: dict[str, object]) -> None:
+    with pytest.raises(CheckpointError, match=r"onfiguration.*\.$"):
+        non_embedding_of_config(config)
 
 
 def test_pythia_sizes_answer_to_their_older_names() -> None:
@@ -79,17 +103,6 @@ def test_pythia_sizes_answer_to_their_older_names() -> None:
     assert pythia_config("pythia-70m").rope_parameters["partial_rotary_factor"] == 0.25
     with pytest.raises(CheckpointError, match="pythia-70m, pythia-160m"):
         pythia_config("pythia-71m")
-
-
-def test_a_tied_unembedding_is_counted_once() -> None:
-    config = small_config()
-    config.tie_word_embeddings = True
-    assert count_parameters(GPTNeoXForCausalLM(config)) == ParameterCount(27_008, 48 * 32, 0, 25_472)
-
-
-def test_an_unknown_family_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="Linear"):
-        count_parameters(torch.nn.Linear(2, 2))
 
 
 def test_half_precision_weights_are_loaded_in_float32_for_evaluation(saved: Path, trained: Trained) -> None:
@@ -111,18 +124,54 @@ def test_the_unembedding_is_found_under_both_its_names(folder: Path, trained: Tr
     assert torch.equal(load_checkpoint(folder).lm_head.weight, trained.model.lm_head.weight.half().float())
 
 
-def test_buffers_of_older_checkpoints_are_passed_over(folder: Path) -> None:
-    attention = "gpt_neox.layers.0.attention"
-    edit(
-        folder,
-        lambda tensors: {
-            **tensors,
-            f"{attention}.bias": torch.ones(1, 1, 96, 96, dtype=torch.bool),
-            f"{attention}.masked_bias": torch.tensor(-1e9),
-            f"{attention}.rotary_emb.inv_freq": torch.ones(1),
-        },
-    )
-    assert load_checkpoint(folder).config.num_hidden_layers == 2
+@pytest.mark.parametrize("family", FAMILIES)
+def test_buffers_of_older_checkpoints_are_passed_over(tmp_path: Path, family: str) -> None:
+    roles = module_roles(toy(family, tmp_path))
+    stale = {f"{roles.layers}.{layer}.{name}": torch.ones(1) for layer in (0, 1) for name in roles.stale_buffers}
+    edit(tmp_path, lambda tensors: {**tensors, **stale})
+    assert load_checkpoint(tmp_path).config.model_type == family
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_half_precision_body_can_have_an_exact_head_of_its_own(tmp_path: Path, family: str) -> None:
+    exact = toy(family, tmp_path, tie_word_embeddings=family != "llama")
+    mixed = load_checkpoint(tmp_path, dtype=torch.bfloat16, head_dtype=torch.float32)
+    head = mixed.get_submodule(module_roles(mixed).unembedding).weight
+    assert head.dtype == torch.float32
+    assert torch.equal(head, exact.get_output_embeddings().weight)
+    body = mixed.get_submodule(module_roles(mixed).body)
+    assert {parameter.dtype for parameter in body.parameters()} == {torch.bfloat16}
+    assert not any(parameter.requires_grad for parameter in mixed.parameters())
+
+
+@pytest.mark.parametrize("names", [("lm_head.weight", "embed_out.weight"), ("embed_out.weight", "lm_head.weight")])
+def test_an_exact_head_is_found_under_both_its_names(tmp_path: Path, names: tuple[str, str]) -> None:
+    exact = toy("gpt_neox", tmp_path)
+    edit(tmp_path, lambda tensors: rename_head(tensors, names[0]))
+    mixed = load_checkpoint(tmp_path, dtype=torch.bfloat16, head_dtype=torch.float32)
+    assert torch.equal(mixed.lm_head.weight, exact.lm_head.weight)
+
+
+def test_a_tied_head_is_found_in_files_without_the_body_prefix(tmp_path: Path) -> None:
+    exact = toy("gpt2", tmp_path)
+    edit(tmp_path, lambda tensors: {key.removeprefix("transformer."): value for key, value in tensors.items()})
+    mixed = load_checkpoint(tmp_path, dtype=torch.bfloat16, head_dtype=torch.float32)
+    assert torch.equal(mixed.lm_head.weight, exact.transformer.wte.weight)
+
+
+def test_half_precision_that_overflows_is_not_loaded(tmp_path: Path) -> None:
+    save_toy("gpt_neox", tmp_path)
+    for formats in ({"dtype": torch.float16}, {"head_dtype": torch.float16}):
+        with pytest.raises(CheckpointError, match="torch.float16.*overflow"):
+            load_checkpoint(tmp_path, **formats)
+
+
+def test_positions_that_change_with_the_length_of_the_text_are_refused(tmp_path: Path) -> None:
+    save_toy("llama", tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["rope_parameters"] = {**config["rope_parameters"], "rope_type": "longrope"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    refuse(tmp_path, "longrope", "Take a model")
 
 
 def test_weights_in_several_files_are_loaded(tmp_path: Path, trained: Trained) -> None:
