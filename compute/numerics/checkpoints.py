@@ -96,6 +96,24 @@ def non_embedding_of_config(config: Mapping[str, Any]) -> tuple[int, int]:
     >>> non_embedding_of_config(pythia_config("pythia-70m").to_dict())
     (18915328, 70426624)
     """
+    model = skeleton_of_config(config)
+    count = count_parameters(model)
+    return count.non_embedding, count.total
+
+
+def skeleton_of_config(config: Mapping[str, Any]) -> nn.Module:
+    """The modules of the network that a configuration describes, on the meta device: shapes without numbers.
+
+    Parameters
+    ----------
+    config : mapping
+        The content of a ``config.json``.
+
+    Raises
+    ------
+    CheckpointError
+        If the family is unknown or the configuration describes no network.
+    """
     family_roles(config.get("model_type"), "The configuration")
     try:
         described = CONFIG_MAPPING[config["model_type"]].from_dict(dict(config))
@@ -106,8 +124,7 @@ def non_embedding_of_config(config: Mapping[str, Any]) -> tuple[int, int]:
             f"The configuration describes no network ({type(error).__name__}: {_first_line(error)}). Copy config.json "
             "again."
         ) from error
-    count = count_parameters(model)
-    return count.non_embedding, count.total
+    return model
 
 
 def load_checkpoint(
@@ -155,7 +172,7 @@ def load_checkpoint(
                 f"Weights cannot be held as {wanted}: large ones would overflow. Choose torch.float32 or "
                 "torch.bfloat16."
             )
-    config = _read_config(path)
+    config = read_config(path)
     roles = family_roles(config.get("model_type"), f"The configuration in {path}")
     _refuse_length_dependent_rotation(config, path)
     files = _weight_files(path)
@@ -192,7 +209,7 @@ def weights_sha256(path: Path) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
     """The folder's configuration."""
     if not path.is_dir():
         raise CheckpointError(f"There is no checkpoint folder {path}. Check the path, or copy the checkpoint there.")
@@ -292,12 +309,12 @@ def _from_pretrained(path: Path, roles: ModuleRoles, dtype: torch.dtype) -> nn.M
 def _replace_head(model: nn.Module, files: list[Path], dtype: torch.dtype) -> None:
     """Give the model an unembedding of its own in another number format, read from the weight files."""
     roles = module_roles(model)
-    head = model.get_submodule(roles.unembedding)
+    loaded = model.get_parameter(f"{roles.unembedding}.weight")
     names = [roles.unembedding, *roles.unembedding_files]
-    if head.weight is model.get_submodule(roles.embeddings[0]).weight:
+    if loaded is model.get_parameter(f"{roles.embeddings[0]}.weight"):
         names += [roles.embeddings[0], roles.embeddings[0].removeprefix(f"{roles.body}.")]
     weight = _read_tensor(files, [f"{name}.weight" for name in names])
-    if weight is None or not torch.equal(weight.to(head.weight.dtype), head.weight):
+    if weight is None or not torch.equal(weight.to(loaded.dtype), loaded):
         raise CheckpointError(
             f"The weights in {files[0].parent} hold no unembedding under any of the names {', '.join(names)}. Load the "
             "checkpoint with a single number format."
