@@ -11,20 +11,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from compute.config import RunConfig
+from compute.config import CheckpointRef, RunConfig
+from compute.steps.blocks import block_ranges
 from compute.steps.checkpoints import require_folders
 from compute.steps.clustering import clustering
 from compute.steps.curves import curves
 from compute.steps.gradients import gradient_store, gradients
-from compute.steps.losses import losses
+from compute.steps.losses import losses, losses_part, n_parts
 from compute.steps.provenance import ShardLog
 from compute.steps.publication import publish, published
 from compute.steps.run import Run
 from compute.steps.selection import selection
-from compute.steps.similarity import is_compared, similarity
+from compute.steps.similarity import compare_block, is_compared, similarity
+from compute.steps.weights import fetch, hub_sources
 from compute.workspace import Workspace, make_folder
 
-PHASES = ("corpus", "losses", "curves", "selection", "gradients", "similarity", "clustering", "bundle")
+PHASES = ("weights", "corpus", "losses", "curves", "selection", "gradients", "similarity", "clustering", "bundle")
 TOKENS_PER_SHARD = 250
 
 
@@ -42,13 +44,17 @@ class ShardSpec:
 
 def plan(config: RunConfig) -> list[ShardSpec]:
     """The shards of a run in order: pure and quick."""
-    shards = [("corpus", Path(config.corpus.source).name, "documents", 1)]
-    shards += [("losses", checkpoint.key, "predictions", 1) for checkpoint in config.suite.checkpoints]
-    shards += [("curves", "over model size", "predictions", 1)]
+    shards = [("weights", name, "MB", 1) for name, _ in hub_sources(config)]
+    shards += [("corpus", Path(config.corpus.source).name, "documents", 1)]
+    shards += [("losses", _losses_name(config, ref, part), "predictions", 1) for ref, part in _columns(config)]
+    shards += [("curves", "over size and training", "predictions", 1)]
     shards += [("selection", f"{config.selection.n_tokens} tokens", "steps", 1)]
     for rows in _token_ranges(config):
         shards += [("gradients", f"tokens {rows.start + 1}-{rows.stop}", "tokens", len(rows))]
-    shards += [("similarity", "all pairs", "column blocks", 1)]
+    for rows in _blocks(config):
+        shards += [("similarity", f"tokens {rows.start + 1}-{rows.stop} with all after", "tokens", len(rows))]
+    if not _blocks(config):
+        shards += [("similarity", "all pairs", "column blocks", 1)]
     shards += [
         ("clustering", affinity, "clusterings", len(config.clustering.ks)) for affinity in config.clustering.affinities
     ]
@@ -89,7 +95,14 @@ def run_shard(
 
     `report` hears of progress every second or two at least, and may raise to stop the work; what is saved is kept.
     """
-    run = Run(config, Workspace(workspace), Path(bundles), report, device, n_total=spec.n_total)
+    run = Run(
+        config=config,
+        files=Workspace(workspace),
+        bundles=Path(bundles),
+        report=report,
+        device=device,
+        n_total=spec.n_total,
+    )
     report(0, spec.n_total)
     path = published(run, verified=spec.phase == "bundle")
     if path is None:
@@ -102,12 +115,15 @@ def run_shard(
 def _do(run: Run, spec: ShardSpec) -> Path | None:
     """One piece of the method."""
     match spec.phase:
+        case "weights":  # from the Hub, once
+            fetch(run, *hub_sources(run.config)[spec.phase_ordinal])
         case "corpus":  # documents → tokens
             _refuse_early(run)
             run.tell(run.corpus.tokens.n_documents, run.corpus.tokens.n_documents)
         case "losses":  # nats of every token under one checkpoint
-            column = losses(run, run.config.suite.checkpoints[spec.phase_ordinal])
-            run.tell(len(column), len(column))
+            ref, part = _columns(run.config)[spec.phase_ordinal]
+            column = losses(run, ref) if n_parts(run.config) == 1 else losses_part(run, ref, part)
+            run.tell(run.n_total if column is None else len(column), run.n_total if column is None else len(column))
         case "curves":  # loss over size: monogenic or polygenic
             curves(run)
         case "selection":  # predicted well, and not copied from the context
@@ -116,6 +132,8 @@ def _do(run: Run, spec: ShardSpec) -> Path | None:
             store = gradient_store(run)
             if not is_compared(run, store):
                 gradients(run, store, _token_ranges(run.config)[spec.phase_ordinal])
+        case "similarity" if _blocks(run.config):  # the same without a store, block by block
+            compare_block(run, spec.phase_ordinal)
         case "similarity":  # cosine of every pair of rows
             similarity(run)
         case "clustering":  # spectral, at every k
@@ -126,9 +144,25 @@ def _do(run: Run, spec: ShardSpec) -> Path | None:
     return None
 
 
+def _columns(config: RunConfig) -> list[tuple[CheckpointRef, int]]:
+    """Checkpoint and part of its documents of each shard of losses."""
+    return [(ref, part) for ref in config.suite.checkpoints for part in range(n_parts(config))]
+
+
+def _losses_name(config: RunConfig, ref: CheckpointRef, part: int) -> str:
+    n = n_parts(config)
+    return ref.key if n == 1 else f"{ref.key}, part {part + 1} of {n}"
+
+
+def _blocks(config: RunConfig) -> list[range]:
+    """Rows of each shard of a comparison without a store."""
+    size = config.similarity.block_tokens
+    return [] if size is None else block_ranges(config.selection.n_tokens, size)
+
+
 def _token_ranges(config: RunConfig) -> list[range]:
-    """Rows of each gradient shard."""
-    n = config.selection.n_tokens
+    """Rows of each gradient shard; none where gradients are not stored."""
+    n = 0 if _blocks(config) else config.selection.n_tokens
     return [range(first, min(first + TOKENS_PER_SHARD, n)) for first in range(0, n, TOKENS_PER_SHARD)]
 
 

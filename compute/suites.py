@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from compute.config import (
+    HUB,
     CheckpointRef,
     ClusteringConfig,
     CorpusConfig,
+    HubRef,
     RunConfig,
     SelectionConfig,
     SimilarityConfig,
@@ -36,6 +38,10 @@ def resolve(path: str) -> Path:
         if inside.is_absolute() or ".." in inside.parts:
             raise ConfigError(f"{path!r} leaves the demo suite's folder; name one of its own files.")
         return SUITE_FOLDER / inside
+    if path.startswith(HUB):
+        from compute.hub import folder_of
+
+        return folder_of(HubRef.parse(path))
     return Path(path).expanduser()
 
 

@@ -28,13 +28,13 @@ def _why_stop() -> str:
 
 @shared_task(name=TASK, acks_late=False)
 def run_next(job_id: int) -> None:
-    """Claim one shard of the job and work on it; then ask for the next one."""
+    """Claim one shard of the job and work on it; ask other workers for the rest at once, and again at the end."""
     if _why_stop():
         wake(job_id)
         return
     name = worker_name()
     touch_worker(name, "celery")
-    outcome = run_next_shard(job_id, worker=name, why_stop=_why_stop)
+    outcome = run_next_shard(job_id, worker=name, why_stop=_why_stop, on_claim=sweep.wake_if_open)
     if outcome is Outcome.NOTHING:
         logger.info("job %s: nothing to claim, message dropped", job_id)
     else:

@@ -100,12 +100,14 @@ def run_next_shard(
     worker: str,
     why_stop: Callable[[], str] = lambda: "",
     on_progress: OnProgress | None = None,
+    on_claim: Callable[[int], None] = lambda job_id: None,
 ) -> Outcome:
-    """Claim one shard and work on it to its end."""
+    """Claim one shard and work on it to its end; `on_claim` hears of the job before the work begins."""
     close_old_connections()
     held = lease.claim(job_id, worker)
     if held is None:
         return Outcome.NOTHING
+    on_claim(held.job_id)
     shard = Shard.objects.select_related("job", "job__requested_by").get(pk=held.shard_id)
     if shard.attempt > 1:
         log.warn(held.job_id, f"{shard.phase}: {shard.name} starts again, attempt {shard.attempt}")

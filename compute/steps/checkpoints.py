@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from compute.config import CheckpointRef, RunConfig
 from compute.errors import CheckpointError, ConfigError
+from compute.registry import expected_non_embedding
 from compute.suites import expected_sha256, resolve
 from compute.workspace import digest
 
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from compute.steps.run import Run
 
 
-def load(ref: CheckpointRef, device: str) -> nn.Module:
-    """The network in single precision, ready to be evaluated."""
+BFLOAT16_FROM = 800_000_000  # non-embedding parameters; Pythia's 1b
+
+
+def load(ref: CheckpointRef, device: str, precision: str = "float32") -> nn.Module:
+    """The network, ready to be evaluated; in bfloat16 its unembedding stays in single precision."""
     import torch
 
     from compute.numerics.checkpoints import load_checkpoint
@@ -31,7 +35,27 @@ def load(ref: CheckpointRef, device: str) -> nn.Module:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(f"The device {device!r} is not there: this torch finds no CUDA GPU. Use the device 'cpu'.")
     with naming(ref):
+        if precision == "bfloat16":
+            return load_checkpoint(resolve(ref.path), device=device, dtype=torch.bfloat16, head_dtype=torch.float32)
         return load_checkpoint(resolve(ref.path), device=device, dtype=torch.float32)
+
+
+def skeleton(ref: CheckpointRef) -> nn.Module:
+    """The network's modules without its weights."""
+    from compute.numerics.checkpoints import read_config, skeleton_of_config
+
+    with naming(ref):
+        return skeleton_of_config(read_config(resolve(ref.path)))
+
+
+def precision_of(run: Run, ref: CheckpointRef) -> str:
+    """Number format of a checkpoint's losses; those that tokens are selected by are always in single precision."""
+    if run.is_selecting and ref.key == run.config.clustered:
+        return "float32"
+    if run.config.precision != "auto":
+        return run.config.precision
+    is_large = checkpoint_facts(run, ref)["n_non_embedding"] >= BFLOAT16_FROM
+    return "bfloat16" if run.device.startswith("cuda") and is_large else "float32"
 
 
 def n_threads() -> int:
@@ -71,7 +95,8 @@ def checkpoint_facts(run: Run, ref: CheckpointRef) -> dict[str, Any]:
     stamp = weights_stamp(ref)
     facts: dict[str, Any] | None = run.files.load_json(f"checkpoints/{ref.key}", stamp)
     if facts is None:
-        count = count_parameters(load(ref, "cpu"))
+        count = count_parameters(skeleton(ref))
+        _refuse_other_size(ref, count.non_embedding)
         facts = {
             "n_non_embedding": count.non_embedding,
             "n_parameters": count.total,
@@ -79,6 +104,16 @@ def checkpoint_facts(run: Run, ref: CheckpointRef) -> dict[str, Any]:
         }
         run.files.save_json(f"checkpoints/{ref.key}", facts, stamp)
     return facts
+
+
+def _refuse_other_size(ref: CheckpointRef, n_non_embedding: int) -> None:
+    """A network of a known suite has the size that the suite is known to have."""
+    expected = None if ref.hub is None else expected_non_embedding(ref.hub.repo_id)
+    if expected not in (None, n_non_embedding):
+        raise CheckpointError(
+            f"{ref.key}: {n_non_embedding:,} non-embedding parameters were counted, but this network has "
+            f"{expected:,}. What was downloaded is another network; remove it from the cache and fetch it again."
+        )
 
 
 def require_folders(config: RunConfig) -> None:
@@ -91,13 +126,17 @@ def require_folders(config: RunConfig) -> None:
             )
 
 
+def by_step(config: RunConfig) -> dict[str, list[CheckpointRef]]:
+    """The checkpoints of each network in order of training, by name of the network."""
+    refs: dict[str, list[CheckpointRef]] = {}
+    for ref in sorted(config.suite.checkpoints, key=order_of_step):
+        refs.setdefault(ref.lm, []).append(ref)
+    return {lm: refs[lm] for lm in sorted(refs)}
+
+
 def final_checkpoints(config: RunConfig) -> dict[str, CheckpointRef]:
     """The last checkpoint of each network, by name of the network."""
-    last: dict[str, CheckpointRef] = {}
-    for ref in config.suite.checkpoints:
-        if ref.lm not in last or order_of_step(ref) > order_of_step(last[ref.lm]):
-            last[ref.lm] = ref
-    return {lm: last[lm] for lm in sorted(last)}
+    return {lm: refs[-1] for lm, refs in by_step(config).items()}
 
 
 def order_of_step(ref: CheckpointRef) -> tuple[float, str]:

@@ -1,4 +1,4 @@
-"""Beside the losses: each token's curve over model size, and whether it falls in one step or gradually."""
+"""Beside the losses: each token's curves over model size and training steps, one row a token, and their scores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from compute.config import CheckpointRef
-from compute.steps.checkpoints import checkpoint_facts, sizes
+from compute.steps.checkpoints import by_step, checkpoint_facts, sizes
 from compute.steps.losses import losses, losses_stamp
 from compute.steps.run import Run
 from compute.workspace import digest
@@ -19,21 +19,49 @@ CURVES_PER_CHUNK = 100_000
 
 
 def curves(run: Run) -> dict[str, np.ndarray]:
-    """Losses over size, float32 of shape (n_predictions, n_sizes), and their scores if there are enough sizes."""
+    """Losses over size, float32 of shape (n_predictions, n_sizes), and their scores if there are enough sizes.
+
+    "steps/LM" holds a network's losses over its training steps, float16 of shape (n_predictions, n_steps).
+    """
     refs = sizes(run)
     stamp = digest(["curves", *(losses_stamp(run, ref) for ref in refs)])
     names = ["losses", *((*SCORES, "class", "density") if len(refs) >= MIN_SIZES else ())]
-    found = {name: run.files.load(f"curves/{name}", stamp) for name in names}
+    found = {name: run.files.load(f"curves/{name}", stamp, mmap=True) for name in names}
     arrays = {name: array for name, array in found.items() if array is not None}
-    if len(arrays) == len(names):
-        return arrays
-    table = np.column_stack([losses(run, ref) for ref in refs])
-    arrays = {"losses": table}
-    if len(refs) >= MIN_SIZES:
-        arrays |= _scores(run, table, refs)
-    for name, array in arrays.items():
-        run.files.save(f"curves/{name}", array, stamp)
-    return arrays
+    if len(arrays) < len(names):
+        table = _token_major(run, refs, np.float32)
+        arrays = {"losses": table}
+        if len(refs) >= MIN_SIZES:
+            arrays |= _scores(run, table, refs)
+        for name, array in arrays.items():
+            run.files.save(f"curves/{name}", array, stamp)
+    return arrays | _over_steps(run)
+
+
+def _over_steps(run: Run) -> dict[str, np.ndarray]:
+    """One table a network with several checkpoints; half precision holds a loss to 0.05%."""
+    tables = {}
+    for lm, refs in by_step(run.config).items():
+        if len(refs) < 2:
+            continue
+        stamp = digest(["steps", *(losses_stamp(run, ref) for ref in refs)])
+        table = run.files.load(f"curves/steps/{lm}", stamp, mmap=True)
+        if table is None:
+            table = _token_major(run, refs, np.float16)
+            run.files.save(f"curves/steps/{lm}", table, stamp)
+        tables[f"steps/{lm}"] = table
+    return tables
+
+
+def _token_major(run: Run, refs: list[CheckpointRef], dtype: type[np.floating]) -> np.ndarray:
+    """Columns side by side, transposed block by block."""
+    columns = [losses(run, ref) for ref in refs]
+    table = np.empty((len(columns[0]), len(columns)), dtype)
+    for first in range(0, len(table), CURVES_PER_CHUNK):
+        for place, column in enumerate(columns):
+            table[first : first + CURVES_PER_CHUNK, place] = column[first : first + CURVES_PER_CHUNK]
+        run.keep_alive()
+    return table
 
 
 def _scores(run: Run, table: np.ndarray, refs: list[CheckpointRef]) -> dict[str, np.ndarray]:

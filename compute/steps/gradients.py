@@ -1,20 +1,25 @@
-"""Fourth step: the gradient of each selected token's loss, one row a token, stored in half precision."""
+"""Fourth step: the gradient of each selected token's loss, one row a token, in half precision; or a sketch of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from compute.errors import StorageError
-from compute.steps.checkpoints import load, naming, weights_stamp
+from compute.steps.checkpoints import load, naming, skeleton, weights_stamp
 from compute.steps.run import Run
-from compute.steps.selection import selection
+from compute.steps.selection import chosen_tokens
 from compute.workspace import digest
 
+if TYPE_CHECKING:
+    from torch import nn
+
 BYTES_PER_FILE = 200_000_000
+NUMBERS_PER_FILE = 500_000_000  # of gradients; some seconds of work, so that a kill costs little
 ROWS_PER_FILE = (1, 2, 5, 10, 25, 50, 125, 250)
+EXACT = "rows"
 
 
 @dataclass(frozen=True)
@@ -22,79 +27,132 @@ class GradientStore:
     """Where the rows of all selected tokens are, or will be."""
 
     tokens: np.ndarray  # flat indices, in row order
-    n_columns: int
+    n_gradient: int  # numbers in a gradient
+    n_columns: int  # numbers in a stored row
+    tables: tuple[str, ...]  # "rows", or the sketches of each kind: "signed" and perhaps "absolute"
     stamp: str
 
     @property
     def blocks(self) -> list[range]:
-        """Rows of each file; they depend on the length of a row alone, as does a row's last bit."""
-        room = BYTES_PER_FILE // (2 * self.n_columns)
+        """Rows of each file; they depend on the lengths of a row alone, as does a row's last bit."""
+        room = min(BYTES_PER_FILE // (2 * self.n_columns), NUMBERS_PER_FILE // self.n_gradient)
         size = max((n for n in ROWS_PER_FILE if n <= room), default=1)
         return [range(first, min(first + size, len(self.tokens))) for first in range(0, len(self.tokens), size)]
+
+    @property
+    def bytes_per_token(self) -> int:
+        return 2 * self.n_columns * len(self.tables)
 
 
 def gradient_store(run: Run) -> GradientStore:
     """The store that this run's settings call for."""
-    from compute.numerics.gradients import gradient_parameters
+    from compute.numerics.gradients import n_entries
 
-    ref, scope = run.config.clustered_checkpoint, run.config.gradient_scope
-    chosen = selection(run).flat_index
-    n_columns = sum(parameter.numel() for _, parameter in gradient_parameters(load(ref, "cpu"), scope))
-    stamp = digest(["gradients", run.corpus.stamp, weights_stamp(ref), scope, chosen.tolist()])
-    return GradientStore(chosen, n_columns, stamp)
+    config, ref = run.config, run.config.clustered_checkpoint
+    tokens = chosen_tokens(run)
+    n_gradient = n_entries(skeleton(ref), kind=config.vectors, scope=config.gradient_scope)
+    facts = [run.corpus.stamp, weights_stamp(ref), config.vectors, config.gradient_scope, tokens.tolist()]
+    if config.similarity.mode == "exact":
+        return GradientStore(tokens, n_gradient, n_gradient, (EXACT,), digest(["gradients", *facts]))
+    size, seed = config.similarity.sketch_size, config.similarity.sketch_seed
+    kinds = similarity_kinds(run)
+    return GradientStore(tokens, n_gradient, size, kinds, digest(["sketches", *facts, size, seed, kinds]))
+
+
+def similarity_kinds(run: Run) -> tuple[str, ...]:
+    """Which cosines the run's affinities are made of."""
+    return ("signed", "absolute") if "absolute" in run.config.clustering.affinities else ("signed",)
 
 
 def gradients(run: Run, store: GradientStore, rows: range) -> None:
     """Compute the files that begin within these rows, where they are not stored yet."""
-    from compute.numerics.gradients import gradient_rows
-
     blocks = [block for block in store.blocks if block.start in rows]
-    missing = [block for block in blocks if not run.files.has(_name(block), store.stamp)]
+    missing = [block for block in blocks if not _is_stored(run, store, block)]
     if not missing:
         return
     later = [block for block in store.blocks if block.start >= rows.stop]
-    n_bytes = sum(2 * store.n_columns * len(block) for block in missing + later)
-    run.files.require_space(n_bytes, f"The gradients of {sum(map(len, missing + later)):,} tokens")
-    ref = run.config.clustered_checkpoint
-    model = load(ref, run.device)
+    n_tokens = sum(map(len, missing + later))
+    run.files.require_space(n_tokens * store.bytes_per_token, f"The gradients of {n_tokens:,} tokens")
+    model = load(run.config.clustered_checkpoint, run.device)
     n = sum(map(len, blocks))
     n_done = n - sum(map(len, missing))
     for block in missing:
         run.tell(n_done, n)
-        progress = _shifted(run, n_done, n)
-        with naming(ref):
-            table, norms = gradient_rows(
-                model,
-                run.corpus.tokens,
-                store.tokens[block.start : block.stop],
-                scope=run.config.gradient_scope,
-                device=run.device,
-                progress=progress,
-            )
-        run.files.save(_name(block), table, store.stamp, norms=norms.tolist())
+        with naming(run.config.clustered_checkpoint):
+            tables, norms = _rows(run, store, model, block, n_done, n)
+        for name, table in tables.items():
+            run.files.save(_name(name, block), table, store.stamp, norms=norms.tolist())
         n_done += len(block)
 
 
-def stored(run: Run, store: GradientStore) -> tuple[list[np.ndarray], np.ndarray]:
-    """All rows, memory-mapped file by file, and their norms; what is missing or damaged is computed first."""
-    tables: list[np.ndarray] = []
+def stored(run: Run, store: GradientStore, table: str) -> tuple[list[np.ndarray], np.ndarray]:
+    """All rows of a table, memory-mapped file by file, and the gradients' norms; what is missing is computed first."""
+    parts: list[np.ndarray] = []
     norms: list[float] = []
     for block in store.blocks:
-        found = run.files.load_with_facts(_name(block), store.stamp, mmap=True)
+        found = run.files.load_with_facts(_name(table, block), store.stamp, mmap=True)
         if found is None:
             gradients(run, store, block)
-            found = run.files.load_with_facts(_name(block), store.stamp, mmap=True)
+            found = run.files.load_with_facts(_name(table, block), store.stamp, mmap=True)
         if found is None:
             raise StorageError(f"The gradients in {run.files.root} change while they are read; is a disk failing?")
-        tables.append(found[0])
+        parts.append(found[0])
         norms += found[1]["norms"]
         run.keep_alive()
-    return tables, np.array(norms)
+    return parts, np.array(norms)
 
 
-def _shifted(run: Run, start: int, n: int) -> Callable[[int], None]:
-    return lambda n_done: run.tell(start + n_done, n)
+def _is_stored(run: Run, store: GradientStore, block: range) -> bool:
+    return all(run.files.has(_name(table, block), store.stamp) for table in store.tables)
 
 
-def _name(block: range) -> str:
-    return f"gradients/rows{block.start:06d}"
+def _rows(
+    run: Run, store: GradientStore, model: nn.Module, block: range, n_before: int, n: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The tables of one file, and its gradients' norms."""
+    from compute.numerics.gradients import gradient_rows
+
+    tokens = store.tokens[block.start : block.stop]
+    if store.tables != (EXACT,):
+        return _sketches(run, store, model, tokens, n_before, n)
+    rows, norms = gradient_rows(
+        model,
+        run.corpus.tokens,
+        tokens,
+        kind=run.config.vectors,
+        scope=run.config.gradient_scope,
+        device=run.device,
+        progress=run.teller(n_before, n),
+    )
+    return {EXACT: rows}, norms
+
+
+def _sketches(
+    run: Run, store: GradientStore, model: nn.Module, tokens: np.ndarray, n_before: int, n: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Sketches of the gradients' directions; the gradients themselves are dropped batch by batch."""
+    from compute.numerics.gradients import vector_batches
+    from compute.numerics.sketch import CountSketch, stored_sketch
+
+    sketch = CountSketch(store.n_gradient, store.n_columns, seed=run.config.similarity.sketch_seed)
+    tables = {kind: np.zeros((len(tokens), store.n_columns), np.float16) for kind in store.tables}
+    norms = np.zeros(len(tokens))
+    batches = vector_batches(
+        model,
+        run.corpus.tokens,
+        tokens,
+        kind=run.config.vectors,
+        scope=run.config.gradient_scope,
+        device=run.device,
+        progress=run.teller(n_before, n),
+    )
+    for places, rows, lengths in batches:
+        made = sketch.apply(rows, absolute="absolute" in tables, norms=lengths)
+        for kind, sketches in zip(store.tables, made, strict=False):
+            tables[kind][places] = stored_sketch(sketches)
+        norms[places] = lengths
+    return tables, norms
+
+
+def _name(table: str, block: range) -> str:
+    return f"gradients/{table}{block.start:06d}"

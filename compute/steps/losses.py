@@ -1,71 +1,129 @@
-"""Second step: the loss of every prediction, in nats, under every checkpoint."""
+"""Second step: the loss of every prediction, in nats, under every checkpoint.
+
+A column depends on the text, the weights and the number format alone, so runs whose workspaces lie side by side share
+it. Several workers may compute parts of one column.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compute.config import CheckpointRef
-from compute.steps.checkpoints import load, naming, weights_stamp
+from compute.config import CheckpointRef, RunConfig
+from compute.steps.checkpoints import load, naming, precision_of, weights_stamp
 from compute.steps.run import Run, SaveTimer
 from compute.workspace import digest
 
-TOKENS_PER_BATCH = {"cpu": 4096, "gpu": 65_536}  # a core's cache likes small batches
+if TYPE_CHECKING:
+    from compute.numerics.loss_summary import LossSummary
+
 PREDICTIONS_PER_BLOCK = 25_000  # a kill costs at most this many, and part of the result's last bits
 
 
+def n_parts(config: RunConfig) -> int:
+    """Pieces of work that one checkpoint's losses are computed in."""
+    size, n_documents = config.documents_per_shard, config.corpus.max_documents
+    return 1 if size is None or n_documents is None else -(-n_documents // size)
+
+
 def losses(run: Run, ref: CheckpointRef) -> np.ndarray:
-    """One checkpoint's losses in nats, float32 of shape (n_predictions,)."""
+    """One checkpoint's losses in nats, float32 of shape (n_predictions,), memory-mapped."""
     stamp = losses_stamp(run, ref)
-    column = run.files.load(f"losses/{ref.key}", stamp)
+    column = run.columns.load(_name(stamp), stamp, mmap=True)
     if column is None:
-        column = _evaluate(run, ref, stamp)
-        run.files.save(f"losses/{ref.key}", column, stamp)
-        run.files.remove(_partial(ref))
+        parts = [losses_part(run, ref, part) for part in range(n_parts(run.config))]
+        run.columns.save(_name(stamp), np.concatenate([part for part in parts if part is not None]), stamp)
+        run.files.remove(f"parts/{ref.key}")
+        column = run.columns.load(_name(stamp), stamp, mmap=True)
+    assert column is not None  # noqa: S101  (it was written just now)
     return column
+
+
+def losses_part(run: Run, ref: CheckpointRef, part: int) -> np.ndarray | None:
+    """Losses of one part of the documents; None where the whole column is there already."""
+    stamp = losses_stamp(run, ref)
+    if run.columns.has(_name(stamp), stamp):
+        return None
+    name = f"parts/{ref.key}/{part}"
+    found = run.files.load(name, stamp)
+    if found is None:
+        found = _evaluate(run, ref, part, stamp)
+        run.files.save(name, found, stamp)
+        run.files.remove(f"partial/{ref.key}/{part}")
+    return found
+
+
+def losses_summary(run: Run, ref: CheckpointRef) -> LossSummary:
+    """Mean, quantiles and histogram of a column, kept with it."""
+    from compute.numerics.loss_summary import LossSummary, loss_summary
+
+    stamp = losses_stamp(run, ref)
+    found: dict[str, Any] | None = run.columns.load_json(_name(stamp), stamp)
+    if found is None:
+        found = dataclasses.asdict(loss_summary(losses(run, ref)))
+        run.columns.save_json(_name(stamp), found, stamp)
+    return LossSummary(**found)
 
 
 def losses_stamp(run: Run, ref: CheckpointRef) -> str:
     """What one column of losses is computed from."""
-    return digest(["losses", run.corpus.stamp, weights_stamp(ref), PREDICTIONS_PER_BLOCK])
+    facts = [run.corpus.stamp, weights_stamp(ref), precision_of(run, ref), PREDICTIONS_PER_BLOCK]
+    return digest(["losses", *facts, run.config.documents_per_shard if n_parts(run.config) > 1 else None])
 
 
-def _evaluate(run: Run, ref: CheckpointRef, stamp: str) -> np.ndarray:
-    """Go through the documents block by block, from where an earlier attempt stopped."""
-    from compute.numerics.losses import document_blocks, token_losses
+def _name(stamp: str) -> str:
+    return stamp[:32]
+
+
+def _evaluate(run: Run, ref: CheckpointRef, part: int, stamp: str) -> np.ndarray:
+    """Go through the part's documents block by block, from where an earlier attempt stopped."""
+    from compute.numerics.losses import token_losses
 
     tokens = run.corpus.tokens
-    n = tokens.n_predictions
-    saved = run.files.load(_partial(ref), stamp)
-    parts = [] if saved is None else [saved]
-    n_done = sum(map(len, parts))
-    run.tell(n_done, n)
-    model = load(ref, run.device)
+    documents = _documents(run, part)
+    first, last = (int(tokens.prediction_starts[end]) for end in (documents.start, documents.stop))
+    partial = f"partial/{ref.key}/{part}"
+    saved = run.files.load(partial, stamp)
+    pieces = [] if saved is None else [saved]
+    n_done = sum(map(len, pieces))
+    run.tell(n_done, last - first)
+    if n_done == last - first:
+        return np.concatenate([*pieces, np.empty(0, np.float32)])
+    model = load(ref, run.device, precision_of(run, ref))
     timer = SaveTimer()
-    for block in document_blocks(tokens, PREDICTIONS_PER_BLOCK):
-        if tokens.prediction_starts[block.stop] <= n_done:
+    for block in _blocks(run, documents):
+        if tokens.prediction_starts[block.stop] <= first + n_done:
             continue
-        progress = _shifted(run, n_done, n)
         with naming(ref):
-            part = token_losses(
+            piece = token_losses(
                 model,
                 tokens,
                 documents=block,
-                max_batch_tokens=TOKENS_PER_BATCH["cpu" if run.device == "cpu" else "gpu"],
                 device=run.device,
-                progress=progress,
+                progress=run.teller(n_done, last - first),
             )
-        parts.append(part)
-        n_done += len(parts[-1])
-        if n_done < n and timer.is_due():
-            run.files.save(_partial(ref), np.concatenate(parts), stamp)
-    return np.concatenate(parts)
+        pieces.append(piece)
+        n_done += len(piece)
+        if n_done < last - first and timer.is_due():
+            run.files.save(partial, np.concatenate(pieces), stamp)
+    return np.concatenate(pieces)
 
 
-def _shifted(run: Run, start: int, n: int) -> Callable[[int], None]:
-    return lambda n_done: run.tell(start + n_done, n)
+def _documents(run: Run, part: int) -> range:
+    """The documents of one part; the last parts of a corpus that is shorter than its limit are empty."""
+    n, size = run.corpus.tokens.n_documents, run.config.documents_per_shard
+    if n_parts(run.config) == 1 or size is None:
+        return range(n)
+    return range(min(part * size, n), min((part + 1) * size, n))
 
 
-def _partial(ref: CheckpointRef) -> str:
-    return f"partial/losses/{ref.key}"
+def _blocks(run: Run, documents: range) -> Iterator[range]:
+    from compute.numerics.losses import document_blocks
+
+    for block in document_blocks(run.corpus.tokens, PREDICTIONS_PER_BLOCK):
+        first, last = max(block.start, documents.start), min(block.stop, documents.stop)
+        if first < last:
+            yield range(first, last)

@@ -11,18 +11,26 @@ from typing import Any
 import numpy as np
 
 from compute.bundle import BundleWriter, open_bundle
-from compute.config import CheckpointRef, RunConfig
+from compute.config import HUB, CheckpointRef, RunConfig
 from compute.errors import BundleError
-from compute.steps.checkpoints import checkpoint_facts, final_checkpoints, order_of_step, sizes, weights_stamp
+from compute.steps.checkpoints import (
+    checkpoint_facts,
+    final_checkpoints,
+    order_of_step,
+    precision_of,
+    sizes,
+    weights_stamp,
+)
 from compute.steps.clustering import clustering
 from compute.steps.corpus import demo_cache, source_stamp, tokenizer_path
 from compute.steps.curves import curves
 from compute.steps.gradients import gradient_store
-from compute.steps.losses import losses
+from compute.steps.losses import losses, losses_summary
 from compute.steps.provenance import run_facts
 from compute.steps.run import Run
 from compute.steps.selection import selection
-from compute.steps.similarity import Similarity, similarity
+from compute.steps.similarity import Similarity, similarity, similarity_facts, sketches
+from compute.steps.weights import hub_facts
 from compute.texts import DEMO
 from compute.workspace import digest
 
@@ -98,6 +106,7 @@ def _write(run: Run, writer: BundleWriter) -> dict[str, Any]:
             "scope": run.config.gradient_scope,
         },
         "selection": chosen,
+        "similarity": similarity_facts(run),
         "overlap": _overlap(run, compared),
         "clusterings": [
             {"affinity": affinity, "k": k, "array": f"clustering/{affinity}/k{k}"}
@@ -109,6 +118,7 @@ def _write(run: Run, writer: BundleWriter) -> dict[str, Any]:
 
 def _arrays(run: Run) -> Iterator[tuple[str, np.ndarray, str]]:
     """Name, array and unit of everything that a bundle holds."""
+    from compute.numerics.loss_summary import LOG_EDGES
     from compute.numerics.losses import loss_histogram
     from compute.numerics.vocabulary import vocabulary_from_tokenizer
 
@@ -117,20 +127,26 @@ def _arrays(run: Run) -> Iterator[tuple[str, np.ndarray, str]]:
     vocabulary = vocabulary_from_tokenizer(tokenizer_path(run))
     yield "vocabulary/bytes", vocabulary.bytes, "bytes"
     yield "vocabulary/offsets", vocabulary.offsets, "bytes"
-    counts = []
+    counts, log_counts = [], []
     for ref in _ordered(run):
         column = losses(run, ref)
         counts.append(loss_histogram(column, HISTOGRAM_EDGES)[0])
+        log_counts.append(losses_summary(run, ref).log_counts)
         yield f"losses/{ref.key}", column, "nats"
+        run.keep_alive()
     yield "losses/histogram", np.stack(counts), "predictions"
     yield "losses/histogram_edges", HISTOGRAM_EDGES, "nats"
+    yield "losses/log_histogram", np.stack(log_counts), "predictions"
+    yield "losses/log_histogram_edges", LOG_EDGES, "nats"
     for name, array in sorted(curves(run).items()):
-        yield f"curves/{name}", array, _UNITS.get(name, "")
+        yield f"curves/{name}", array, "nats" if name.startswith("steps/") else _UNITS.get(name, "")
     compared = similarity(run)
     yield "selection/induced", selection(run).induced, ""
     yield "selection/flat_index", compared.flat_index, "predictions"
     for kind, cosine in compared.cosines.items():
         yield f"similarity/{kind}", cosine, "cosine"
+    for kind, table in sketches(run).items():
+        yield f"sketches/{kind}", table, "unit vectors times the root of their length"
     for affinity in run.config.clustering.affinities:
         for k, labels in clustering(run, affinity).items():
             yield f"clustering/{affinity}/k{k}", labels, "labels"
@@ -138,8 +154,8 @@ def _arrays(run: Run) -> Iterator[tuple[str, np.ndarray, str]]:
 
 def _n_arrays(run: Run) -> int:
     wanted = run.config.clustering
-    of_corpus, of_histogram, of_selection = 4, 2, 2
-    of_similarity = 1 + ("absolute" in wanted.affinities)
+    of_corpus, of_histogram, of_selection = 4, 4, 2
+    of_similarity = (1 + ("absolute" in wanted.affinities)) * (1 + (run.config.similarity.mode == "sketch"))
     of_clustering = len(wanted.affinities) * len(wanted.ks)
     of_losses = len(run.config.suite.checkpoints) + len(curves(run))
     return of_corpus + of_losses + of_histogram + of_selection + of_similarity + of_clustering
@@ -154,17 +170,23 @@ def _ordered(run: Run) -> list[CheckpointRef]:
 
 
 def _checkpoint_entry(run: Run, ref: CheckpointRef) -> dict[str, Any]:
-    from compute.numerics.losses import mean_loss
-
-    return checkpoint_facts(run, ref) | {
-        "suite": run.config.suite.name,
-        "lm": ref.lm,
-        "revision": ref.revision,
-        "step": ref.step,
-        "is_final": final_checkpoints(run.config)[ref.lm] == ref,
-        "mean_loss_nats": mean_loss(losses(run, ref)),
-        "column": f"losses/{ref.key}",
-    }
+    summary = losses_summary(run, ref)
+    hub = hub_facts(run, ref.key, ref.hub)
+    return (
+        checkpoint_facts(run, ref)
+        | {
+            "suite": run.config.suite.name,
+            "lm": ref.lm,
+            "revision": ref.revision,
+            "step": ref.step,
+            "is_final": final_checkpoints(run.config)[ref.lm] == ref,
+            "mean_loss_nats": summary.mean,
+            "quantiles_nats": summary.quantiles,
+            "precision": precision_of(run, ref),
+            "column": f"losses/{ref.key}",
+        }
+        | ({} if hub is None else {"hub": hub})
+    )
 
 
 def _size_entry(run: Run, ref: CheckpointRef) -> dict[str, Any]:
@@ -199,4 +221,4 @@ def _portable(config: RunConfig) -> dict[str, Any]:
 
 
 def _last_part(path: str) -> str:
-    return path if path.startswith("demo:") else Path(path).name or path
+    return path if path.startswith(("demo:", HUB)) else Path(path).name or path

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from compute.config import RunConfig
 from compute.workspace import Workspace
 
@@ -18,33 +20,30 @@ if TYPE_CHECKING:
 
 REPORT_EVERY = 0.2  # seconds
 SAVE_EVERY = 15.0  # seconds; half of what a kill may cost
+COLUMNS = "columns"
 Report = Callable[[int, int], None]
 T = TypeVar("T")
 
 
-@dataclass
-class Run:
-    """What every step is given. `report` may raise to stop the work; what is saved by then is kept."""
+@dataclass(kw_only=True)
+class Work:
+    """Files, and whom to tell of progress. `report` may raise to stop the work; what is saved by then is kept."""
 
-    config: RunConfig
     files: Workspace
-    bundles: Path
     report: Report
     device: str = "cpu"
     n_done: int = 0
     n_total: int = 1
     told: float = field(default_factory=time.monotonic)
 
-    @cached_property
-    def corpus(self) -> Corpus:
-        from compute.steps.corpus import tokenized_corpus
-
-        return tokenized_corpus(self)
-
     def tell(self, n_done: int, n_total: int) -> None:
         """Report progress, not too often."""
         self.n_done, self.n_total = n_done, n_total
         self.keep_alive()
+
+    def teller(self, n_before: int, n_total: int) -> Callable[[int], None]:
+        """A callback for work that counts from 0 again after `n_before` are done."""
+        return lambda n_done: self.tell(n_before + n_done, n_total)
 
     def keep_alive(self) -> None:
         """Report that work goes on."""
@@ -73,6 +72,27 @@ class Run:
         if errors:
             raise errors[0]
         return results[0]
+
+
+@dataclass(kw_only=True)
+class Run(Work):
+    """What every step of the method is given."""
+
+    config: RunConfig
+    bundles: Path
+    tokens: np.ndarray | None = None  # flat indices to compare, ascending; None for those that the settings select
+    is_selecting: bool = True  # whether the clustered network's losses choose tokens
+
+    @cached_property
+    def columns(self) -> Workspace:
+        """Losses, shared with every run whose workspace lies beside this one's."""
+        return Workspace(self.files.root.parent / COLUMNS)
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        from compute.steps.corpus import tokenized_corpus
+
+        return tokenized_corpus(self)
 
 
 class SaveTimer:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from compute.config import SelectionConfig
 from compute.steps.losses import losses
 from compute.steps.run import Run
 from compute.workspace import digest
@@ -21,13 +22,22 @@ class Selection:
     facts: dict[str, Any]
 
 
+def chosen_tokens(run: Run) -> np.ndarray:
+    """Flat indices of the tokens whose vectors are compared, int64, ascending."""
+    return selection(run).flat_index if run.tokens is None else run.tokens
+
+
 def selection(run: Run) -> Selection:
-    """Filter and choose the tokens."""
+    """Filter and choose the tokens that the settings ask for."""
+    return choose(run, losses(run, run.config.clustered_checkpoint), run.config.selection)
+
+
+def choose(run: Run, column: np.ndarray, wanted: SelectionConfig) -> Selection:
+    """Filter and choose tokens by the losses of one network."""
     from compute.numerics.selection import largest_stride, select_tokens, zero_loss_mask
 
-    wanted = run.config.selection
     induced = _induced(run)
-    low = zero_loss_mask(losses(run, run.config.clustered_checkpoint), wanted.threshold_nats)
+    low = zero_loss_mask(column, wanted.threshold_nats)
     candidates = np.flatnonzero(low & ~induced if wanted.exclude_induced else low)
     chosen = select_tokens(candidates, n_tokens=wanted.n_tokens, stride=wanted.stride)
     facts = {

@@ -1,14 +1,15 @@
-"""Fifth step: the cosine of every pair of gradients, from one pass over the stored rows."""
+"""Fifth step: the cosine of every pair of gradients, from stored rows, from sketches, or block by block."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from compute.errors import ClusteringError, GradientError
-from compute.steps.gradients import GradientStore, gradient_store, stored
+from compute.steps import blocks
+from compute.steps.gradients import EXACT, GradientStore, gradient_store, similarity_kinds, stored
 from compute.steps.run import Run, SaveTimer
 from compute.workspace import digest
 
@@ -32,69 +33,130 @@ class Similarity:
 def similarity(run: Run) -> Similarity:
     """Compare all gradients; a token whose gradient is zero has no direction and is dropped."""
     store = gradient_store(run)
-    kinds = _kinds(run)
-    stamp = _stamp(store, kinds)
+    kinds = similarity_kinds(run)
+    stamp = _stamp(run, store)
     found = run.files.load("similarity/flat_index", stamp)
-    loaded = {kind: run.files.load(f"similarity/{kind}", stamp) for kind in kinds}
+    loaded = {kind: run.files.load(f"similarity/{kind}", stamp, mmap=True) for kind in kinds}
     cosines = {kind: array for kind, array in loaded.items() if array is not None}
     if found is None or len(cosines) < len(kinds):
-        found, cosines = _compare(run, store, stamp, kinds)
+        kept, cosines = _compared(run, store, stamp)
+        found = store.tokens[kept]
         run.files.save("similarity/flat_index", found, stamp)
         for kind, array in cosines.items():
             run.files.save(f"similarity/{kind}", array, stamp)
         run.files.remove(_PARTIAL)
+        run.files.remove(blocks.FOLDER)
     return Similarity(found, cosines, len(store.tokens) - len(found), stamp)
 
 
 def is_compared(run: Run, store: GradientStore) -> bool:
     """Whether the gradients have been compared, so that nobody needs them any more."""
-    kinds = _kinds(run)
-    stamp = _stamp(store, kinds)
-    return all(run.files.has(f"similarity/{name}", stamp) for name in ("flat_index", *kinds))
+    stamp = _stamp(run, store)
+    return all(run.files.has(f"similarity/{name}", stamp) for name in ("flat_index", *similarity_kinds(run)))
 
 
-def _kinds(run: Run) -> list[str]:
-    return ["signed", "absolute"] if "absolute" in run.config.clustering.affinities else ["signed"]
+def compare_block(run: Run, place: int) -> None:
+    """Do one block's part of an exact comparison that stores no gradients."""
+    store = gradient_store(run)
+    if not is_compared(run, store):
+        blocks.compare_block(run, store, place, _stamp(run, store))
 
 
-def _stamp(store: GradientStore, kinds: list[str]) -> str:
-    return digest(["similarity", store.stamp, kinds, COLUMNS_PER_CHUNK])
+def similarity_facts(run: Run) -> dict[str, Any]:
+    """How the gradients were compared, and how far a sketched cosine may be off."""
+    from compute.numerics.sketch import sketch_error
+
+    wanted = run.config.similarity
+    facts: dict[str, Any] = {"vectors": run.config.vectors, "mode": wanted.mode}
+    if wanted.mode == "sketch":
+        facts |= {"sketch_size": wanted.sketch_size, "sketch_seed": wanted.sketch_seed, "refine": wanted.refine}
+        facts |= sketch_error(run.config.selection.n_tokens, wanted.sketch_size)
+    return facts
 
 
-def _compare(run: Run, store: GradientStore, stamp: str, kinds: list[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    tables, norms = stored(run, store)
+def sketches(run: Run) -> dict[str, np.ndarray]:
+    """The sketches of the tokens that were compared, float16 (n_kept, size) by kind; none in exact mode."""
+    store = gradient_store(run)
+    if store.tables == (EXACT,):
+        return {}
+    tables = {}
+    for kind in store.tables:
+        parts, norms = stored(run, store, kind)
+        tables[kind] = np.concatenate(_rows_of(parts, store, norms > 0))
+    return tables
+
+
+def _stamp(run: Run, store: GradientStore) -> str:
+    wanted = run.config.similarity
+    return digest(
+        ["similarity", store.stamp, similarity_kinds(run), COLUMNS_PER_CHUNK, wanted.block_tokens, wanted.refine]
+    )
+
+
+def _compared(run: Run, store: GradientStore, stamp: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Which tokens have a direction, and the cosines of these."""
+    if run.config.similarity.block_tokens is not None:
+        norms, cosines = blocks.assembled(run, store, stamp)
+        kept = norms > 0
+        _refuse_few(run, int(kept.sum()), len(norms))
+        return kept, {kind: _between(table, kept) for kind, table in cosines.items()}
+    if store.tables == (EXACT,):
+        return _summed(run, store, EXACT, similarity_kinds(run), stamp)
+    cosines = {}
+    for kind in store.tables:
+        kept, of_kind = _summed(run, store, kind, (kind,), stamp)
+        cosines |= of_kind
+    if run.config.similarity.refine:
+        blocks.refine(run, store, kept, cosines)
+    return kept, cosines
+
+
+def _between(table: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    return table if kept.all() else table[np.ix_(kept, kept)]
+
+
+def _summed(
+    run: Run, store: GradientStore, table: str, kinds: tuple[str, ...], stamp: str
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Cosines of one table's rows, and where two kinds are asked for also of their absolute values."""
+    parts, norms = stored(run, store, table)
     kept = norms > 0
     _refuse_few(run, int(kept.sum()), len(norms))
-    rows = [_kept(table, kept[block.start : block.stop]) for block, table in zip(store.blocks, tables, strict=True)]
-    rows = [table for table in rows if len(table)]
-    gram = _resumed(run, stamp, int(kept.sum()), store.n_columns, kinds)
+    rows = _rows_of(parts, store, kept)
+    partial = f"{_PARTIAL}/{table}"
+    gram = _resumed(run, partial, stamp, int(kept.sum()), store.n_columns, kinds)
     timer = SaveTimer()
+    n_before = store.tables.index(table) * gram.n_chunks
     while not gram.done:
-        run.tell(gram.next_chunk, gram.n_chunks)
+        run.tell(n_before + gram.next_chunk, len(store.tables) * gram.n_chunks)
         run.wait_for(lambda: gram.add(rows))
         if not gram.done and timer.is_due():
             sums = [gram.signed] if gram.absolute is None else [gram.signed, gram.absolute]
-            run.files.save(_PARTIAL, np.stack(sums), stamp, next_chunk=gram.next_chunk)
+            run.files.save(partial, np.stack(sums), stamp, next_chunk=gram.next_chunk)
     results = zip(kinds, gram.finish(), strict=False)
-    return store.tokens[kept], {kind: cosine for kind, cosine in results if cosine is not None}
+    return kept, {kind: cosine for kind, cosine in results if cosine is not None}
 
 
-def _kept(table: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """The rows to keep; the file itself, not a copy, where that is all of them."""
-    return table if kept.all() else table[kept]
+def _rows_of(parts: list[np.ndarray], store: GradientStore, kept: np.ndarray) -> list[np.ndarray]:
+    """The rows to keep; the files themselves, not copies, where that is all of them."""
+    blocks_kept = [kept[block.start : block.stop] for block in store.blocks]
+    rows = [part if chosen.all() else part[chosen] for part, chosen in zip(parts, blocks_kept, strict=True)]
+    return [part for part in rows if len(part)]
 
 
-def _resumed(run: Run, stamp: str, n_rows: int, n_columns: int, kinds: list[str]) -> GramAccumulator:
+def _resumed(
+    run: Run, partial: str, stamp: str, n_rows: int, n_columns: int, kinds: tuple[str, ...]
+) -> GramAccumulator:
     """Sums so far, or empty ones."""
     from compute.numerics.similarity import GramAccumulator
 
-    saved = run.files.load_with_facts(_PARTIAL, stamp)
+    saved = run.files.load_with_facts(partial, stamp)
     if saved is None:
-        return GramAccumulator(n_rows, n_columns, COLUMNS_PER_CHUNK, absolute="absolute" in kinds)
+        return GramAccumulator(n_rows, n_columns, COLUMNS_PER_CHUNK, absolute=len(kinds) > 1)
     sums, facts = saved
     chunk = min(COLUMNS_PER_CHUNK, n_columns)
     state = {"shape": np.array([n_rows, n_columns, chunk]), "next_chunk": np.array(facts["next_chunk"])}
-    return GramAccumulator.restore(state | dict(zip(kinds, sums, strict=True)))
+    return GramAccumulator.restore(state | dict(zip(("signed", "absolute"), sums, strict=False)))
 
 
 def _refuse_few(run: Run, n_kept: int, n_selected: int) -> None:

@@ -1,0 +1,248 @@
+"""The whole method, in one go or in parts that many machines share."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shutil
+import sys
+from pathlib import Path
+
+from compute.cli import arguments as shared
+from compute.config import HUB, PAPER_KS, CorpusConfig, RunConfig, SuiteConfig
+from compute.errors import ConfigError, StorageError
+from compute.estimate import Estimate, estimate, with_auto_mode
+from compute.pipeline import PHASES, plan, run_qdg, run_shard
+from compute.progress import Progress
+from compute.registry import SUITES, find_checkpoint, hub_suite, suite_config
+from compute.suites import changed, demo_config, folder_suite
+from compute.workspace import Workspace, make_folder
+
+_SETTINGS = (
+    *("name", "vectors", "gradient_scope", "precision", "documents_per_shard"),
+    *("max_length", "max_documents", "text_field", "split", "subset"),
+    *("n_tokens", "threshold_nats", "stride", "exclude_induced"),
+    *("sketch_size", "sketch_seed", "refine", "block_tokens"),
+    *("ks", "affinities", "n_init", "seed", "effort"),
+)
+_SOURCES = ("demo", "suite", "hub", "suite_folder")
+_STORED = "config"
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "apply QDG and write a bundle"
+    command = commands.add_parser("qdg", help=text, description=f"{text}; goes on where it was stopped.")
+    command.set_defaults(do=qdg)
+    _add_networks(command)
+    shared.add_corpus(command, required=False)
+    _add_settings(command)
+    _add_work(command)
+    text = "publish the bundle of a run whose parts were computed with 'qdg --only'"
+    command = commands.add_parser("bundle", help=text, description=f"{text}; what is missing is computed.")
+    command.add_argument("workspace", type=Path, metavar="WORKSPACE", help="of that run")
+    shared.add_out(command, "folder that the bundle goes into")
+    shared.add_device(command)
+    command.set_defaults(do=bundle)
+
+
+def qdg(arguments: argparse.Namespace) -> None:
+    """Compute a bundle and print its path."""
+    config = _config(arguments)
+    workspace = arguments.workspace or arguments.out / ".work" / config.name
+    if arguments.mode == "auto":
+        config, why = _auto(config, arguments)
+        print(why, file=sys.stderr)
+    if arguments.estimate:
+        _print_estimate(estimate(config, device=arguments.device))
+        return
+    Workspace(workspace).save_json(_STORED, config.to_json(), _STORED)
+    if arguments.only:
+        _do_part(config, workspace, arguments)
+    else:
+        print(_whole(config, workspace, arguments))
+
+
+def bundle(arguments: argparse.Namespace) -> None:
+    """Publish what a workspace holds."""
+    stored = Workspace(arguments.workspace).load_json(_STORED, _STORED)
+    if stored is None:
+        raise StorageError(
+            f"{arguments.workspace} is no workspace of a run: it holds no settings. Name the folder that was given to "
+            "'qdg' as --workspace, or DIR/.work/NAME of its --out DIR."
+        )
+    print(_whole(RunConfig.from_json(stored), arguments.workspace, arguments))
+
+
+def _whole(config: RunConfig, workspace: Path, arguments: argparse.Namespace) -> Path:
+    progress = Progress(plan(config))
+    try:
+        return run_qdg(config, workspace, arguments.out, report=progress, device=arguments.device)
+    finally:
+        progress.close()
+
+
+def _do_part(config: RunConfig, workspace: Path, arguments: argparse.Namespace) -> None:
+    """Every N-th shard of one phase."""
+    part, n_parts = arguments.part or (1, 1)
+    specs = [spec for spec in plan(config) if spec.phase == arguments.only]
+    if not specs:
+        raise ConfigError(f"This run has no phase {arguments.only!r}; leave this step out.")
+    mine = [spec for spec in specs if spec.phase_ordinal % n_parts == part - 1]
+    progress = Progress(specs)
+    for spec in mine:
+        run_shard(
+            config,
+            spec,
+            workspace,
+            bundles=arguments.out,
+            report=lambda n_done, n_total, spec=spec: progress(spec, n_done, n_total),  # type: ignore[misc]
+            device=arguments.device,
+        )
+    progress.close()
+    print(f"{arguments.only}: {len(mine)} of {len(specs)} shards done in {workspace}")
+
+
+def _auto(config: RunConfig, arguments: argparse.Namespace) -> tuple[RunConfig, str]:
+    make_folder(arguments.out)
+    free = shutil.disk_usage(arguments.out).free
+    return with_auto_mode(config, hours=arguments.hours, free_bytes=free, device=arguments.device)
+
+
+def _print_estimate(cost: Estimate) -> None:
+    for phase in cost.phases:
+        print(f"{phase.name:<12} {_clock(phase.seconds):>10}  {phase.note}".rstrip())
+    print(f"{'in all':<12} {_clock(cost.seconds):>10}  {cost.rate}")
+    print(f"{'downloads':<12} {cost.download_bytes / 1e9:>7,.1f} GB")
+    print(f"{'disk':<12} {cost.disk_bytes / 1e9:>7,.1f} GB")
+    print(f"{'memory':<12} {cost.memory_bytes / 1e9:>7,.1f} GB")
+    for sentence in cost.unknown:
+        print(sentence)
+
+
+def _clock(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _config(arguments: argparse.Namespace) -> RunConfig:
+    """The run that the arguments describe."""
+    shared.refuse_together(arguments, _SOURCES)
+    given = shared.given(arguments, _SETTINGS)
+    if arguments.mode in ("exact", "sketch"):
+        given["mode"] = arguments.mode
+    elif arguments.sketch_size is not None or arguments.refine is not None:
+        given["mode"] = "sketch"
+    if arguments.demo:
+        if arguments.tokenizer or arguments.corpus:
+            raise ConfigError("--demo brings its own networks, tokenizer and text; leave the others out.")
+        return demo_config(**given | shared.given(arguments, ("clustered",)))
+    suite = _suite(arguments)
+    for name in ("corpus", "clustered"):
+        if not getattr(arguments, name):
+            raise ConfigError(f"--{name} is missing. Give it, or --demo for the embedded networks and text.")
+    base = RunConfig(
+        name=given.pop("name", "own"),
+        suite=suite,
+        clustered=find_checkpoint(suite, arguments.clustered).key,
+        corpus=CorpusConfig(source=arguments.corpus, max_length=given.pop("max_length", _max_length(arguments))),
+    )
+    sizes = {name: given.pop(name) for name in ("ks", "n_tokens") if name in given}
+    if arguments.suite:
+        sizes = {"ks": PAPER_KS, "n_tokens": 10_000} | sizes
+    return changed(base, **given, **sizes)
+
+
+def _max_length(arguments: argparse.Namespace) -> int:
+    return 1024 if arguments.suite or arguments.hub else 256
+
+
+def _suite(arguments: argparse.Namespace) -> SuiteConfig:
+    if arguments.suite:
+        suite = suite_config(_release(arguments), sizes=arguments.sizes, revisions=arguments.revisions)
+    elif arguments.hub:
+        suite = hub_suite(arguments.hub)
+    elif arguments.suite_folder:
+        if not arguments.tokenizer:
+            raise ConfigError("--tokenizer is missing. Give the path of the tokenizer.json that the networks share.")
+        suite = folder_suite(arguments.suite_folder, tokenizer=arguments.tokenizer)
+    else:
+        raise ConfigError("--suite-folder is missing. Give it, --suite or --hub, or --demo for the embedded networks.")
+    return dataclasses.replace(suite, tokenizer=arguments.tokenizer) if arguments.tokenizer else suite
+
+
+def _release(arguments: argparse.Namespace) -> str:
+    """The suite that was named, or the release of it that the clustered network belongs to: they are never mixed."""
+    name: str = arguments.suite
+    wanted = (arguments.clustered or "").removeprefix(HUB).partition("@")[0]
+    if any(wanted in (size.hub_id, size.lm) for size in SUITES[name].sizes):
+        return name
+    for other in SUITES.values():
+        if any(wanted == size.hub_id for size in other.sizes):
+            print(f"{wanted} belongs to the suite {other.name}: all sizes are taken from there.", file=sys.stderr)
+            return other.name
+    return name
+
+
+def _add_networks(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("networks (one of the first four)")
+    group.add_argument("--demo", action="store_true", help="the embedded networks and text")
+    group.add_argument("--suite", choices=sorted(SUITES), help="a known suite; the paper's is pythia-v0")
+    group.add_argument("--hub", nargs="+", metavar="OWNER/NAME[@REVISION]", help="networks of the Hub")
+    group.add_argument(
+        "--suite-folder",
+        action="extend",
+        nargs="+",
+        metavar="NAME[/REVISION]=PATH",
+        help="checkpoints of your own, in Hugging Face's folder layout",
+    )
+    group.add_argument("--sizes", type=shared.words, metavar="SIZE,…", help="of the suite, such as 70m,160m (all)")
+    group.add_argument(
+        "--revisions", type=shared.words, metavar="STEP,…", help="final, all, steps, or step1000..step143000:10 (final)"
+    )
+    group.add_argument("--tokenizer", metavar="PATH", help="the tokenizer.json that they share (the networks' own)")
+    group.add_argument(
+        "--clustered",
+        "--clustered-model",
+        metavar="KEY",
+        help="whose tokens are clustered: NAME, NAME/REVISION or a Hub id",
+    )
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("tokens")
+    group.add_argument("--n-tokens", "--tokens", type=int, dest="n_tokens", metavar="N", help="how many are clustered")
+    group.add_argument("--threshold", type=float, dest="threshold_nats", metavar="NATS", help="loss below (0.1 nats)")
+    group.add_argument("--stride", type=int, metavar="N", help="take every N-th candidate (an even spread)")
+    group.add_argument(
+        "--keep-induced",
+        dest="exclude_induced",
+        action="store_const",
+        const=False,
+        help="also tokens that repeat a trigram of their document",
+    )
+    group = command.add_argument_group("comparing")
+    shared.add_vectors(group)
+    group.add_argument(
+        "--mode", choices=("exact", "sketch", "auto"), help="auto is exact if it fits --hours and the disk (exact)"
+    )
+    group.add_argument("--hours", type=float, default=2.0, metavar="H", help="that auto may take for comparing (2)")
+    shared.add_sketch(group)
+    group = command.add_argument_group("clustering")
+    shared.add_clustering(group)
+    shared.add_affinities(group)
+
+
+def _add_work(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("work")
+    shared.add_out(group, "folder that the bundle goes into")
+    group.add_argument("--name", help="of the run (own, or demo)")
+    group.add_argument("--workspace", type=Path, metavar="DIR", help="for unfinished work (OUT/.work/NAME)")
+    shared.add_device(group)
+    shared.add_precision(group)
+    group.add_argument(
+        "--documents-per-shard", type=int, metavar="N", help="losses of a checkpoint in pieces of N documents"
+    )
+    group.add_argument("--estimate", action="store_true", help="print hours, memory, disk and downloads, and stop")
+    group.add_argument("--only", choices=PHASES, metavar="PHASE", help=f"do one phase alone: {', '.join(PHASES)}")
+    group.add_argument("--part", type=shared.part_of, metavar="I/N", help="with --only, every N-th shard from the I-th")

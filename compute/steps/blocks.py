@@ -1,0 +1,148 @@
+"""Exact cosines without a store: a block of gradients stays in memory while all later ones are computed and go by.
+
+With B blocks every gradient is computed (B + 1) / 2 times on average: cheap where gradients cost less than reading
+them back from a disk, as on a GPU. The same way the nearest neighbours found by sketches get their exact cosines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from compute.steps.checkpoints import load, naming
+from compute.steps.gradients import GradientStore, similarity_kinds
+from compute.steps.run import Run, SaveTimer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+FOLDER = "blocks"
+TOKENS_PER_CHUNK = 250  # after each, what was compared can be saved
+REFINED_BLOCK_BYTES = 2_000_000_000  # of gradients in memory while neighbours are refined
+
+
+def block_ranges(n_tokens: int, block_tokens: int) -> list[range]:
+    """Rows of each block."""
+    return [range(first, min(first + block_tokens, n_tokens)) for first in range(0, n_tokens, block_tokens)]
+
+
+def compare_block(run: Run, store: GradientStore, place: int, stamp: str) -> None:
+    """Cosines of one block with itself and all tokens after it, saved; taken up again where a kill left off."""
+    from compute.numerics.similarity import cross_gram
+
+    kinds = similarity_kinds(run)
+    if all(run.files.has(_name(kind, place), stamp) for kind in kinds):
+        return
+    block, n = _ranges(run, store)[place], len(store.tokens)
+    model = load(run.config.clustered_checkpoint, run.device)
+    left, norms = _held(run, model, store.tokens[block.start : block.stop])
+    partial = f"{FOLDER}/partial{place}"
+    saved = run.files.load_with_facts(partial, stamp)
+    sums = np.zeros((len(kinds), len(block), n - block.start), np.float32) if saved is None else saved[0]
+    n_done = 0 if saved is None else int(saved[1]["n_done"])
+    timer = SaveTimer()
+    for chunk in block_ranges(n, TOKENS_PER_CHUNK):
+        if chunk.stop <= block.start + n_done:
+            continue
+        for columns, rows in _passing(run, model, store.tokens, range(max(chunk.start, block.start), chunk.stop)):
+            for table, cosines in zip(sums, cross_gram(left, rows, absolute=len(kinds) > 1), strict=False):
+                table[:, columns - block.start] = cosines
+        n_done = chunk.stop - block.start
+        run.tell(n_done, n - block.start)
+        if timer.is_due():
+            run.files.save(partial, sums, stamp, n_done=n_done)
+    for kind, table in zip(kinds, sums, strict=True):
+        run.files.save(_name(kind, place), table, stamp, norms=norms.tolist())
+    run.files.remove(partial)
+
+
+def assembled(run: Run, store: GradientStore, stamp: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Norms of all gradients, and the whole matrices; a block that is missing is compared first."""
+    n, norms = len(store.tokens), np.zeros(len(store.tokens))
+    cosines = {kind: np.empty((n, n), np.float32) for kind in similarity_kinds(run)}
+    for place, block in enumerate(_ranges(run, store)):
+        compare_block(run, store, place, stamp)
+        for kind, whole in cosines.items():
+            found = run.files.load_with_facts(_name(kind, place), stamp, mmap=True)
+            assert found is not None  # noqa: S101  (it was compared just now)
+            table, facts = found
+            within = table[:, : len(block)]
+            whole[block.start : block.stop, block.start :] = table
+            whole[block.start :, block.start : block.stop] = table.T
+            whole[block.start : block.stop, block.start : block.stop] = (within + within.T) / 2
+            norms[block.start : block.stop] = facts["norms"]
+        run.keep_alive()
+    for whole in cosines.values():
+        np.fill_diagonal(whole, 1.0)
+    return norms, cosines
+
+
+def refine(run: Run, store: GradientStore, kept: np.ndarray, cosines: dict[str, np.ndarray]) -> None:
+    """Put exact cosines in place of the sketched ones of each token's nearest neighbours; computes gradients again."""
+    from compute.numerics.similarity import pair_cosines, replace_pairs, top_pairs
+
+    model = load(run.config.clustered_checkpoint, run.device)
+    tokens = store.tokens[kept]
+    pairs = {kind: top_pairs(cosine, run.config.similarity.refine) for kind, cosine in cosines.items()}
+    values = {kind: np.full(len(i), np.nan) for kind, (i, _) in pairs.items()}
+    for block in block_ranges(len(tokens), max(1, REFINED_BLOCK_BYTES // (2 * store.n_gradient))):
+        left, _ = _held(run, model, tokens[block.start : block.stop])
+        for columns, rows in _passing(run, model, tokens, range(block.start, len(tokens))):
+            place_of = np.full(len(tokens), -1)
+            place_of[columns] = np.arange(len(columns))
+            for kind, (i, j) in pairs.items():
+                now = np.flatnonzero((i >= block.start) & (i < block.stop) & (place_of[j] >= 0))
+                absolute = kind == "absolute"
+                values[kind][now] = pair_cosines(left, rows, i[now] - block.start, place_of[j[now]], absolute=absolute)
+            run.keep_alive()
+    for kind, cosine in cosines.items():
+        replace_pairs(cosine, *pairs[kind], values[kind])
+
+
+def _ranges(run: Run, store: GradientStore) -> list[range]:
+    block_tokens = run.config.similarity.block_tokens
+    assert block_tokens is not None  # noqa: S101  (asked for only where there are blocks)
+    return block_ranges(len(store.tokens), block_tokens)
+
+
+def _held(run: Run, model: nn.Module, tokens: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
+    """Directions of these tokens' gradients in half precision, on the device, and their norms."""
+    import torch
+
+    from compute.numerics.gradients import gradient_rows
+
+    with naming(run.config.clustered_checkpoint):
+        rows, norms = gradient_rows(
+            model,
+            run.corpus.tokens,
+            tokens,
+            kind=run.config.vectors,
+            scope=run.config.gradient_scope,
+            device=run.device,
+            progress=lambda n_done: run.keep_alive(),
+        )
+    return torch.from_numpy(rows).to(run.device), norms
+
+
+def _passing(run: Run, model: nn.Module, tokens: np.ndarray, rows: range) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Gradients of these rows' tokens batch by batch, with the rows that they belong to."""
+    from compute.numerics.gradients import vector_batches
+
+    with naming(run.config.clustered_checkpoint):
+        for places, vectors, _ in vector_batches(
+            model,
+            run.corpus.tokens,
+            tokens[rows.start : rows.stop],
+            kind=run.config.vectors,
+            scope=run.config.gradient_scope,
+            device=run.device,
+            progress=lambda n_done: run.keep_alive(),
+        ):
+            yield rows.start + places, vectors
+
+
+def _name(kind: str, place: int) -> str:
+    return f"{FOLDER}/{kind}{place}"

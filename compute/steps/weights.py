@@ -1,0 +1,46 @@
+"""Before the first step: what lies on the Hub is brought here, once for all runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from compute.config import HUB, HubRef, RunConfig
+from compute.workspace import digest
+
+if TYPE_CHECKING:
+    from compute.steps.run import Run
+
+BYTES_PER_UNIT = 1_000_000
+
+
+def hub_sources(config: RunConfig) -> list[tuple[str, HubRef]]:
+    """What a run needs of the Hub, by name: each checkpoint, and the tokenizer."""
+    sources = [(ref.key, ref.hub) for ref in config.suite.checkpoints if ref.hub is not None]
+    if config.suite.tokenizer.startswith(HUB):
+        sources.append((TOKENIZER, HubRef.parse(config.suite.tokenizer)))
+    return sources
+
+
+TOKENIZER = "tokenizer"
+
+
+def fetch(run: Run, name: str, source: HubRef) -> None:
+    """Bring one of them here; what is here already is taken as it is."""
+    from compute.hub import fetch_checkpoint, fetch_tokenizer
+
+    def report(n_done: int, n_total: int) -> None:
+        run.tell(-(-n_done // BYTES_PER_UNIT), -(-n_total // BYTES_PER_UNIT))
+
+    bring = fetch_tokenizer if name == TOKENIZER else fetch_checkpoint
+    fetched = bring(source, report=report)
+    facts = {"id": source.repo_id, "revision": source.revision, "commit": fetched.commit}
+    run.files.save_json(f"hub/{name}", facts, _stamp(source))
+
+
+def hub_facts(run: Run, name: str, source: HubRef | None) -> dict[str, Any] | None:
+    """Where something came from, as it was resolved when it was fetched; None for what is not from the Hub."""
+    return None if source is None else run.files.load_json(f"hub/{name}", _stamp(source))
+
+
+def _stamp(source: HubRef) -> str:
+    return digest(["hub", str(source)])
