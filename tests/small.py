@@ -20,7 +20,7 @@ KS = (5, 10, 20, 40)
 N_TOKENS = 150
 MODULES = ("argparse", "calendar", "csv", "shelve", "textwrap", "configparser", "zipfile", "tarfile", "sched", "cmd")
 PIECES_PER_MODULE = 5
-COMPUTED_BY = ("numerics/*.py", "steps/*.py", "[bcepsw]*.py", "texts.py", "demo/cleaning.py")
+COMPUTED_BY = ("numerics/*.py", "steps/*.py", "[bcepsw]*.py", "texts/*.py", "demo/cleaning.py")
 REPOSITORY = Path(__file__).parent.parent
 
 

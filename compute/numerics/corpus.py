@@ -7,7 +7,8 @@ document order, so that one integer, the flat index, names a prediction in every
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -16,9 +17,14 @@ from typing import Any, overload
 import numpy as np
 
 from compute.errors import CorpusError
+from compute.numerics.vocabulary import Vocabulary
 
 DOCUMENTS_PER_ENCODING = 256
+CHARS_PER_TOKEN = 6  # more than most text has, so that one head of a long document is nearly always enough
+HEAD_SEARCH_CHARS = 1 << 20
 TOKENS_PER_HASH = 1 << 22
+_BREAK = re.compile(r"[A-Za-z0-9](?=[ \n])")
+_BYTES_OF_BREAK = re.compile(_BREAK.pattern.encode())
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,18 +220,103 @@ def tokenize(
     CorpusError
         If no document has two tokens, or an id lies outside the vocabulary.
     """
+    pieces: list[np.ndarray] = []
+    for batch in _batches(documents, DOCUMENTS_PER_ENCODING):
+        pieces += first_tokens(
+            batch, encode, max_length=max_length, n_vocabulary=n_vocabulary, first_document=len(pieces)
+        )
+    offsets = np.zeros(len(pieces) + 1, np.int64)
+    np.cumsum(np.array([len(piece) for piece in pieces], np.int64), out=offsets[1:])
+    return TokenizedCorpus(np.concatenate(pieces) if pieces else np.empty(0, np.uint16), offsets)
+
+
+def first_tokens(
+    texts: Sequence[str],
+    encode: Callable[[list[str]], list[list[int]]],
+    *,
+    max_length: int,
+    n_vocabulary: int,
+    has_word_breaks: bool = False,
+    first_document: int = 0,
+) -> list[np.ndarray]:
+    """Token ids of some documents, each cut to its first tokens.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Some hundred documents.
+    encode, max_length, n_vocabulary
+        As in `tokenize`.
+    has_word_breaks : bool
+        What `has_word_breaks` says of the vocabulary; if so, what is cut off a long text is mostly not encoded at all.
+    first_document : int
+        Number of the first of the documents, for messages.
+
+    Returns
+    -------
+    list of ndarray of shape (<= max_length,), uint16 or uint32
+        One for each text.
+
+    Raises
+    ------
+    CorpusError
+        As in `tokenize`.
+
+    Notes
+    -----
+    Where no token holds a letter or digit followed by a space or newline, every text has a token's end at each such
+    place, and neither merges (BPE) nor the best segmentation (unigram) before it depend on what follows. So the tokens
+    of a head that ends there are the first tokens of the whole; a head that gives too few is made four times as long.
+    A text without such a place within a million characters is cut after these, far beyond the tokens that are kept.
+
+    Examples
+    --------
+    >>> first_tokens(["abc"], lambda texts: [[ord(c) for c in t] for t in texts], max_length=2, n_vocabulary=256)
+    [array([97, 98], dtype=uint16)]
+    """
     if max_length < 2:
         raise CorpusError(f"Documents cut to {max_length} tokens hold nothing to predict: allow at least 2.")
-    dtype = np.uint16 if n_vocabulary <= 1 << 16 else np.uint32
-    pieces: list[np.ndarray] = []
-    lengths: list[int] = []
-    for batch in _batches(documents, DOCUMENTS_PER_ENCODING):
-        for ids in encode(batch):
-            lengths.append(min(len(ids), max_length))
-            pieces.append(_checked_ids(ids[:max_length], n_vocabulary, len(lengths) - 1).astype(dtype))
-    offsets = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(np.asarray(lengths, np.int64), out=offsets[1:])
-    return TokenizedCorpus(np.concatenate(pieces) if pieces else np.empty(0, dtype), offsets)
+    found: dict[int, np.ndarray] = {}
+    n_chars = CHARS_PER_TOKEN * max_length if has_word_breaks else max(map(len, texts), default=0)
+    while len(found) < len(texts):
+        heads = {i: _head(text, n_chars) for i, text in enumerate(texts) if i not in found}
+        for (i, head), ids in zip(heads.items(), encode(list(heads.values())), strict=True):
+            if len(ids) >= max_length or len(head) == len(texts[i]):
+                found[i] = _checked_ids(ids[:max_length], n_vocabulary, first_document + i)
+        n_chars *= 4
+    dtype = token_dtype(n_vocabulary)
+    return [found[i].astype(dtype) for i in range(len(texts))]
+
+
+def has_word_breaks(vocabulary: Vocabulary) -> bool:
+    """Whether no token holds an ASCII letter or digit followed by a space or newline.
+
+    So it is with byte-level BPE that splits text into words before it merges (GPT-2, GPT-NeoX, Llama 3, Qwen).
+
+    Examples
+    --------
+    >>> has_word_breaks(Vocabulary(np.frombuffer(b"of the", np.uint8), np.array([0, 2, 6])))
+    True
+    >>> has_word_breaks(Vocabulary(np.frombuffer(b"of the", np.uint8), np.array([0, 6])))
+    False
+    """
+    places = np.array([match.start() for match in _BYTES_OF_BREAK.finditer(vocabulary.bytes.tobytes())], np.int64)
+    token_of, token_of_next = (np.searchsorted(vocabulary.offsets, at, side="right") for at in (places, places + 1))
+    return not np.any(token_of == token_of_next)
+
+
+def token_dtype(n_vocabulary: int) -> type[np.uint16] | type[np.uint32]:
+    """The narrower type that holds every id of a vocabulary."""
+    return np.uint16 if n_vocabulary <= 1 << 16 else np.uint32
+
+
+def _head(text: str, n_chars: int) -> str:
+    """The text up to the first place after so many characters that no token crosses."""
+    if len(text) <= n_chars:
+        return text
+    last = n_chars + HEAD_SEARCH_CHARS
+    place = _BREAK.search(text, n_chars, last)
+    return text[: place.end() if place else last]
 
 
 def _checked_ids(ids: list[int], n_vocabulary: int, document: int) -> np.ndarray:
