@@ -30,6 +30,8 @@ class ModuleRoles:
     attention_output, mlp_norm, mlp_down : str
         Paths inside one layer: the linear map after the attention, the normalisation before the MLP, and the MLP's
         last linear map, whose input is the MLP activation.
+    query : str or None
+        Path inside one layer of the linear map that makes the queries alone; None if it makes keys and values too.
     attention : {"sdpa", "eager"}
         How the attention is computed: by scaled dot product where the family can.
     unembedding_files : tuple of str
@@ -48,6 +50,7 @@ class ModuleRoles:
     attention_output: str
     mlp_norm: str
     mlp_down: str
+    query: str | None = None
     attention: str = "sdpa"
     unembedding_files: tuple[str, ...] = ()
     stale_buffers: tuple[str, ...] = ()
@@ -74,6 +77,7 @@ def _llama(*head_norms: str) -> ModuleRoles:
         attention_output="self_attn.o_proj",
         mlp_norm="post_attention_layernorm",
         mlp_down="mlp.down_proj",
+        query="self_attn.q_proj",
         stale_buffers=("self_attn.rotary_emb.inv_freq",),
     )
 
@@ -111,6 +115,7 @@ FAMILIES: Mapping[str, ModuleRoles] = {
         attention_output="attn.attention.out_proj",
         mlp_norm="ln_2",
         mlp_down="mlp.c_proj",
+        query="attn.attention.q_proj",
         attention="eager",  # local layers and unscaled products: the family has no other
         stale_buffers=("attn.attention.bias", "attn.attention.masked_bias"),
     ),
