@@ -1,0 +1,1 @@
+"""Checkpoints of the Hugging Face Hub: `cache` looks at this machine only, `fetch` downloads."""
