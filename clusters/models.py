@@ -189,6 +189,43 @@ class Membership(models.Model):
         return f"token {self.token_id} in cluster {self.cluster_id}"
 
 
+class RegisteredCorpus(models.Model):
+    """Text that runs may read, as somebody entered it: a file sent here, a data set of the Hub, a path on the server.
+
+    What a finished run read is a `Corpus`; this is where its text came from.
+    """
+
+    class Kind(models.TextChoices):
+        UPLOAD = "upload", "uploaded file"
+        HUB = "hub", "data set of the Hub"
+        PATH = "path", "path on the server"
+
+    name = models.CharField(max_length=80)
+    kind = models.CharField(max_length=10, choices=Kind)
+    source = models.CharField(max_length=1000)  # as `compute.config.CorpusConfig` has it
+    file_name = models.CharField(max_length=255, blank=True)  # of an upload, as its owner called it
+    text_field = models.CharField(max_length=80, default="text")
+    split = models.CharField(max_length=80, default="train")
+    subset = models.CharField(max_length=80, blank=True)
+    n_documents = models.BigIntegerField(null=True, blank=True)
+    n_bytes = models.BigIntegerField(null=True, blank=True)  # decoded; null where nobody has counted them
+    sha256 = models.CharField(max_length=64, blank=True)  # over the texts of an upload, as runs state it
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="corpora"
+    )
+    is_private = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("-created_at", "-id")
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("clusters:corpus", args=[self.pk])
+
+
 class SignInLink(models.Model):
     """Lets one person in once, without a password; only the hash of the secret in the address is kept."""
 

@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from clusters.views import accounts, clusters, documents, manage, preferences, rank_frequency, runs, tokens
+from clusters.views.corpora import corpus_urls
 from clusters.views.jobs import job_urls
 from clusters.views.twins import page
 
@@ -10,6 +11,7 @@ app_name = "clusters"
 urlpatterns: list[URLPattern] = [
     *page("", runs.index, "runs", twin_route="runs"),
     *job_urls,  # before the runs: /runs/new/ is no run
+    *corpus_urls,
     *page("runs/<slug:slug>", runs.overview, "run"),
     *page("runs/<slug:slug>/rank-frequency", rank_frequency.show, "rank-frequency"),
     *page("runs/<slug:slug>/k/<str:k>/clusters", clusters.index, "clusters"),

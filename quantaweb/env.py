@@ -48,6 +48,17 @@ def listed(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in text(name, default).split(",") if item.strip()]
 
 
+def folders(name: str) -> list[Path]:
+    """Folders, separated by commas; each must be there."""
+    found = [Path(item).expanduser() for item in listed(name)]
+    for folder in found:
+        if not (folder.is_absolute() and folder.is_dir()) or folder.parent == folder:
+            raise ImproperlyConfigured(
+                f"{name} names {folder}, which is no folder below /; write whole paths with commas between them."
+            )
+    return found
+
+
 def secret_key(file: Path) -> str:
     """The secret that was given, or one made on the first start and kept in the data folder (mode 0600)."""
     given = text("QW_SECRET_KEY")

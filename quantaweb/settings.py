@@ -136,6 +136,12 @@ STATIC_ROOT = DATA_DIR / "static"
 WHITENOISE_USE_FINDERS = True  # a laptop needs no collectstatic
 WHITENOISE_AUTOREFRESH = DEBUG
 
+# ── text and networks that people bring ──
+CORPUS_DIR = DATA_DIR / "corpora"  # uploads, each in a folder of its own
+UPLOAD_BYTES = 100_000_000  # larger files lie on the server and are named by their path
+ALLOWED_ROOTS = env.folders("QW_ALLOWED_ROOTS")  # whose files and folders people may name
+FILE_UPLOAD_HANDLERS = ["clusters.uploads.CorpusUploadHandler"]
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False

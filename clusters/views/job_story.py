@@ -23,6 +23,7 @@ STATUS = {
 }
 _BAR = {"stalled": "fwarn", "failed": "fbad", "cancelled": "fink3"}
 _DOING = {
+    "weights": "Fetching weights",
     "corpus": "Reading the corpus",
     "losses": "Computing losses",
     "curves": "Scoring token curves",
@@ -34,6 +35,7 @@ _DOING = {
     "ingest": "Reading the bundle into the database",
 }
 _MIN_CHART_POINTS = 5
+_MEASURED = ("MB",)  # units that a number makes no sense without
 
 
 def duration(seconds: float) -> str:
@@ -84,7 +86,8 @@ def done_of(phase: Phase) -> str:
     """6,412 of 10,000; the total said to be about so many while it is a guess."""
     if phase.n_total <= 1 and phase.n_done == 0:
         return ""
-    return f"{phase.n_done:,} of {'about ' if phase.is_guess and phase.n_shards > 1 else ''}{phase.n_total:,}"
+    unit = f" {phase.unit}" if phase.unit in _MEASURED else ""
+    return f"{phase.n_done:,} of {'about ' if phase.is_guess and phase.n_shards > 1 else ''}{phase.n_total:,}{unit}"
 
 
 def title(job: Job, progress: Progress) -> str:
@@ -283,25 +286,6 @@ def _phase_text(job: Job, progress: Progress, phase: Phase, kind: str) -> str:
 
 def _unit(phase: Phase) -> str:
     return phase.unit.removesuffix("s") if phase.n_total == 1 else phase.unit
-
-
-def asked(job: Job) -> list[tuple[str, str]]:
-    """What was asked for, as a card lists it."""
-    config = job.config
-    selection, clustering = config.get("selection", {}), config.get("clustering", {})
-    ks, suite = clustering.get("ks") or [0], config.get("suite", {})
-    rows = [
-        ("kind", "QDG run"),
-        ("suite", f"{suite.get('name', '')}, {len(suite.get('checkpoints', ()))} checkpoints"),
-        ("network", config.get("clustered", "")),
-        ("tokens", f"{selection.get('n_tokens', 0):,}, loss < {selection.get('threshold_nats')} nats"),
-        ("k", f"{len(ks)} values, {ks[0]} to {ks[-1]}" if len(ks) > 1 else str(ks[0])),
-        ("affinity", " and ".join(clustering.get("affinities", ()))),
-        ("seed", f"{clustering.get('seed')}, best of {clustering.get('n_init')}"),
-    ]
-    if job.state != Job.State.SUCCEEDED:
-        rows.append(("resumes from", "the last whole shard" if job.workspace else "the beginning"))
-    return rows
 
 
 def rate_chart(job: Job, progress: Progress) -> Chart | None:

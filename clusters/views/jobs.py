@@ -6,27 +6,25 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
-from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from clusters.charts.chart import Chart
 from clusters.charts.draw import draw
-from clusters.forms import RunForm
 from clusters.htmx import render_page
 from clusters.parameters import whole_number
+from clusters.queries.access import User as Viewer
 from clusters.queries.access import is_hidden_run, run_of, visible_jobs
 from clusters.views import job_story as story
-from clusters.views import twins
+from clusters.views import new_run, twins
 from clusters.views.errors import NotFound
-from compute.errors import ComputeError
+from clusters.views.shown_settings import asked, shown_config, shown_text
 from compute.jobs import queue
 from compute.jobs.progress import Phase, Progress, progress_of
 from compute.models import Job, Shard
@@ -76,13 +74,18 @@ def index(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
         return twins.answer(twin, name="jobs", payload=payload, head=head, rows=table)
     ctx = {
         "here": "jobs",
-        "rows": [{"job": job, "status": story.STATUS[job.state], "who": _who(job)} for job in shown],
+        "rows": [_entry(request, job) for job in shown],
         "n_open": sum(job.is_open for job in shown),
         "next_before": shown[-1].pk if len(rows) > PAGE else None,
         "may_start": request.user.has_perm("compute.add_job"),
         **twins.links_context(request, "json", "csv"),
     }
     return render_page(request, "jobs/list.html", ctx)
+
+
+def _entry(request: HttpRequest, job: Job) -> dict[str, Any]:
+    error = shown_text(request.user, job, job.error)
+    return {"job": job, "status": story.STATUS[job.state], "who": _who(job), "error": error}
 
 
 @require_safe
@@ -97,7 +100,7 @@ def show(request: HttpRequest, number: str, twin: str | None = None) -> HttpResp
         return twins.answer(
             twin,
             name=f"job-{job.pk}",
-            payload=_payload(job, progress),
+            payload=_payload(request.user, job, progress),
             charts=[chart] if chart else [],
             figure=request.GET.get("figure"),
         )
@@ -109,34 +112,43 @@ def show(request: HttpRequest, number: str, twin: str | None = None) -> HttpResp
         "run_of_job": run,
         "no_run": "" if run or job.state != Job.State.SUCCEEDED else story.no_run(is_hidden=is_hidden_run(job)),
         "buttons": _buttons(job, progress) if may_steer(request, job) else [],
-        **_panel(job, progress),
+        **_panel(request, job, progress),
         **_log(request, job),
         **twins.links_context(request, "json"),
     }
     return render_page(request, "jobs/show.html", ctx, fragment="jobs/_panel.html")
 
 
-def _panel(job: Job, progress: Progress) -> dict[str, Any]:
+def _panel(request: HttpRequest, job: Job, progress: Progress) -> dict[str, Any]:
     return {
         "is_open": job.is_open,
         "status": story.STATUS[progress.state],
         "status_text": story.status_text(job, progress),
         "title": story.title(job, progress),
-        "lede": story.lede(job, progress),
+        "lede": shown_text(request.user, job, story.lede(job, progress)),
         "who": _who(job),
         "asked_at": job.created_at,
         "stats": story.stats(job, progress),
         "phases": story.phase_rows(job, progress),
         "n_tries": f"Attempt {progress.attempt} of {job.max_attempts}",
         "worker": progress.worker,
-        "asked": story.asked(job),
+        "asked": _asked(job),
     }
+
+
+def _asked(job: Job) -> list[tuple[str, str]]:
+    rows = asked(job.config)
+    if job.state != Job.State.SUCCEEDED:
+        rows.append(("resumes from", "the last whole shard" if job.workspace else "the beginning"))
+    return rows
 
 
 def _log(request: HttpRequest, job: Job) -> dict[str, Any]:
     lines = job.log_lines.order_by("-pk")
     is_whole = request.GET.get("log") == "all"
     shown = list(lines if is_whole else lines[:LOG_LINES])[::-1]
+    for line in shown:
+        line.message = shown_text(request.user, job, line.message)
     return {"lines": shown, "n_lines": lines.count(), "is_whole_log": is_whole}
 
 
@@ -156,14 +168,14 @@ def _who(job: Job) -> str:
     return job.requested_by.get_username() if job.requested_by else ""
 
 
-def _payload(job: Job, progress: Progress) -> dict[str, Any]:
+def _payload(user: Viewer, job: Job, progress: Progress) -> dict[str, Any]:
     return {
         "job": {
             "id": job.pk,
             "name": job.name,
             "kind": job.kind,
             "state": progress.state,
-            "error": job.error,
+            "error": shown_text(user, job, job.error),
             "asked_at": job.created_at.isoformat(),
             "asked_by": _who(job),
             "started_at": job.started_at.isoformat() if job.started_at else None,
@@ -171,7 +183,7 @@ def _payload(job: Job, progress: Progress) -> dict[str, Any]:
             "attempt": progress.attempt,
             "max_attempts": job.max_attempts,
             "bundle_sha256": job.bundle_sha256,
-            "config": job.config,
+            "config": shown_config(user, job),
         },
         "phase": progress.current.name if progress.current else None,
         "phases": [_phase_payload(phase) for phase in progress.phases],
@@ -182,7 +194,7 @@ def _payload(job: Job, progress: Progress) -> dict[str, Any]:
         "seconds_left_in_phase": progress.seconds_left,
         "heartbeat_age_seconds": progress.heartbeat_age,
         "log": [
-            {"at": line.at.isoformat(), "level": line.level, "message": line.message}
+            {"at": line.at.isoformat(), "level": line.level, "message": shown_text(user, job, line.message)}
             for line in job.log_lines.order_by("-pk")[:100]
         ],
     }
@@ -230,34 +242,8 @@ def take_over(request: HttpRequest, number: str) -> HttpResponse:
     return _steer(request, number, queue.take_over, "The shard is free; the next worker takes it.")
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@login_required
-def new(request: HttpRequest) -> HttpResponse:
-    """Settings of a run, filled in and queued."""
-    person = request.user
-    if not isinstance(person, User) or not person.has_perm("compute.add_job"):
-        raise PermissionDenied("Starting a run needs the runner role. An administrator can add you to it.")
-    try:
-        form = RunForm(request.POST or None, initial=_initial(request))
-    except ComputeError as error:
-        return render(request, "jobs/new.html", {"here": "jobs", "problem": str(error)}, status=503)
-    if request.method == "POST" and form.is_valid():
-        values = form.cleaned_data
-        job = queue.enqueue(values["config"], person, is_private=values["is_private"])
-        messages.success(request, f"Job {job.pk} is queued.")
-        return redirect("clusters:job", job.pk)
-    return render(request, "jobs/new.html", {"here": "jobs", "form": form}, status=422 if form.is_bound else 200)
-
-
-def _initial(request: HttpRequest) -> dict[str, Any]:
-    """The settings of the job to change and start again, if one is named."""
-    key = whole_number(request.GET.get("from", ""))
-    job = visible_jobs(request.user).filter(pk=key).first() if key else None
-    return RunForm.initial_of(job.config) if job else {}
-
-
 job_urls: list[URLPattern] = [
-    path("runs/new/", new, name="run-new"),
+    path("runs/new/", new_run.new, name="run-new"),
     *twins.page("jobs", index, "jobs"),
     *twins.page("jobs/<str:number>", show, "job"),
     path("jobs/<str:number>/cancel/", cancel, name="job-cancel"),

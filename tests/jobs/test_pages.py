@@ -16,13 +16,15 @@ from tests.jobs.states import STATES, job_in
 pytestmark = pytest.mark.django_db
 GOOD = {
     "name": "mine", "clustered": "tiny/step20", "n_tokens": "40", "threshold_nats": "0.1", "ks": "2, 4",
-    "affinities": ["signed"], "seed": "0", "n_init": "5",
+    "affinities": ["signed"], "seed": "0", "n_init": "5", "corpus": "demo", "max_length": "256",
+    "vectors": "gradients", "gradient_scope": "default", "mode": "exact", "auto_hours": "2", "sketch_size": "65536",
+    "refine": "0", "effort": "parity", "precision": "auto",
 }  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
 def _fake_suite(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clusters.forms.demo_config", fake.config)
+    monkeypatch.setattr("clusters.forms.suites.demo_config", fake.config)
     monkeypatch.setattr("compute.pipeline.plan", fake.plan)
 
 
@@ -244,7 +246,7 @@ def test_a_missing_demo_suite_is_said(monkeypatch: pytest.MonkeyPatch, ana: User
     def missing() -> None:
         raise ConfigError("The demo suite's list of networks is missing.")
 
-    monkeypatch.setattr("clusters.forms.demo_config", missing)
+    monkeypatch.setattr("clusters.forms.suites.demo_config", missing)
     response = _as(ana).get("/runs/new/")
     assert response.status_code == 503
     assert "list of networks is missing" in _text(response)

@@ -1,0 +1,1 @@
+"""What people fill in: each bad value gets its sentence beside its field."""
