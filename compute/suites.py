@@ -39,7 +39,7 @@ def resolve(path: str) -> Path:
             raise ConfigError(f"{path!r} leaves the demo suite's folder; name one of its own files.")
         return SUITE_FOLDER / inside
     if path.startswith(HUB):
-        from compute.hub import folder_of
+        from compute.hub.cache import folder_of
 
         return folder_of(HubRef.parse(path))
     return Path(path).expanduser()

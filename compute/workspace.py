@@ -6,10 +6,12 @@ altered, or computed from something else is as good as absent. Nothing here know
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -75,6 +77,18 @@ class Workspace:
     def has(self, name: str, stamp: str) -> bool:
         """Whether an array with this stamp is there and whole."""
         return self._note(name, ".npy", stamp) is not None
+
+    def touch(self, name: str) -> None:
+        """Note that an array was used just now; `remove_unused` spares it."""
+        with contextlib.suppress(OSError):
+            os.utime(self.root / f"{name}.npy{NOTE}")
+
+    def remove_unused(self, seconds: float) -> None:
+        """Drop what was neither written nor touched for so long."""
+        for note in self.root.glob(f"*.npy{NOTE}"):
+            with contextlib.suppress(OSError):
+                if time.time() - note.stat().st_mtime > seconds:
+                    self.remove(note.name.removesuffix(f".npy{NOTE}"))
 
     def remove(self, name: str) -> None:
         """Drop a folder, an array or a value of that name, where there is one."""

@@ -75,10 +75,19 @@ def step_curves(run: Run, indices: Sequence[int] | np.ndarray, *, most_steps: in
     for lm, checkpoints in by_lm.items():
         if len(checkpoints) < 2:
             continue
-        shown = thinned(sorted(checkpoints, key=lambda c: c["step"]), most_steps)
-        losses = np.stack([np.asarray(array_of(run, c["column"])[flat], np.float64) for c in shown], axis=1)
+        checkpoints = sorted(checkpoints, key=lambda c: c["step"])
+        shown = thinned(checkpoints, most_steps)
+        losses = _over_steps(run, lm, checkpoints, flat)[:, [checkpoints.index(c) for c in shown]]
         curves.append(StepCurve(lm, shown[0]["n_non_embedding"], [c["step"] for c in shown], losses))
     return sorted(curves, key=lambda curve: curve.n_non_embedding)
+
+
+def _over_steps(run: Run, lm: str, checkpoints: list[dict], flat: np.ndarray) -> np.ndarray:
+    """Losses under all checkpoints of a network, by step; from the token-major table where there is one."""
+    name = f"curves/steps/{lm}"
+    if bundle_of(run).has(name) and array_of(run, name).shape[1] == len(checkpoints):
+        return np.asarray(array_of(run, name)[flat], np.float64)
+    return np.stack([np.asarray(array_of(run, c["column"])[flat], np.float64) for c in checkpoints], axis=1)
 
 
 def thinned(checkpoints: list[dict], most: int) -> list[dict]:

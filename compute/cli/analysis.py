@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from compute.bundle import file_sha256, storage_errors
+from compute.bundle import file_sha256
 from compute.cli import arguments as shared
-from compute.cli.files import flat_array, square_array
+from compute.cli.files import flat_array, save_all, square_array
 from compute.config import AFFINITIES, PAPER_KS, ClusteringConfig
 from compute.errors import ConfigError, FitError, SelectionError
 from compute.numerics.ranks import cluster_order, default_window, envelope, fit_envelope, sizes_by_rank
@@ -82,8 +82,7 @@ def cluster(arguments: argparse.Namespace) -> None:
         )
     finally:
         progress.close()
-    with storage_errors(arguments.out):
-        np.savez(arguments.out / "labels.npz", **{str(k): array for k, array in labels.items()})
+    save_all(arguments.out / "labels.npz", {str(k): array for k, array in labels.items()})
     ranks = _ranks(labels, arguments.affinity)
     (arguments.out / "ranks.json").write_text(json.dumps(ranks, indent=1), encoding="utf-8")
     print(f"{len(labels)} clusterings of {len(cosines):,} tokens in {arguments.out}; {_slope(ranks)}")
@@ -93,7 +92,7 @@ def curves(arguments: argparse.Namespace) -> None:
     """Write the scores of every token."""
     from compute.numerics.curves import CLASS_NAMES, classify, curve_scores
 
-    columns = [flat_array(path, "losses", np.floating) for path in arguments.losses]
+    columns = [flat_array(path, "losses", "f") for path in arguments.losses]
     if len(arguments.parameters) != len(columns):
         raise ConfigError(f"{len(columns)} files of losses, but {len(arguments.parameters)} sizes: give one for each.")
     if len({len(column) for column in columns}) > 1:
@@ -108,8 +107,7 @@ def curves(arguments: argparse.Namespace) -> None:
         scores.setdefault("class", []).append(classify(part))
     make_folder(arguments.out)
     whole = {name: np.concatenate(parts) for name, parts in scores.items()}
-    with storage_errors(arguments.out):
-        np.savez(arguments.out / "curves.npz", **whole)
+    save_all(arguments.out / "curves.npz", whole)
     counts = np.bincount(whole["class"], minlength=len(CLASS_NAMES)).tolist()
     found = dict(zip(CLASS_NAMES, counts, strict=True))
     (arguments.out / "curves.json").write_text(json.dumps(found, indent=1), encoding="utf-8")

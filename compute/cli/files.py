@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from compute.bundle import storage_errors
 from compute.errors import ConfigError
 
+_KINDS = {"f": "floating-point numbers", "i": "integers"}
 
-def flat_array(path: Path, what: str, kind: type[np.generic]) -> np.ndarray:
+
+def flat_array(path: Path, what: str, kind: str) -> np.ndarray:
     """A flat file of numbers, memory-mapped."""
     array = _read(path, what)
-    if array.ndim != 1 or not np.issubdtype(array.dtype, kind):
+    if array.ndim != 1 or array.dtype.kind != kind:
         raise ConfigError(
-            f"{path} holds {array.dtype} of shape {array.shape}; {what} are a flat array of {kind.__name__} numbers."
+            f"{path} holds {array.dtype} of shape {array.shape}; {what} are a flat array of {_KINDS[kind]}."
         )
     return array
 
@@ -36,6 +40,15 @@ def save(path: Path, array: np.ndarray) -> None:
     with storage_errors(path.parent):
         with partial.open("wb") as file:
             np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+        partial.replace(path)
+
+
+def save_all(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write several arrays into one .npz file, whole or not at all."""
+    partial = path.with_name(f".{path.stem}.part.npz")
+    named: dict[str, Any] = dict(arrays)
+    with storage_errors(path.parent):
+        np.savez(partial, **named)
         partial.replace(path)
 
 

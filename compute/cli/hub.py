@@ -28,7 +28,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def fetch(arguments: argparse.Namespace) -> None:
     """Download what is not here yet, and say where it is."""
-    from compute.hub import fetch_checkpoint
+    from compute.hub.fetch import fetch_checkpoint
 
     refs = [HubRef.parse(text) for text in arguments.models]
     if arguments.suite:

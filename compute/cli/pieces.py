@@ -68,7 +68,7 @@ def select(arguments: argparse.Namespace) -> None:
     """Write the flat indices of the selected tokens."""
     from compute.steps.selection import choose
 
-    column = flat_array(arguments.losses, "losses", np.floating)
+    column = flat_array(arguments.losses, "losses", "f")
     wanted = SelectionConfig(**shared.given(arguments, ("n_tokens", "threshold_nats", "stride", "exclude_induced")))
     with _run(arguments, "selection", "steps") as run:
         n_predictions = run.corpus.tokens.n_predictions
@@ -101,7 +101,7 @@ def similarity(arguments: argparse.Namespace) -> None:
     """Write the cosines of all pairs, signed and of absolute values, in the order of the file of tokens."""
     from compute.steps.similarity import similarity as compare
 
-    given = flat_array(arguments.tokens, "tokens", np.integer)
+    given = flat_array(arguments.tokens, "tokens", "i")
     with _run(arguments, "similarity", "column blocks") as run:
         compared = compare(run)
         places = np.searchsorted(compared.flat_index, given)
@@ -185,7 +185,7 @@ def _tokens(arguments: argparse.Namespace) -> np.ndarray | None:
     """The flat indices of a file of tokens, ascending and each once."""
     if getattr(arguments, "tokens", None) is None:
         return None
-    tokens = np.unique(flat_array(arguments.tokens, "tokens", np.integer)).astype(np.int64)
+    tokens = np.unique(flat_array(arguments.tokens, "tokens", "i")).astype(np.int64)
     if len(tokens) < 2:
         raise SimilarityError(f"{arguments.tokens} names {len(tokens)} tokens; at least 2 different ones are compared.")
     return tokens

@@ -7,6 +7,7 @@ import dataclasses
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from compute.cli import arguments as shared
 from compute.config import HUB, PAPER_KS, CorpusConfig, RunConfig, SuiteConfig
@@ -147,10 +148,8 @@ def _config(arguments: argparse.Namespace) -> RunConfig:
         clustered=find_checkpoint(suite, arguments.clustered).key,
         corpus=CorpusConfig(source=arguments.corpus, max_length=given.pop("max_length", _max_length(arguments))),
     )
-    sizes = {name: given.pop(name) for name in ("ks", "n_tokens") if name in given}
-    if arguments.suite:
-        sizes = {"ks": PAPER_KS, "n_tokens": 10_000} | sizes
-    return changed(base, **given, **sizes)
+    paper: dict[str, Any] = {"ks": PAPER_KS, "n_tokens": 10_000} if arguments.suite else {}
+    return changed(base, **paper | given)
 
 
 def _max_length(arguments: argparse.Namespace) -> int:

@@ -17,10 +17,13 @@ from compute.jobs import log
 from compute.jobs.lease import after, claimable, lock_job, rest, settle
 from compute.jobs.wake import wake
 from compute.models import Job, Shard, Worker
+from compute.steps.run import COLUMNS
+from compute.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 RESEND_SECONDS = 300  # a job that nobody took for so long is announced again
 KEEP = timedelta(days=7)  # working files of failed and cancelled jobs
+KEEP_COLUMNS = timedelta(days=30)  # losses that runs share
 _COUNTS = {1: "once", 2: "twice", 3: "three times"}
 
 
@@ -120,10 +123,16 @@ def resend() -> None:
 
 
 def remove_old_files() -> None:
-    """Working files of jobs that ended more than a week ago; resuming such a job starts anew."""
+    """Working files of jobs that ended more than a week ago, and losses that no run used for a month.
+
+    Resuming such a job starts anew; losses that are missing are computed again.
+    """
     old = Job.objects.filter(finished_at__lte=after(-KEEP.total_seconds())).exclude(workspace="")
     for job in old.exclude(state__in=Job.OPEN_STATES):
         forget_files(job)
+    columns = Path(settings.WORKSPACE_DIR) / COLUMNS
+    if columns.is_dir():
+        Workspace(columns).remove_unused(KEEP_COLUMNS.total_seconds())
 
 
 def forget_files(job: Job) -> None:

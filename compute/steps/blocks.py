@@ -129,7 +129,7 @@ def _held(run: Run, model: nn.Module, tokens: np.ndarray) -> tuple[torch.Tensor,
 
 def _passing(run: Run, model: nn.Module, tokens: np.ndarray, rows: range) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     """Gradients of these rows' tokens batch by batch, with the rows that they belong to."""
-    from compute.numerics.gradients import vector_batches
+    from compute.numerics.vectors import vector_batches
 
     with naming(run.config.clustered_checkpoint):
         for places, vectors, _ in vector_batches(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,8 @@ from compute.workspace import digest
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from compute.numerics.sketch import CountSketch
 
 BYTES_PER_FILE = 200_000_000
 NUMBERS_PER_FILE = 500_000_000  # of gradients; some seconds of work, so that a kill costs little
@@ -46,7 +49,7 @@ class GradientStore:
 
 def gradient_store(run: Run) -> GradientStore:
     """The store that this run's settings call for."""
-    from compute.numerics.gradients import n_entries
+    from compute.numerics.vectors import n_entries
 
     config, ref = run.config, run.config.clustered_checkpoint
     tokens = chosen_tokens(run)
@@ -131,10 +134,10 @@ def _sketches(
     run: Run, store: GradientStore, model: nn.Module, tokens: np.ndarray, n_before: int, n: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Sketches of the gradients' directions; the gradients themselves are dropped batch by batch."""
-    from compute.numerics.gradients import vector_batches
-    from compute.numerics.sketch import CountSketch, stored_sketch
+    from compute.numerics.sketch import stored_sketch
+    from compute.numerics.vectors import vector_batches
 
-    sketch = CountSketch(store.n_gradient, store.n_columns, seed=run.config.similarity.sketch_seed)
+    sketch = _sketch(store.n_gradient, store.n_columns, run.config.similarity.sketch_seed)
     tables = {kind: np.zeros((len(tokens), store.n_columns), np.float16) for kind in store.tables}
     norms = np.zeros(len(tokens))
     batches = vector_batches(
@@ -149,9 +152,18 @@ def _sketches(
     for places, rows, lengths in batches:
         made = sketch.apply(rows, absolute="absolute" in tables, norms=lengths)
         for kind, sketches in zip(store.tables, made, strict=False):
-            tables[kind][places] = stored_sketch(sketches)
+            if sketches is not None:
+                tables[kind][places] = stored_sketch(sketches)
         norms[places] = lengths
     return tables, norms
+
+
+@lru_cache(maxsize=1)
+def _sketch(n_entries: int, size: int, seed: int) -> CountSketch:
+    """Its tables of random numbers take a second or two to make."""
+    from compute.numerics.sketch import CountSketch
+
+    return CountSketch(n_entries, size, seed)
 
 
 def _name(table: str, block: range) -> str:

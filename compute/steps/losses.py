@@ -39,6 +39,7 @@ def losses(run: Run, ref: CheckpointRef) -> np.ndarray:
         run.files.remove(f"parts/{ref.key}")
         column = run.columns.load(_name(stamp), stamp, mmap=True)
     assert column is not None  # noqa: S101  (it was written just now)
+    run.columns.touch(_name(stamp))
     return column
 
 

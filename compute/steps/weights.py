@@ -26,7 +26,7 @@ TOKENIZER = "tokenizer"
 
 def fetch(run: Run, name: str, source: HubRef) -> None:
     """Bring one of them here; what is here already is taken as it is."""
-    from compute.hub import fetch_checkpoint, fetch_tokenizer
+    from compute.hub.fetch import fetch_checkpoint, fetch_tokenizer
 
     def report(n_done: int, n_total: int) -> None:
         run.tell(-(-n_done // BYTES_PER_UNIT), -(-n_total // BYTES_PER_UNIT))

@@ -113,3 +113,18 @@ def test_a_worker_asked_to_end_gives_its_shard_back(site: Site, start_worker: St
     worker.wait(20)
     row = Shard.objects.get(pk=shard.pk)
     assert (row.state, row.attempt) == ("queued", 0)
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_one_message_brings_every_idle_worker_to_a_jobs_shards(
+    site: Site, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compute.pipeline.plan", lambda config: fake.plan(config, [("losses", 4), ("bundle", 1)]))
+    start_worker("one", TEST_STEP_SECONDS="0.1")
+    start_worker("two", TEST_STEP_SECONDS="0.1")
+    job = queue.enqueue(fake.config())
+    wait_for_state(job, "succeeded", site=site, seconds=60)
+    spans = list(job.shards.filter(phase="losses").values_list("started_at", "finished_at"))
+    together = [(a, b) for a in spans for b in spans if a is not b and a[0] <= b[0] < a[1]]
+    assert together, "no two shards were worked on at the same time"
+    assert repeated(site) == 0
