@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -71,7 +72,7 @@ class FakeHub:
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.005}, daemon=True)
 
     def __enter__(self) -> FakeHub:
         self._thread.start()
@@ -166,6 +167,7 @@ def _sibling(path: str, content: bytes, with_blobs: bool) -> dict[str, object]:
 def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # headers and body go at once, not after the other side has acknowledged
 
         def log_message(self, *_: object) -> None:
             """Nothing is printed."""
@@ -287,10 +289,9 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             if self.command == "HEAD":
                 return
             if self.fault.cut_at is not None:
-                self.wfile.write(body[: self.fault.cut_at])
-                self.close_connection = True
-                return
-            self.wfile.write(body)
+                body, self.close_connection = body[: self.fault.cut_at], True
+            with suppress(ConnectionError):  # the other side may have gone
+                self.wfile.write(body)
 
     return Handler
 
