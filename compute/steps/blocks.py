@@ -31,7 +31,7 @@ def block_ranges(n_tokens: int, block_tokens: int) -> list[range]:
 
 def compare_block(run: Run, store: GradientStore, place: int, stamp: str) -> None:
     """Cosines of one block with itself and all tokens after it, saved; taken up again where a kill left off."""
-    from compute.numerics.similarity import cross_gram
+    from compute.numerics.pairs import cross_gram
 
     kinds = similarity_kinds(run)
     if all(run.files.has(_name(kind, place), stamp) for kind in kinds):
@@ -82,7 +82,7 @@ def assembled(run: Run, store: GradientStore, stamp: str) -> tuple[np.ndarray, d
 
 def refine(run: Run, store: GradientStore, kept: np.ndarray, cosines: dict[str, np.ndarray]) -> None:
     """Put exact cosines in place of the sketched ones of each token's nearest neighbours; computes gradients again."""
-    from compute.numerics.similarity import pair_cosines, replace_pairs, top_pairs
+    from compute.numerics.pairs import pair_cosines, replace_pairs, top_pairs
 
     model = load(run.config.clustered_checkpoint, run.device)
     tokens = store.tokens[kept]
