@@ -293,6 +293,13 @@ def test_a_name_that_is_none_is_refused_before_any_request(net, tmp_path, text):
     assert not (tmp_path / "hf").exists()
 
 
+@pytest.mark.parametrize("repo_id", ["me/net.git", "me/net.", "me/net-"])
+def test_a_name_that_the_hub_itself_forbids_is_refused_before_any_request(net, repo_id):
+    with pytest.raises(ConfigError, match="is no Hub id"):
+        fetch_checkpoint(HubRef(repo_id))
+    assert net.requests == []
+
+
 # What a repository lacks
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,19 @@ def test_two_processes_fetch_the_same_revision_at_once(fake_hub):
     assert [process.returncode for process in both] == [0, 0]
     assert folders == {str(folder_of(NET))}
     assert len(fake_hub.asked("/cdn/")) == 1
+
+
+def test_a_killed_process_leaves_nothing_that_stops_the_next_one(fake_hub):
+    fake_hub.add("me/net", gpt_neox())
+    fake_hub.fail("/cdn/", seconds=30)
+    code = "from compute.hub.fetch import *; fetch_checkpoint(HubRef('me/net'))"
+    process = subprocess.Popen([sys.executable, "-c", code])
+    while not fake_hub.asked("/cdn/"):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert fetch_checkpoint(NET).folder == folder_of(NET)
 
 
 def test_hugging_faces_own_library_finds_what_was_fetched(fake_hub):
