@@ -95,7 +95,7 @@ def _builder(ref: HubRef, subset: str | None) -> Any:
         return load_dataset_builder(address, subset, revision=ref.revision)
     except ValueError as error:
         names = get_dataset_config_names(address, revision=ref.revision)
-        if subset in names or names == ["default"]:
+        if subset in names or (subset is None and len(names) < 2):
             raise CorpusError(f"The data set {ref.repo_id} cannot be read: {error}.") from error
         what = f"no subset {subset!r}" if subset else f"{len(names)} subsets"
         raise CorpusError(f"The data set {ref.repo_id} has {what}; choose among {names[:30]}.") from error
@@ -112,7 +112,7 @@ def _sentences(ref: HubRef) -> Iterator[None]:
         raise
     except Exception as error:
         cause = _cause(error)
-        if isinstance(cause, errors.GatedRepoError):
+        if isinstance(cause, errors.GatedRepoError) or "is a gated dataset" in str(cause):
             what = "is gated. Ask for access on its page of the Hub, then set HF_TOKEN to a token that has it"
         elif isinstance(cause, errors.RevisionNotFoundError):
             what = f"has no revision {ref.revision!r}. Give one of its branches, tags or commits"
