@@ -114,7 +114,7 @@ def token_losses(
             done += len(targets)
             if progress is not None:
                 progress(done)
-    _refuse_non_finite(losses, first)
+    refuse_non_finite(losses, first)
     return losses
 
 
@@ -137,7 +137,7 @@ def mean_loss(losses: np.ndarray) -> float:
     """
     if np.size(losses) == 0:
         raise CheckpointError("There are no losses to average: evaluate the checkpoint on some text first.")
-    _refuse_non_finite(losses, 0)
+    refuse_non_finite(losses, 0)
     return float(np.mean(losses, dtype=np.float64))
 
 
@@ -162,7 +162,7 @@ def loss_histogram(losses: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, i
     CheckpointError
         If a loss is not a finite number.
     """
-    _refuse_non_finite(losses, 0)
+    refuse_non_finite(losses, 0)
     counts = np.histogram(losses, bins=np.asarray(edges, np.float64))[0].astype(np.int64)
     return counts, int(np.size(losses) - counts.sum())
 
@@ -241,7 +241,7 @@ def _chunked_losses(hidden: torch.Tensor, head: torch.Tensor, targets: torch.Ten
     return losses
 
 
-def _refuse_non_finite(losses: np.ndarray, first: int) -> None:
+def refuse_non_finite(losses: np.ndarray, first: int) -> None:
     """Refuse NaN and infinity, naming the first."""
     wrong = ~np.isfinite(losses)
     if wrong.any():
