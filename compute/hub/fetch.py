@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import httpx2
 from huggingface_hub import hf_hub_url
@@ -17,7 +18,7 @@ from compute.config import HubRef
 from compute.errors import CheckpointError, StorageError
 from compute.hub import cache, failures
 from compute.hub.listing import Listing, listed
-from compute.hub.patience import alone, is_passing, patiently
+from compute.hub.patience import alone, is_absence, patiently
 from compute.hub.transfer import RemoteFile, download
 
 SECONDS_PER_REPORT = 0.2
@@ -134,8 +135,7 @@ def _fetch(ref: HubRef, progress: _Progress, kind: type[_Checkpoint] | type[_Tok
                 raise OfflineModeIsEnabled
             listing = listed(ref) if ready else patiently(lambda: listed(ref), tell=progress.again)
         except (OfflineModeIsEnabled, httpx2.TransportError, HfHubHTTPError) as error:
-            may_pass = isinstance(error, OfflineModeIsEnabled) or is_passing(error)
-            folder = kind.finished(ref, known, progress) if known and may_pass else None
+            folder = kind.finished(ref, known, progress) if known and is_absence(error) else None
             if known is None or folder is None:
                 raise
             return _found(folder, known, progress, note=_note(ref, known))
@@ -179,9 +179,7 @@ def _is_whole(path: Path, file: RemoteFile) -> bool:
 
 def _link(blob: Path, name: Path) -> None:
     """Give a blob its name in a snapshot; a copy where the file system has no links."""
-    name.parent.mkdir(parents=True, exist_ok=True)
-    partial = name.with_name(f".{name.name}.{os.getpid()}")
-    partial.unlink(missing_ok=True)
+    partial = _beside(name)
     try:
         partial.symlink_to(os.path.relpath(blob, name.parent))
     except OSError:
@@ -193,10 +191,15 @@ def _remember(ref: HubRef, commit: str) -> None:
     """Note which commit a branch stands for, so that it is found without a network."""
     if not cache.is_commit(ref.revision) and cache.known_commit(ref) != commit:
         path = cache.repository(ref) / "refs" / ref.revision
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        partial = _beside(path)
         partial.write_text(commit, encoding="ascii")
         partial.replace(path)
+
+
+def _beside(path: Path) -> Path:
+    """A new name in the same folder, to be renamed to the path when what it names is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.name}.{uuid4().hex[:8]}")
 
 
 def _found(folder: Path, commit: str, progress: _Progress, note: str = "") -> Fetched:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import httpx2
 from filelock import Timeout
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import WeakFileLock, parse_ratelimit_headers
 
 BACKOFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)  # before each try after the first
@@ -21,11 +21,17 @@ PASSING_STATUS = (408, 429, 500, 502, 503, 504)
 T = TypeVar("T")
 
 
+def is_absence(error: BaseException) -> bool:
+    """Whether the Hub was not reached or could not answer, rather than refused."""
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code in PASSING_STATUS
+    return isinstance(error, httpx2.TransportError | OfflineModeIsEnabled)
+
+
 def is_passing(error: BaseException) -> bool:
     """Whether the same request may succeed a little later."""
-    if isinstance(error, HfHubHTTPError):
-        return error.response.status_code in PASSING_STATUS and asked_pause(error) <= LONGEST_WAIT_SECONDS
-    return isinstance(error, httpx2.TransportError)
+    may_change = not isinstance(error, OfflineModeIsEnabled)
+    return is_absence(error) and may_change and asked_pause(error) <= LONGEST_WAIT_SECONDS
 
 
 def patiently(ask: Callable[[], T], *, tell: Callable[[], None]) -> T:

@@ -80,6 +80,9 @@ def _old(name: str) -> str:
 
 
 def _saved(model, shard_size: str | None) -> dict[str, bytes]:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     with TemporaryDirectory() as folder:
         model.save_pretrained(folder, **({"max_shard_size": shard_size} if shard_size else {}))
         return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}

@@ -225,9 +225,10 @@ def test_a_branch_that_was_fetched_works_without_a_network(net, monkeypatch):
     assert fetch_tokenizer(NET).commit == fetched.commit
 
 
-def test_a_failing_hub_is_no_reason_not_to_use_what_is_here(net, pauses):
+@pytest.mark.parametrize(("status", "headers"), [(503, {}), (429, {"Retry-After": "3600"})])
+def test_a_failing_hub_is_no_reason_not_to_use_what_is_here(net, pauses, status, headers):
     fetch_checkpoint(NET)
-    net.fail("/api/models/", status=503, times=99)
+    net.fail("/api/models/", status=status, headers=headers, times=99)
     assert fetch_checkpoint(NET).note
     assert pauses == []
 
