@@ -62,6 +62,7 @@ class UploadForm(CorpusForm):
     def __init__(self, *args: Any, refusal: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         limit = settings.UPLOAD_BYTES // 10**6
+        self.fields["file"].widget.attrs["data-most"] = settings.UPLOAD_BYTES
         self.fields["file"].help_text = f"{SUFFIXES}; at most {limit} MB. One document a line or row."
         if refusal:
             self.fields["file"].error_messages["required"] = refusal

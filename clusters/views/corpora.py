@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
@@ -93,8 +94,9 @@ def new(request: HttpRequest) -> HttpResponse:
     if not isinstance(person, User) or not person.has_perm("compute.add_job"):
         raise PermissionDenied("Registering a corpus needs the runner role. An administrator can add you to it.")
     kind = chosen(request.GET, "kind", list(CORPUS_FORMS), "upload")
+    data, files = request.POST or None, request.FILES or None  # what came is read here, and may be refused
     options: dict[str, Any] = {"owner": person} | ({"refusal": refusal_of(request)} if kind == "upload" else {})
-    form = CORPUS_FORMS[kind](request.POST or None, request.FILES or None, **options)
+    form = CORPUS_FORMS[kind](data, files, **options)
     if request.method == "POST" and form.is_valid():
         try:
             corpus = _register(form, person)
@@ -110,6 +112,7 @@ def new(request: HttpRequest) -> HttpResponse:
         "kind": kind,
         "kinds": [{"key": key, "text": text, "note": note} for key, text, note in KINDS],
         "form": form,
+        "limit": settings.UPLOAD_BYTES,
     }
     return render(request, "corpora/new.html", ctx, status=422 if form.is_bound else 200)
 

@@ -18,6 +18,7 @@ from clusters.queries.access import may_manage, visible_runs
 from clusters.views import twins
 from clusters.views.errors import NotFound
 from clusters.views.overview_facts import citation, finished, lede, mean_loss_fact, provenance
+from clusters.views.shown_settings import shown_manifest
 
 LIST_HEAD = ("run", "name", "network", "revision", "clustered tokens", "ks", "mean loss, nats", "corpus", "created",
              "private", "archived")  # fmt: skip
@@ -106,7 +107,7 @@ def overview(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRe
     largest = queries.largest_clusters(run, affinity, k) if k else []
     if twin:
         head, rows = CLUSTER_HEAD, (_cluster_row(cluster) for cluster in largest)
-        payload = _payload(run, affinity, k, [chart for chart in charts.values() if chart], largest)
+        payload = _payload(request, run, affinity, k, [chart for chart in charts.values() if chart], largest)
         return twins.answer(
             twin, name=f"{run.slug}-overview", payload=payload, head=head, rows=rows,
             charts=[chart for chart in charts.values() if chart], figure=request.GET.get("figure"),
@@ -153,14 +154,16 @@ def _charts(
     }
 
 
-def _payload(run: Run, affinity: str, k: int | None, charts: list[Chart], largest: list[Any]) -> dict[str, Any]:
+def _payload(
+    request: HttpRequest, run: Run, affinity: str, k: int | None, charts: list[Chart], largest: list[Any]
+) -> dict[str, Any]:
     rows: Iterator[list[Any]] = (_cluster_row(cluster) for cluster in largest)
     return {
         "run": {"slug": run.slug, "name": run.name, "bundle_sha256": run.bundle_sha256, "n_tokens": run.n_tokens},
         "affinity": affinity,
         "k": k,
         "provenance": [{"name": fact["name"], "value": fact["value"]} for fact in provenance(run)],
-        "manifest": run.manifest,
+        "manifest": shown_manifest(request.user, run),
         "figures": charts,
         "largest_clusters": [dict(zip(CLUSTER_HEAD, row, strict=True)) for row in rows],
     }

@@ -7,7 +7,8 @@ from typing import Any
 
 from django.conf import settings
 
-from clusters.queries.access import User
+from clusters.models import Run
+from clusters.queries.access import User, may_manage
 from compute.config import HUB
 from compute.models import Job
 
@@ -22,6 +23,13 @@ def sees_paths(user: User, job: Job) -> bool:
 def shown_config(user: User, job: Job) -> dict[str, Any]:
     """The settings; for others than owner and staff with "…/name" where a path of this server stood."""
     return job.config if sees_paths(user, job) else config_without_paths(job.config)
+
+
+def shown_manifest(user: User, run: Run) -> dict[str, Any]:
+    """What a bundle says of itself; for others than the run's owner and staff without paths of this server."""
+    if may_manage(user, run) or (user.is_authenticated and user.is_active and getattr(user, "is_staff", False)):
+        return run.manifest
+    return {**run.manifest, "config": config_without_paths(run.manifest.get("config", {}))}
 
 
 def config_without_paths(config: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 PATHS = (
     "/", "/runs/synthetic/", "/runs/synthetic/rank-frequency/", "/runs/synthetic/k/6/clusters/",
     "/runs/synthetic/k/6/clusters/0/", "/runs/synthetic/tokens/", "/runs/synthetic/tokens/3/",
-    "/runs/synthetic/documents/0/", "/jobs/", "/sign-in/", "/runs/nowhere/",
+    "/runs/synthetic/documents/0/", "/jobs/", "/corpora/", "/sign-in/", "/runs/nowhere/",
 )  # fmt: skip
 LOADING = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "use": "href"}
 

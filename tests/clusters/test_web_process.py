@@ -16,7 +16,7 @@ from tests.databases import ROOT, Site, postgres_template, site, sqlite_template
 from tests.factories import make_run
 from tests.postgres import postgres  # noqa: F401  (a fixture)
 
-HEAVY = ("torch", "transformers", "tokenizers", "sklearn")
+HEAVY = ("torch", "transformers", "tokenizers", "sklearn", "pyarrow", "datasets", "huggingface_hub")
 SERVE = """
 import json, sys
 import quantaweb.wsgi
@@ -33,7 +33,9 @@ for path in sys.argv[1:]:
 print(json.dumps([found, sorted(sys.modules)]))
 """
 PAGES = (
-    "/", "/runs.csv", "/runs/new/", "/jobs/", "/password/", "/runs/synthetic/",
+    "/", "/runs.csv", "/runs/new/", "/runs/new/?suite=pythia-v0",
+    "/runs/new/?suite=hub", "/runs/new/?suite=folders", "/corpora/", "/corpora.json", "/corpora/new/",
+    "/corpora/new/?kind=hub", "/corpora/new/?kind=path", "/jobs/", "/password/", "/runs/synthetic/",
     "/runs/synthetic.json", "/runs/synthetic/manage/", "/runs/synthetic/rank-frequency/",
     "/runs/synthetic/rank-frequency.json", "/runs/synthetic/k/6/clusters/", "/runs/synthetic/k/6/clusters.csv",
     "/runs/synthetic/k/6/clusters/0/", "/runs/synthetic/k/6/clusters/0.json", "/runs/synthetic/tokens/",
