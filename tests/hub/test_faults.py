@@ -1,6 +1,7 @@
 """Everything that goes wrong with a Hub: it passes, or it ends with a sentence that says what to do."""
 
 import errno
+import json
 import os
 import shutil
 from types import SimpleNamespace
@@ -14,16 +15,16 @@ from compute.hub import listing, transfer
 from compute.hub.cache import folder_of, repository
 from compute.hub.fetch import fetch_checkpoint, fetch_tokenizer
 from compute.registry import hub_suite
-from tests.hub.checkpoints import gpt_neox, pickled
 
 NET = HubRef("me/net")
-WEIGHTS = gpt_neox()["model.safetensors"]
+WEIGHTS = bytes(range(256)) * 150  # nothing here looks into them
+FILES = {"config.json": b'{"model_type": "gpt_neox"}', "model.safetensors": WEIGHTS, "tokenizer.json": b"{}"}
 HALF = len(WEIGHTS) // 2
 
 
 @pytest.fixture
 def net(fake_hub):
-    fake_hub.add("me/net", gpt_neox())
+    fake_hub.add("me/net", FILES)
     return fake_hub
 
 
@@ -98,7 +99,7 @@ def test_a_wrong_hash_is_thrown_away_and_fetched_again(net):
 def test_a_small_file_is_checked_by_its_git_hash(net):
     net.fail("config.json", flipped=5)
     fetch_checkpoint(NET)
-    assert (folder_of(NET) / "config.json").read_bytes() == gpt_neox()["config.json"]
+    assert (folder_of(NET) / "config.json").read_bytes() == FILES["config.json"]
 
 
 def test_a_hub_that_does_not_answer_is_asked_again(net, monkeypatch, pauses):
@@ -165,7 +166,7 @@ def test_a_missing_repository_is_told_from_a_missing_revision(net):
 
 
 def test_a_missing_revision_is_answered_with_near_ones(net):
-    net.add("me/net", gpt_neox(), revision="step3000")
+    net.add("me/net", FILES, revision="step3000")
     with pytest.raises(CheckpointError, match="no revision 'step300'; near to it are step3000"):
         fetch_checkpoint(HubRef("me/net", "step300"))
 
@@ -325,12 +326,19 @@ def test_a_repository_without_a_tokenizer_is_told(fake_hub):
         fetch_tokenizer(NET)
 
 
-@pytest.mark.parametrize("make", [lambda files: files, pickled])
-def test_a_shard_that_the_index_names_and_the_hub_lacks_is_told(fake_hub, make):
-    files = make(gpt_neox(shard_size="20KB"))
-    (second,) = [name for name in files if "-00002-of" in name]
-    fake_hub.add("me/net", {name: content for name, content in files.items() if name != second})
+@pytest.mark.parametrize(("stem", "suffix"), [("model", ".safetensors"), ("pytorch_model", ".bin")])
+def test_a_shard_that_the_index_names_and_the_hub_lacks_is_told(fake_hub, stem, suffix):
+    first, second = (f"{stem}-0000{n}-of-00002{suffix}" for n in (1, 2))
+    index = json.dumps({"weight_map": {"a": first, "b": second}}).encode()
+    fake_hub.add("me/net", {"config.json": b"{}", f"{stem}{suffix}.index.json": index, first: b"x"})
     with pytest.raises(CheckpointError, match=f"is not whole on the Hub: it lacks {second}"):
+        fetch_checkpoint(NET)
+
+
+def test_an_index_that_cannot_be_read_is_told(fake_hub):
+    shard = "model-00001-of-00001.safetensors"
+    fake_hub.add("me/net", {"config.json": b"{}", "model.safetensors.index.json": b"[]", shard: b"x"})
+    with pytest.raises(CheckpointError, match="it lacks a readable model.safetensors.index.json"):
         fetch_checkpoint(NET)
 
 
