@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, BinaryIO, cast
 
 from compute.config import HUB, CorpusConfig, HubRef
-from compute.errors import CorpusError
+from compute.errors import ComputeError, CorpusError
 from compute.texts.documents import Record, Texts
 from compute.texts.limits import Meter
 from compute.texts.shards import DATA_SUFFIXES, Shard, is_data, records
@@ -49,7 +49,7 @@ def pinned(config: CorpusConfig) -> CorpusConfig:
 def hub_texts(config: CorpusConfig) -> Texts:
     """The documents of one split; files are opened when they are reached."""
     ref = HubRef.parse(pinned(config).source)
-    with _sentences(ref):
+    with _sentences(ref, is_listing=True):
         urls = _urls(ref, config)
     shards = [Shard(f"{ref.repo_id}/{path}", path, 0, partial(_open, url)) for path, url in urls.items()]
     read = partial(_records, ref, shards, config.text_field)
@@ -102,13 +102,13 @@ def _builder(ref: HubRef, subset: str | None) -> Any:
 
 
 @contextmanager
-def _sentences(ref: HubRef) -> Iterator[None]:
-    """Turns what the Hub and the network answer into what a person can do."""
+def _sentences(ref: HubRef, *, is_listing: bool = False) -> Iterator[None]:
+    """Turns what the Hub and the network answer into what a person can do; a card may make the library fail anyhow."""
     from huggingface_hub import errors
 
     try:
         yield
-    except CorpusError:
+    except ComputeError:
         raise
     except Exception as error:
         cause = _cause(error)
@@ -118,10 +118,10 @@ def _sentences(ref: HubRef) -> Iterator[None]:
             what = f"has no revision {ref.revision!r}. Give one of its branches, tags or commits"
         elif isinstance(cause, errors.RepositoryNotFoundError):
             what = "is not on the Hub, or is private. Check the name; for a private one set HF_TOKEN"
-        elif isinstance(cause, (RuntimeError, FileNotFoundError)):
-            what = f"cannot be read: {_first_line(cause)}"
-        elif isinstance(cause, (OSError, errors.HTTPError)):
+        elif isinstance(cause, (OSError, errors.HTTPError)) and not isinstance(cause, FileNotFoundError):
             what = f"cannot be had from the Hub ({_first_line(cause)}). Check the network and start again"
+        elif is_listing:
+            what = f"cannot be read: {_first_line(cause)}"
         else:
             raise
         raise CorpusError(f"The data set {ref.repo_id} {what}.") from error
@@ -129,11 +129,11 @@ def _sentences(ref: HubRef) -> Iterator[None]:
 
 def _cause(error: BaseException) -> BaseException:
     """The Hub's own answer, where a library has put an error of its own around it."""
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
     inner: BaseException | None = error
     while inner is not None:
-        if isinstance(inner, HfHubHTTPError):
+        if isinstance(inner, HfHubHTTPError) and not isinstance(inner, EntryNotFoundError):
             return inner
         inner = inner.__cause__ or inner.__context__
     return error

@@ -25,8 +25,8 @@ CARD = b"""---
 configs:
 - config_name: en
   data_files:
-  - {split: train, path: en/*.parquet}
-  - {split: test, path: en/held-out.jsonl}
+  - {split: train, path: en/0.parquet}
+  - {split: test, path: en/held-out.parquet}
 - config_name: de
   data_files: de/*.parquet
 ---
@@ -104,16 +104,13 @@ def test_every_kind_of_file_gives_the_documents_in_order(hub, kind):
     assert (texts.name, texts.revision) == ("texts", commit)
 
 
+def add_subsets(hub: FakeHub) -> None:
+    files = {"en/0.parquet": table(["a"]), "en/held-out.parquet": table(["b"]), "de/0.parquet": table(["c"])}
+    add(hub, files | {"README.md": CARD})
+
+
 def test_subset_and_split_are_those_of_the_card(hub):
-    add(
-        hub,
-        {
-            "README.md": CARD,
-            "en/0.parquet": table(["a"]),
-            "en/held-out.jsonl": lines(["b"]),
-            "de/0.parquet": table(["c"]),
-        },
-    )
+    add_subsets(hub)
     assert read("hub:owner/texts", subset="en") == ["a"]
     assert read("hub:owner/texts", subset="en", split="test") == ["b"]
     assert read("hub:owner/texts", subset="de") == ["c"]
@@ -128,15 +125,7 @@ def test_subset_and_split_are_those_of_the_card(hub):
     ],
 )
 def test_an_unknown_subset_or_split_is_refused_with_those_there_are(hub, settings, fault):
-    add(
-        hub,
-        {
-            "README.md": CARD,
-            "en/0.parquet": table(["a"]),
-            "en/held-out.jsonl": lines(["b"]),
-            "de/0.parquet": table(["c"]),
-        },
-    )
+    add_subsets(hub)
     with pytest.raises(CorpusError, match=f"owner/texts {fault}"):
         read("hub:owner/texts", **settings)
 
@@ -220,12 +209,17 @@ def test_an_unknown_revision_is_named(hub, revision):
     [
         ({"train.csv": b"text\na\n"}, "files that cannot be read, train.csv among them"),
         ({"notes.bin": b"a"}, "cannot be read: .*data files"),
+        ({"README.md": None, "notes.bin": b"a"}, "cannot be read: .*data files"),
         ({"texts.py": b"raise SystemExit", "train.jsonl": b'{"text": "a"}\n'}, "cannot be read: Dataset scripts"),
         ({}, "cannot be read: .*data files"),
+        ({"train.jsonl": b"", "test.parquet": b""}, "cannot be read: .*same data file format"),
+        ({"README.md": b"---\nconfigs: [\n---\n", "train.jsonl": b""}, "cannot be read: .*"),
+        ({"README.md": b"---\nconfigs: 3\n---\n", "train.jsonl": b""}, "cannot be read: .*"),
     ],
 )
 def test_a_data_set_without_files_that_can_be_read_is_refused(hub, files, fault):
-    add(hub, {"README.md": b"# Nothing\n"} | files)
+    everything = {"README.md": b"# Nothing\n"} | files
+    add(hub, {name: content for name, content in everything.items() if content is not None})
     with pytest.raises(CorpusError, match=f"owner/texts .*{fault}"):
         read("hub:owner/texts")
 

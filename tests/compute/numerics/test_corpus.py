@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from compute.errors import CorpusError
-from compute.numerics.corpus import TokenizedCorpus, tokenize
+from compute.numerics.corpus import TokenizedCorpus, first_tokens, has_word_breaks, tokenize
+from compute.numerics.vocabulary import Vocabulary
 from tests.compute.numerics.networks import corpus_of
 
 # Lengths 0, 3, 1, 0, 2, 1, 0: predictions are 8, 9 of document 1 and 4 of document 4.
@@ -136,3 +138,111 @@ def test_the_hash_tells_tokens_and_borders_apart_but_not_widths() -> None:
     assert corpus.sha256() == corpus_of(MIXED, np.uint32).sha256()
     others = [corpus_of(MIXED[1:]), corpus_of([*MIXED[:4], [3, 5], [6], []]), corpus_of([[], [7, 8], [9, 5]])]
     assert corpus.sha256() not in {other.sha256() for other in others}
+
+
+def vocabulary_of(*tokens: bytes) -> Vocabulary:
+    offsets = np.concatenate([[0], np.cumsum([len(token) for token in tokens])])
+    return Vocabulary(np.frombuffer(b"".join(tokens), np.uint8), offsets.astype(np.int64))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        ([b"of", b" the", b"\n", b"  ", b".\n", b"x"], True),
+        ([b"of", b"", b" the"], True),
+        ([b"of the"], False),
+        ([b" a", b"end\n"], False),
+        ([b"7 "], False),
+        ([], True),
+    ],
+)
+def test_word_breaks_are_places_that_no_token_holds(tokens: list[bytes], expected: bool) -> None:
+    assert has_word_breaks(vocabulary_of(*tokens)) is expected
+
+
+def splits() -> dict[str, tuple[Any, Any]]:
+    """Normaliser and splitting of text as language models have it."""
+    from tokenizers import Regex, normalizers, pre_tokenizers
+
+    word = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    late = Regex(word + r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+    return {
+        "GPT-2": (None, pre_tokenizers.ByteLevel(add_prefix_space=False)),
+        "GPT-NeoX": (normalizers.NFC(), pre_tokenizers.ByteLevel(add_prefix_space=False)),
+        "Llama 3": (
+            None,
+            pre_tokenizers.Sequence(
+                [
+                    pre_tokenizers.Split(late, "isolated"),
+                    pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+                ]
+            ),
+        ),
+    }
+
+
+@pytest.fixture(scope="module", params=["GPT-2", "GPT-NeoX", "Llama 3"])
+def tokenizer(request: pytest.FixtureRequest) -> Any:
+    """Trained on a little code and prose, with runs of spaces as tokens of their own."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    normalizer, tokenizer.pre_tokenizer = splits()[request.param]
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=900, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator([Path(__file__).read_text(encoding="utf-8")], trainer)
+    tokenizer.add_tokens(["  ", "    ", "\n\n"])
+    return tokenizer
+
+
+SPACES = [" ", "  ", "    ", "\n", "\n\n", "\t"]
+OTHERS = ["a", "the", "don't", ".", "),\n", "e\u0301", "\u0300", "한국어", "中文", "12345", "_x", "😀"]
+PIECES = st.sampled_from(SPACES + OTHERS)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pieces=st.lists(PIECES, max_size=200), max_length=st.integers(2, 12))
+def test_a_head_gives_the_first_tokens_of_the_whole_text(tokenizer: Any, pieces: list[str], max_length: int) -> None:
+    text = "".join(pieces)
+    lengths: list[int] = []
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        lengths.extend(map(len, texts))
+        return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
+
+    whole = tokenizer.encode(text, add_special_tokens=False).ids[:max_length]
+    (found,) = first_tokens([text], encode, max_length=max_length, n_vocabulary=2000, has_word_breaks=True)
+    assert found.tolist() == whole
+    assert len(lengths) > 1 or lengths[0] == len(text) or len(whole) == max_length
+
+
+def test_a_long_text_is_not_encoded_whole() -> None:
+    seen: list[str] = []
+
+    def note(texts: list[str]) -> list[list[int]]:
+        seen.extend(texts)
+        return encode(texts)
+
+    text = "x" * 30 + " y" * 1000
+    found = first_tokens(["ab", text], note, max_length=4, n_vocabulary=256, has_word_breaks=True)
+    assert seen == ["ab", "x" * 30]
+    assert [ids.tolist() for ids in found] == [[97, 98], [120] * 4]
+    seen.clear()
+    first_tokens([text], note, max_length=4, n_vocabulary=256)
+    assert seen == [text]
+
+
+def test_a_head_that_gives_too_few_tokens_is_made_longer() -> None:
+    seen: list[int] = []
+
+    def words(texts: list[str]) -> list[list[int]]:
+        seen.extend(map(len, texts))
+        return [[len(word) for word in text.split()] for text in texts]
+
+    text = " ".join(["w" * 50] * 40)
+    (found,) = first_tokens([text], words, max_length=10, n_vocabulary=256, has_word_breaks=True)
+    assert found.tolist() == [50] * 10
+    assert seen == [101, 254, 968]  # the ends of words after 60, 240 and 960 characters
