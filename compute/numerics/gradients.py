@@ -15,7 +15,7 @@ from compute.numerics.families import module_roles
 from compute.numerics.losses import check_token_ids
 from compute.numerics.vectors import n_entries, row_norms, vector_batches
 
-__all__ = ["gradient_parameters", "gradient_rows", "gradients", "token_gradient"]
+__all__ = ["gradient_parameters", "gradient_rows", "gradients", "n_entries", "token_gradient", "vector_batches"]
 
 TOKENS_PER_WINDOW = 64  # computed together when gradients are wanted in order
 BYTES_PER_WINDOW = 1 << 29

@@ -27,8 +27,8 @@ from compute.numerics.memory import halving_batches
 KINDS = ("gradients", "activations", "sparsified")
 SPARSE_BELOW = 7e-3  # of a unit gradient
 BATCH_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}  # vectors of one batch, float32
-BATCH_TOKENS = {"cpu": 1 << 11, "cuda": 1 << 15}
-NORM_ENTRIES = 1 << 12  # summed in float32 before float64 takes over
+BATCH_TOKENS = {"cpu": 1 << 10, "cuda": 1 << 15}
+NORM_ENTRIES = 1 << 9  # summed in float32 before float64 takes over
 TINY_NORM = 1e-12  # float32 squares of its entries vanish
 
 VectorBatch = tuple[np.ndarray, torch.Tensor, np.ndarray]

@@ -17,9 +17,10 @@ from transformers import GPTNeoXForCausalLM
 from compute.errors import CheckpointError, CorpusError, GradientError
 from compute.numerics.checkpoints import PYTHIA_SIZES, load_checkpoint, pythia_config
 from compute.numerics.corpus import tokenize
+from compute.numerics.families import FAMILIES
 from compute.numerics.gradients import gradient_parameters, gradient_rows, gradients, token_gradient
 from compute.numerics.losses import token_losses
-from tests.compute.numerics.networks import Trained, corpus_of, small_config
+from tests.compute.numerics.networks import CONTEXT, VOCABULARY, Trained, corpus_of, small_config, toy
 
 SUITE = Path(__file__).parents[3] / "compute/demo/suite"
 P_DEFAULT_AND_PUBLISHED = {
@@ -85,6 +86,30 @@ def test_gradients_equal_float64_autograd_on_the_full_document(trained: Trained,
     assert max(errors) <= 1e-5
 
 
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("scope", ["default", "all"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_has_exact_gradients(tmp_path: Path, family: str, scope: str, tied: bool) -> None:
+    model = toy(family, tmp_path, tie_word_embeddings=tied)
+    rng = np.random.default_rng(3)
+    corpus = corpus_of([rng.integers(0, VOCABULARY, n).tolist() for n in (CONTEXT, 2, 9, CONTEXT, 17)])
+    flat = np.array([CONTEXT - 2, 0, CONTEXT - 4, 5, CONTEXT - 1, CONTEXT + 3, CONTEXT + 25, CONTEXT + 30])
+    for index, gradient in zip(flat, gradients(model, corpus, flat, scope=scope), strict=True):
+        document, position = corpus.locate(int(index))
+        expected = full_document_gradient(model, corpus.document_tokens(document), position, scope)
+        assert relative_error(gradient, expected) <= 1e-5
+
+
+def test_another_attention_gives_the_same_gradients(trained: Trained) -> None:
+    model = copy.deepcopy(trained.model)
+    model.config._attn_implementation = "eager"
+    flat = np.arange(0, 4000, 200)
+    for a, b in zip(
+        gradients(model, trained.corpus, flat), gradients(trained.model, trained.corpus, flat), strict=True
+    ):
+        assert relative_error(a, b) < 1e-5
+
+
 def test_gradients_do_not_depend_on_their_batch_mates(trained: Trained) -> None:
     flat = np.random.default_rng(0).choice(trained.corpus.n_predictions, 40, replace=False)
     parameters = gradient_parameters(trained.model)
@@ -139,7 +164,8 @@ def test_the_parameters_of_the_model_are_left_as_they_were(trained: Trained) -> 
     model = copy.deepcopy(trained.model).requires_grad_(True)
     gradient_rows(model, trained.corpus, np.arange(3))
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
-    assert not [module for module in model.modules() if module._forward_hooks]
+    assert not [module for module in model.modules() if module._forward_hooks or module._forward_pre_hooks]
+    assert model.config._attn_implementation == "sdpa"
 
 
 def test_a_gradient_of_zeros_gives_a_row_of_zeros() -> None:
@@ -172,6 +198,26 @@ def test_no_predictions_give_no_rows(trained: Trained) -> None:
     assert (len(rows), len(norms)) == (0, 0)
 
 
+def test_weights_in_half_precision_are_refused(trained: Trained) -> None:
+    model = copy.deepcopy(trained.model).bfloat16()
+    with pytest.raises(GradientError, match="bfloat16.*dtype=torch.float32"):
+        gradient_rows(model, trained.corpus, np.array([7]))
+    with pytest.raises(GradientError, match="bfloat16"):
+        token_gradient(model, np.array([3, 4]), gradient_parameters(model))
+
+
+def test_the_published_scope_belongs_to_gpt_neox(tmp_path: Path) -> None:
+    with pytest.raises(GradientError, match="'gpt2'.*'default'"):
+        gradient_parameters(toy("gpt2", tmp_path), "as-published")
+
+
+def test_biases_of_queries_keys_and_values_are_kept(tmp_path: Path) -> None:
+    names = [name for name, _ in gradient_parameters(toy("qwen2", tmp_path))]
+    assert [name for name in names if name.endswith("bias")] == [
+        f"model.layers.{layer}.self_attn.{kind}_proj.bias" for layer in (0, 1) for kind in "qkv"
+    ]
+
+
 def test_an_unknown_scope_or_family_is_refused(trained: Trained) -> None:
     with pytest.raises(GradientError, match="as-published"):
         gradient_parameters(trained.model, "most")
@@ -192,6 +238,7 @@ def test_the_shipped_clustered_network_has_exact_gradients_on_real_text() -> Non
     model = load_checkpoint(folder)
     flat = of_small_loss(token_losses(model, corpus), (1e-4, 2e-2, 0.1), 3)
     assert len(flat) >= 4
+    flat = np.append(flat, flat[-1] - 1)  # two targets that share a text
     for index, gradient in zip(flat, gradients(model, corpus, flat), strict=True):
         document, position = corpus.locate(int(index))
         expected = full_document_gradient(model, corpus.document_tokens(document), position, "default")
