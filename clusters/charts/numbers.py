@@ -61,7 +61,7 @@ def bytes_text(value: int | None) -> str:
     """Disk space in decimal units."""
     if value is None:
         return NOTHING
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if value >= unit:
             return f"{value / unit:.3g} {name}"
     return f"{value} bytes"

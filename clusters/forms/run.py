@@ -12,7 +12,7 @@ from django import forms
 from django.conf import settings
 
 from clusters.forms.earlier import settings_of
-from clusters.forms.texts import DEMO, corpus_choices, corpus_config, registered
+from clusters.forms.texts import DEMO, corpus_choices, corpus_config, registered, require_text
 from clusters.forms.values import between, whole_numbers
 from clusters.models import RegisteredCorpus
 from compute.config import (
@@ -169,6 +169,11 @@ class RunForm(forms.Form):
                 "Use letters, digits, dots, dashes and underscores; begin with a letter or digit."
             )
         return name
+
+    def clean_corpus(self) -> str:
+        choice: str = self.cleaned_data["corpus"]
+        require_text(choice, self.corpora)
+        return choice
 
     def clean_n_tokens(self) -> int:
         return between(self.cleaned_data["n_tokens"], 2, MAX_TOKENS, "tokens")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from django import forms
+
+from clusters.forms.paths import allowed_path
 from clusters.models import RegisteredCorpus
 from compute.config import CorpusConfig
 
@@ -21,6 +25,24 @@ def corpus_choices(corpora: Sequence[RegisteredCorpus], initial: object) -> list
 def corpus_config(choice: str, corpora: Sequence[RegisteredCorpus]) -> CorpusConfig:
     chosen = next((corpus for corpus in corpora if str(corpus.pk) == choice), None)
     return CorpusConfig(**_facts(chosen)) if chosen else CorpusConfig(source=DEMO)
+
+
+def require_text(choice: str, corpora: Sequence[RegisteredCorpus]) -> None:
+    """Refuse a corpus of this server that has gone since, or that lies where nobody may read any more.
+
+    What is wrong is not said closer: the person may not know where the text of others lies.
+    """
+    chosen = next((corpus for corpus in corpora if str(corpus.pk) == choice), None)
+    if chosen is None or chosen.kind == RegisteredCorpus.Kind.HUB:
+        return
+    try:
+        is_there = Path(chosen.source).exists()
+        if chosen.kind == RegisteredCorpus.Kind.PATH:
+            allowed_path(chosen.source)
+    except (forms.ValidationError, OSError):
+        is_there = False
+    if not is_there:
+        raise forms.ValidationError(f"The text of “{chosen.name}” is not there any more, or no longer allowed.")
 
 
 def registered(config: CorpusConfig, corpora: Sequence[RegisteredCorpus]) -> str:

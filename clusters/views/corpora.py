@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from clusters.charts.numbers import bytes_text, count, short_hash
-from clusters.forms.corpus import CORPUS_FORMS, CorpusForm, suffix_of
+from clusters.forms.corpus import CORPUS_FORMS, CorpusForm, HubCorpusForm, suffix_of
 from clusters.htmx import render_page
 from clusters.models import RegisteredCorpus
 from clusters.parameters import chosen, whole_number
@@ -122,7 +122,7 @@ def _register(form: CorpusForm, person: User) -> RegisteredCorpus:
     common = {name: values[name] for name in ("name", "text_field", "is_private")}
     if form.kind == RegisteredCorpus.Kind.UPLOAD:
         return services.add_upload(person, values["file"], suffix=suffix_of(values["file"].name), **common)
-    if form.kind == RegisteredCorpus.Kind.HUB:
+    if isinstance(form, HubCorpusForm):
         hub = {name: values[name] for name in ("subset", "split")}
         return services.add_named(person, form.kind, source=form.source, **common, **hub)
     return services.add_named(person, form.kind, source=str(values["path"]), **common)

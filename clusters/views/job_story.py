@@ -84,7 +84,7 @@ def ago(now: datetime, moment: datetime | None) -> str:
 
 def done_of(phase: Phase) -> str:
     """6,412 of 10,000; the total said to be about so many while it is a guess."""
-    if phase.n_total <= 1 and phase.n_done == 0:
+    if phase.n_total <= phase.n_shards and phase.n_done == 0:  # nobody has counted yet
         return ""
     unit = f" {phase.unit}" if phase.unit in _MEASURED else ""
     return f"{phase.n_done:,} of {'about ' if phase.is_guess and phase.n_shards > 1 else ''}{phase.n_total:,}{unit}"
@@ -217,7 +217,8 @@ def stats(job: Job, progress: Progress) -> list[dict[str, str]]:
         return rows + ([_stat("bundle", short_hash(job.bundle_sha256), "", "sha256")] if job.bundle_sha256 else [])
     rows.insert(0, _stat("phase", str(progress.place), f"of {n}", phase.name))
     if done_of(phase):
-        rows.insert(1, _stat("done", f"{phase.n_done:,}", done_of(phase).partition(" ")[2], phase.unit))
+        sub = "" if phase.unit in _MEASURED else phase.unit
+        rows.insert(1, _stat("done", f"{phase.n_done:,}", done_of(phase).partition(" ")[2], sub))
     if progress.state == "running" and progress.rate:
         rows.append(_rate_stat(progress))
     if progress.state == "running" and progress.seconds_left:

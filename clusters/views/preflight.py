@@ -16,6 +16,7 @@ from compute.errors import ComputeError
 from compute.estimate import Estimate, estimate
 
 BYTES_PER_TOKEN = 4.0  # of text, in tokenizers of some ten thousand tokens
+MOST_UNKNOWN = 5  # sentences about what is not known that the panel shows
 _DEVICES = (("CPU", "cpu"), ("GPU", "cuda"))
 
 
@@ -44,7 +45,8 @@ def _costs(asked: RunForm) -> dict[str, Any]:
         "facts": _facts(config, first),
         "mode_reason": asked.cleaned_data["mode_reason"],
         "shortage": _shortage(first),
-        "unknown": first.unknown,
+        "unknown": first.unknown[:MOST_UNKNOWN],
+        "n_more_unknown": max(len(first.unknown) - MOST_UNKNOWN, 0),
         "rates": [cost.rate for _, cost in costs],
     }
 
@@ -114,9 +116,11 @@ def _round(n_bytes: float) -> int:
 
 def _problems(form: RunForm) -> list[dict[str, str]]:
     """What has to be mended before the cost can be told, with where."""
-    found = [{"text": text, "label": "", "href": ""} for text in form.non_field_errors()]
+    found = [{"text": str(text), "label": "", "href": ""} for text in form.non_field_errors()]
     for name in form.errors:
         if name in form.fields:
             field: BoundField = form[name]
-            found += [{"text": text, "label": str(field.label), "href": f"#{field.auto_id}"} for text in field.errors]
+            found += [
+                {"text": str(text), "label": str(field.label), "href": f"#{field.auto_id}"} for text in field.errors
+            ]
     return found

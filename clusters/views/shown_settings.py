@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from clusters.models import Run
 from clusters.queries.access import User, may_manage
 from compute.config import HUB
 from compute.models import Job
+
+_COMMIT = re.compile(r"(@[0-9a-f]{8})[0-9a-f]{32}$")
 
 
 def sees_paths(user: User, job: Job) -> bool:
@@ -76,7 +79,7 @@ def asked(config: dict[str, Any]) -> list[tuple[str, str]]:
 def _text(corpus: dict[str, Any]) -> str:
     """Which text, and how much of it."""
     source, most = str(corpus.get("source", "")), corpus.get("max_documents")
-    name = "the demo’s own" if source == "demo" else source.removeprefix(HUB)
+    name = "the demo’s own" if source == "demo" else _COMMIT.sub(r"\1", source.removeprefix(HUB))
     name = Path(source).name if source.startswith("/") else name
     parts = [name, f"at most {most:,} documents" if most else "", f"cut at {corpus.get('max_length', 0):,} tokens"]
     return ", ".join(filter(None, parts))

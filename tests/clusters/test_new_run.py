@@ -273,6 +273,15 @@ def test_too_little_disk_is_said(client: Client, monkeypatch: pytest.MonkeyPatch
     assert "1 GB are free here. Make room" in text(client.get("/runs/new/?suite=pythia"))
 
 
+def test_many_unknown_sizes_do_not_fill_the_page(client: Client) -> None:
+    repositories = "\n".join(f"a/network-{number}" for number in range(40))
+    shown = text(client.post("/runs/new/", filled("hub", repositories=repositories, estimate="1")))
+    assert "a/network-0@main" in shown
+    assert "And 3" in shown
+    assert "more of the kind" in shown
+    assert len(shown) < 60_000
+
+
 def test_networks_that_nobody_named_yet_cost_nothing_yet(client: Client) -> None:
     assert "once the networks are named" in text(client.get("/runs/new/?suite=hub"))
 
@@ -317,6 +326,21 @@ def test_someone_else_s_private_corpus_cannot_be_chosen(client: Client) -> None:
     assert "hush" not in text(client.get("/runs/new/"))
     response = client.post("/runs/new/", filled("demo", corpus=str(hidden.pk)))
     assert response.status_code == 422
+
+
+def test_a_path_that_is_no_longer_allowed_is_not_read(client: Client, root: Path, settings: Any) -> None:
+    kept = corpus(User.objects.create_user("ben"), kind="path", source=str(root / "mine"))
+    assert client.post("/runs/new/", filled("demo", corpus=str(kept.pk))).status_code == 302
+    settings.ALLOWED_ROOTS = [root / "other"]
+    response = client.post("/runs/new/", filled("demo", corpus=str(kept.pk)))
+    assert response.status_code == 422
+    assert "is not there any more, or no longer allowed" in text(response)
+    assert str(root / "mine") not in text(response)
+
+
+def test_a_file_that_has_gone_is_not_read(client: Client, ana: User, tmp_path: Path) -> None:
+    gone = corpus(ana, kind="upload", source=str(tmp_path / "gone.jsonl"))
+    assert "is not there any more" in text(client.post("/runs/new/", filled("demo", corpus=str(gone.pk))))
 
 
 def test_the_address_may_fill_in_fields(client: Client, ana: User) -> None:
