@@ -22,9 +22,9 @@ DEMO_KS = (5, 10, 20, 30, 50, 75, 100, 125, 150, 200, 250, 300)
 PAPER_KS = (*range(10, 100, 10), *range(100, 301, 25), 350, *range(400, 1201, 100), 1400, 1500)
 HUB = "hub:"  # sources and paths that start so lie on the Hugging Face Hub
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
-_REVISION = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
-_FIELD = re.compile(r"[\w.-]{1,80}")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
+_REVISION = re.compile(r"[A-Za-z0-9][\w.-]{0,99}", re.ASCII)
+_FIELD = re.compile(r"[\w.-]{1,80}", re.ASCII)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,7 +46,8 @@ def labels_at_every_k(
             continue
         work.tell(len(labels), len(ks))
         embedding = embedding or _embedding(work, matrix, max(ks), affinity, stamp)
-        find = partial(cluster_k, embedding, k, n_init=n_init, seed=seed, mode=settings.effort, n_jobs=n_threads())
+        mode: Any = settings.effort
+        find = partial(cluster_k, embedding, k, n_init=n_init, seed=seed, mode=mode, n_jobs=n_threads())
         labels[k] = work.wait_for(find)
         work.files.save(f"clustering/{affinity}/k{k}", labels[k], stamp)
     return {k: labels[k] for k in ks}

@@ -111,9 +111,8 @@ def test_refined_neighbours_have_exact_cosines(config, folder, exact, sketched):
         rows = np.arange(len(found))[:, None]
         assert np.abs(found - wanted)[rows, nearest].max() < 5e-4
         assert np.array_equal(found, found.T)
-        far = rough.argmin(axis=1)
-        untouched = found[np.arange(len(found)), np.argsort(rough, axis=1)[:, 1]]
-        assert np.mean(untouched == rough[np.arange(len(found)), np.argsort(rough, axis=1)[:, 1]]) > 0.5, far
+        second_furthest = np.argsort(rough, axis=1)[:, 1]
+        assert np.mean(found[rows[:, 0], second_furthest] == rough[rows[:, 0], second_furthest]) > 0.5
 
 
 # Blocks without a store.
@@ -151,14 +150,14 @@ MODES = {
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_stopped_run_goes_on_to_the_same_hash(config, tmp_path, mode):
+def test_a_stopped_run_goes_on_to_the_same_hash(config, folder, tmp_path, mode):
     wanted = changed(config, **MODES[mode])
-    whole = open_bundle(run_qdg(wanted, tmp_path / "a" / "work", tmp_path / "a" / "bundles"))
+    whole = open_bundle(run_qdg(wanted, folder / f"whole-{mode}", folder / f"whole-{mode}-bundles"))
     for phase in ("losses", "gradients", "similarity", "clustering"):
         if any(spec.phase == phase for spec in plan(wanted)):
             with pytest.raises(Cancelled):
-                run_qdg(wanted, tmp_path / "b" / "work", tmp_path / "b" / "bundles", report=stopping(phase, 3))
-    resumed = open_bundle(run_qdg(wanted, tmp_path / "b" / "work", tmp_path / "b" / "bundles"))
+                run_qdg(wanted, tmp_path / "work", tmp_path / "bundles", report=stopping(phase, 3))
+    resumed = open_bundle(run_qdg(wanted, tmp_path / "work", tmp_path / "bundles"))
     assert resumed.sha256 == whole.sha256
 
 
@@ -196,9 +195,7 @@ def test_mean_quantiles_and_histogram_are_kept_with_each_column(exact):
         assert entry["mean_loss_nats"] == pytest.approx(column.mean(), rel=1e-12)
         assert row.sum() == len(column)
         assert len(row) == len(edges) + 1
-        median = dict(zip(*entry["quantiles_nats"], strict=True)) if isinstance(entry["quantiles_nats"], list) else None
-        found = entry["quantiles_nats"]["0.5"] if median is None else median[0.5]
-        assert found == pytest.approx(np.quantile(column, 0.5), rel=1e-5)
+        assert entry["quantiles_nats"]["0.5"] == pytest.approx(np.quantile(column, 0.5, method="inverted_cdf"))
 
 
 def test_curves_over_steps_are_columns_side_by_side(exact):
