@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,16 @@ import torch
 from torch import nn
 
 from compute.errors import CheckpointError, CorpusError
-from compute.numerics.checkpoints import module_roles
 from compute.numerics.corpus import TokenizedCorpus
+from compute.numerics.families import module_roles
+from compute.numerics.memory import halving_batches
+from compute.numerics.packing import linear_map, packed_linears
 
-LOGITS_PER_CHUNK = {"cpu": 1 << 20, "cuda": 1 << 27}  # on a CPU 4 MiB of float32, which stays in cache
-BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
+# Least and most rows, and logits, of one chunk. On a CPU 25 MiB of float32: near its caches, and below the 32 MiB from
+# which the C library gives memory back, and fetches it anew, for every chunk.
+CHUNKS = {"cpu": (32, 256, 6_500_000), "cuda": (256, 1 << 16, 1 << 27)}
+BATCH_TOKENS = {"cpu": 1024, "cuda": 65536}
+ROWS_PER_BODY_PRODUCT = 512
 PREDICTIONS_PER_BLOCK = 50_000
 
 
@@ -93,25 +99,18 @@ def token_losses(
     does not depend on its batch mates. Logits exist for one chunk of positions at a time.
     """
     documents = _checked_documents(corpus, documents)
+    _check_fit(model, corpus, documents)
     starts = corpus.prediction_starts
     first, last = int(starts[documents.start]), int(starts[documents.stop])
     losses = np.full(last - first, np.nan, np.float32)
-    _check_fit(model, corpus, documents)
-    roles = module_roles(model)
-    body = model.get_submodule(roles.body)
+    budget = max_batch_tokens or BATCH_TOKENS[torch.device(device).type]
     done = 0
-    with torch.inference_mode():
-        head = model.get_parameter(f"{roles.unembedding}.weight").float()
-        for batch in _batches(corpus, documents, max_batch_tokens or BATCH_TOKENS[torch.device(device).type]):
-            lengths = corpus.lengths[batch]
-            tokens = _padded(corpus, batch, lengths)
-            inputs = torch.from_numpy(tokens[:, :-1]).to(device)
-            hidden = body(input_ids=inputs, use_cache=False).last_hidden_state
-            real = np.arange(tokens.shape[1] - 1) < (lengths - 1)[:, None]
-            hidden = hidden.flatten(0, 1)[torch.from_numpy(np.flatnonzero(real)).to(device)]
-            targets = torch.from_numpy(tokens[:, 1:][real]).to(device)
-            losses[_places(starts[batch] - first, lengths - 1)] = _chunked_losses(hidden, head, targets).cpu().numpy()
-            done += len(targets)
+    with torch.inference_mode(), _full_precision(), _evaluator(model, corpus, device) as batch_losses:
+        for batch, found in halving_batches(
+            _longest_first(corpus, documents), lambda left: budget // int(corpus.lengths[left[0]]), batch_losses
+        ):
+            losses[_places(starts[batch] - first, corpus.lengths[batch] - 1)] = found
+            done += len(found)
             if progress is not None:
                 progress(done)
     refuse_non_finite(losses, first)
@@ -204,15 +203,48 @@ def _checked_documents(corpus: TokenizedCorpus, documents: range | None) -> rang
     return documents
 
 
-def _batches(corpus: TokenizedCorpus, documents: range, max_batch_tokens: int) -> Iterator[np.ndarray]:
-    """Documents with predictions, of like length and at most so many padded tokens; longest first."""
+def _longest_first(corpus: TokenizedCorpus, documents: range) -> np.ndarray:
+    """Documents that have predictions."""
     lengths = corpus.lengths[documents.start : documents.stop]
     order = np.argsort(-lengths, kind="stable")
-    order = order[lengths[order] >= 2]
-    while len(order):
-        size = max(1, max_batch_tokens // int(lengths[order[0]]))
-        yield order[:size] + documents.start
-        order = order[size:]
+    return order[lengths[order] >= 2] + documents.start
+
+
+@contextmanager
+def _evaluator(
+    model: nn.Module, corpus: TokenizedCorpus, device: str | torch.device
+) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
+    """A function from documents to their losses end to end."""
+    roles = module_roles(model)
+    body, unembedding = model.get_submodule(roles.body), model.get_submodule(roles.unembedding)
+    weight, bias = unembedding.weight.float(), unembedding.bias
+    rows = _rows_per_chunk(weight)
+    head = linear_map(weight, None if bias is None else bias.float(), rows)
+
+    def batch_losses(batch: np.ndarray) -> np.ndarray:
+        lengths = corpus.lengths[batch]
+        tokens = _padded(corpus, batch, lengths)
+        inputs = torch.from_numpy(tokens[:, :-1]).to(device)
+        hidden = body(input_ids=inputs, use_cache=False).last_hidden_state
+        real = np.arange(tokens.shape[1] - 1) < (lengths - 1)[:, None]
+        hidden = hidden.flatten(0, 1)[torch.from_numpy(np.flatnonzero(real)).to(device)]
+        targets = torch.from_numpy(tokens[:, 1:][real]).to(device)
+        parts = zip(hidden.split(rows), targets.split(rows), strict=True)
+        return torch.cat([_cross_entropy(head(part.float()), answers) for part, answers in parts]).cpu().numpy()
+
+    with packed_linears(body, ROWS_PER_BODY_PRODUCT):
+        yield batch_losses
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """No float32 product with fewer bits, whatever the process has asked for."""
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
 
 
 def _padded(corpus: TokenizedCorpus, batch: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -229,16 +261,18 @@ def _places(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))
 
 
-def _chunked_losses(hidden: torch.Tensor, head: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Losses in nats of shape (n,) from hidden states (n, d), unembedding (V, d) and targets (n,)."""
-    size = max(64, LOGITS_PER_CHUNK[hidden.device.type] // len(head))
-    losses = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
-    logits = torch.empty(min(size, len(targets)), len(head), dtype=torch.float32, device=hidden.device)
-    for start in range(0, len(targets), size):
-        stop = min(start + size, len(targets))
-        chunk = torch.mm(hidden[start:stop].float(), head.T, out=logits[: stop - start])
-        losses[start:stop] = nn.functional.cross_entropy(chunk, targets[start:stop], reduction="none")
-    return losses
+def _rows_per_chunk(unembedding: torch.Tensor) -> int:
+    """Positions whose logits exist at the same time."""
+    least, most, logits = CHUNKS[unembedding.device.type]
+    return min(max(logits // len(unembedding), least), most)
+
+
+def _cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Losses in nats of shape (n,) from logits (n, V), which are overwritten, and targets (n,)."""
+    of_targets = logits.gather(1, targets[:, None])[:, 0]
+    largest = logits.amax(1)
+    sums = logits.sub_(largest[:, None]).exp_().sum(1)
+    return sums.log_() + (largest - of_targets)  # the bracket is exact where the target is the likeliest
 
 
 def refuse_non_finite(losses: np.ndarray, first: int) -> None:
