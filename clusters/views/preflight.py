@@ -6,7 +6,6 @@ import shutil
 from typing import Any
 
 from django.conf import settings
-from django.forms import BoundField
 
 from clusters.charts.numbers import bytes_text
 from clusters.forms.run import RunForm
@@ -24,7 +23,7 @@ def preflight(form: RunForm) -> dict[str, Any]:
     """Costs of the form as it stands; of one that nobody has touched, costs of what stands in it at first."""
     asked = form if form.is_bound else type(form)(form.initial, corpora=form.corpora)
     if not asked.is_valid():
-        return {"problems": _problems(asked) if form.is_bound else []}
+        return {"problems": _problems(asked, is_touched=form.is_bound)}
     try:
         return _costs(asked)
     except ComputeError as error:
@@ -114,13 +113,11 @@ def _round(n_bytes: float) -> int:
     return int(float(f"{n_bytes:.2g}"))
 
 
-def _problems(form: RunForm) -> list[dict[str, str]]:
-    """What has to be mended before the cost can be told, with where."""
-    found = [{"text": str(text), "label": "", "href": ""} for text in form.non_field_errors()]
-    for name in form.errors:
-        if name in form.fields:
-            field: BoundField = form[name]
-            found += [
-                {"text": str(text), "label": str(field.label), "href": f"#{field.auto_id}"} for text in field.errors
-            ]
+def _problems(form: RunForm, *, is_touched: bool) -> list[dict[str, str]]:
+    """What has to be mended before the cost can be told, with where; what nobody has filled in yet is no mistake."""
+    found = []
+    for name, errors in form.errors.as_data().items():
+        label, href = (str(form[name].label), f"#{form[name].auto_id}") if name in form.fields else ("", "")
+        said = [error for error in errors if is_touched or error.code != "required"]
+        found += [{"text": text, "label": label, "href": href} for error in said for text in error.messages]
     return found
