@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.linalg.blas import ssyrk
 
@@ -25,12 +27,14 @@ class GramAccumulator:
     chunk : int
         Columns summed by one `add`.
     absolute : bool
-        Also sum |G| |G|ᵀ.
+        Also sum |G| |G|ᵀ. Not for sketches: the absolute values of a sketch are not the sketch of absolute values.
+    device : str or torch.device
+        Where blocks are multiplied; the sums stay in memory.
 
     Attributes
     ----------
     signed : ndarray of shape (S, S), float64
-        Upper triangle of G Gᵀ over the columns added so far; the rest is 0.
+        G Gᵀ over the columns added so far; only the upper triangle counts.
     absolute : ndarray of shape (S, S), float64, or None
         The same of |G| |G|ᵀ.
     next_chunk, n_chunks : int
@@ -61,7 +65,15 @@ class GramAccumulator:
     0.64
     """
 
-    def __init__(self, n_rows: int, n_columns: int, chunk: int = CHUNK, *, absolute: bool = True) -> None:
+    def __init__(
+        self,
+        n_rows: int,
+        n_columns: int,
+        chunk: int = CHUNK,
+        *,
+        absolute: bool = True,
+        device: str | torch.device = "cpu",
+    ) -> None:
         if n_rows < 1 or n_columns < 1:
             raise SimilarityError(f"there is nothing to compare: {n_rows} gradients of {n_columns} numbers")
         if chunk < 1:
@@ -71,7 +83,8 @@ class GramAccumulator:
         self.next_chunk = 0
         self.signed = np.zeros((n_rows, n_rows))
         self.absolute = np.zeros((n_rows, n_rows)) if absolute else None
-        self._block: NDArray[np.float32] | None = None
+        self.device = torch.device(device)
+        self._block = torch.empty(0, 0)
 
     @property
     def done(self) -> bool:
@@ -97,15 +110,14 @@ class GramAccumulator:
         block = self._read(shards)
         self._update(self.signed, block)
         if self.absolute is not None:
-            np.abs(block, out=block)
-            self._update(self.absolute, block)
+            self._update(self.absolute, block.abs_())
         bad = np.flatnonzero(~np.isfinite(np.diagonal(self.signed)))
         if len(bad):
             raise SimilarityError(f"gradient {bad[0]} is not a number; compute its shard again")
         self.next_chunk += 1
 
     def finish(self) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Return the cosine matrices of all rows.
+        """Return the cosine matrices of all rows and let go of the sums.
 
         Returns
         -------
@@ -123,7 +135,12 @@ class GramAccumulator:
         zero = np.flatnonzero(~(np.diagonal(self.signed) > 0))
         if len(zero):
             raise SimilarityError(f"gradient {zero[0]} is zero and has no direction; leave its token out")
-        return _cosine(self.signed), None if self.absolute is None else _cosine(self.absolute)
+        self._block = torch.empty(0, 0)
+        signed, self.signed = _cosine(self.signed), np.empty((0, 0))
+        if self.absolute is None:
+            return signed, None
+        absolute, self.absolute = _cosine(self.absolute), np.empty((0, 0))
+        return signed, absolute
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Return what `restore` needs, as arrays that `numpy.savez` takes."""
@@ -136,7 +153,7 @@ class GramAccumulator:
         return state
 
     @classmethod
-    def restore(cls, state: Mapping[str, NDArray[np.generic]]) -> GramAccumulator:
+    def restore(cls, state: Mapping[str, NDArray[np.generic]], device: str | torch.device = "cpu") -> GramAccumulator:
         """Continue from what `state` returned.
 
         Raises
@@ -145,7 +162,7 @@ class GramAccumulator:
             The arrays do not belong together.
         """
         n_rows, n_columns, chunk = (int(value) for value in state["shape"])
-        gram = cls(n_rows, n_columns, chunk, absolute="absolute" in state)
+        gram = cls(n_rows, n_columns, chunk, absolute="absolute" in state, device=device)
         gram.next_chunk = int(state["next_chunk"])
         gram.signed = np.array(state["signed"], dtype=np.float64)
         if "absolute" in state:
@@ -164,23 +181,25 @@ class GramAccumulator:
                 f"but the shards have shapes {[shard.shape for shard in shards]}"
             )
 
-    def _read(self, shards: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
-        """Copy the next columns of all shards into one float32 block (S, width)."""
+    def _read(self, shards: Sequence[NDArray[np.floating]]) -> torch.Tensor:
+        """Copy the next columns of all shards into one float32 block (S, width), which the next call overwrites."""
         first = self.next_chunk * self.chunk
         width = min(self.chunk, self.n_columns - first)
-        if self._block is None or self._block.shape[1] != width:
-            self._block = np.empty((self.n_rows, width), dtype=np.float32)
+        if self._block.shape[1] != width:
+            self._block = torch.empty(self.n_rows, width, device=self.device)
         row = 0
         for shard in shards:
-            self._block[row : row + len(shard)] = shard[:, first : first + width]
+            self._block[row : row + len(shard)] = _tensor(shard)[:, first : first + width].to(self.device)
             row += len(shard)
         return self._block
 
-    @staticmethod
-    def _update(total: NDArray[np.float64], block: NDArray[np.float32]) -> None:
-        # block.T is in Fortran order, so nothing is copied; the result's Fortran-order lower triangle,
-        # read in C order through .T, is the upper one.
-        total += ssyrk(1.0, block.T, trans=1, lower=1).T
+    def _update(self, total: NDArray[np.float64], block: torch.Tensor) -> None:
+        if self.device.type == "cpu":
+            # The transpose is in Fortran order, so nothing is copied; the result's Fortran-order lower triangle,
+            # read in C order through .T, is the upper one.
+            total += ssyrk(1.0, block.numpy().T, trans=1, lower=1).T
+        else:
+            total += (block @ block.T).cpu().numpy()
 
 
 def accumulate_cosines(
@@ -188,6 +207,7 @@ def accumulate_cosines(
     *,
     absolute: bool = True,
     chunk: int = CHUNK,
+    device: str | torch.device = "cpu",
     state: GramAccumulator | Mapping[str, NDArray[np.generic]] | None = None,
     on_chunk: Callable[[int, int], None] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
@@ -201,6 +221,8 @@ def accumulate_cosines(
         Also compute the cosine of |g|.
     chunk : int
         Columns read at a time.
+    device : str or torch.device
+        Where blocks are multiplied.
     state : GramAccumulator or mapping, optional
         Sums to go on from (a mapping as `GramAccumulator.state` returns); an accumulator is filled in place,
         so that `on_chunk` can save it.
@@ -239,9 +261,9 @@ def accumulate_cosines(
     if isinstance(state, GramAccumulator):
         gram = state
     elif state is not None:
-        gram = GramAccumulator.restore(state)
+        gram = GramAccumulator.restore(state, device)
     else:
-        gram = GramAccumulator(sum(map(len, shards)), shards[0].shape[1], chunk, absolute=absolute)
+        gram = GramAccumulator(sum(map(len, shards)), shards[0].shape[1], chunk, absolute=absolute, device=device)
     while not gram.done:
         gram.add(shards)
         if on_chunk is not None:
@@ -319,6 +341,13 @@ def affinity_matrix(cosine: NDArray[np.floating], kind: AffinityKind) -> NDArray
         _check_square(cosine)
         return _symmetric(np.clip(cosine, 0, 1))
     raise SimilarityError(f"the affinity must be 'signed' or 'absolute', not {kind!r}")
+
+
+def _tensor(array: NDArray[np.floating]) -> torch.Tensor:
+    """The same memory as a tensor, which converts half precision several times as fast; it is only read."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(array)
 
 
 def _cosine(upper: NDArray[np.float64]) -> NDArray[np.float32]:

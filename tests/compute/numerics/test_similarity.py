@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from compute.errors import SimilarityError
 from compute.numerics.similarity import (
@@ -32,8 +33,8 @@ def exact_cosines(rows: np.ndarray) -> np.ndarray:
     return unit @ unit.T
 
 
-def test_float32_rows_agree_with_float64_to_1e_5():
-    rows = correlated_rows()
+def test_float32_rows_agree_with_float64_to_1e_5_on_200_rows():
+    rows = correlated_rows(200)
     signed, absolute = accumulate_cosines([rows[:17].astype(np.float32), rows[17:].astype(np.float32)], chunk=700)
     assert np.abs(signed - exact_cosines(rows)).max() < 1e-5
     assert np.abs(absolute - exact_cosines(np.abs(rows))).max() < 1e-5
@@ -121,6 +122,13 @@ def test_saved_sums_of_other_gradients_are_refused():
         GramAccumulator.restore(state)
 
 
+def test_the_sums_are_let_go_at_the_end():
+    gram = GramAccumulator(4, 30)
+    gram.add([stored(correlated_rows(4, 30))])
+    gram.finish()
+    assert gram.signed.nbytes == gram.absolute.nbytes == 0
+
+
 def test_adding_after_the_end_changes_nothing():
     rows = stored(correlated_rows(4, 30))
     gram = GramAccumulator(4, 30)
@@ -197,3 +205,13 @@ def test_unsuitable_cosines_are_refused(kind):
         affinity_matrix(np.ones((2, 3)), kind)
     with pytest.raises(SimilarityError, match="tokens 0 and 1 is nan"):
         affinity_matrix(np.array([[1, np.nan], [np.nan, 1]]), kind)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_sums_on_a_gpu_agree_with_float64():
+    rows = correlated_rows(200)
+    for given, bound in ((rows.astype(np.float32), 1e-5), (stored(rows), 5e-4)):
+        signed, absolute = accumulate_cosines([given[:70], given[70:]], chunk=700, device="cuda")
+        assert np.abs(signed - exact_cosines(rows)).max() < bound
+        assert np.abs(absolute - exact_cosines(np.abs(rows))).max() < bound
