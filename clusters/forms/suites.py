@@ -33,7 +33,7 @@ from compute.suites import demo_config, folder_suite
 MAX_CHECKPOINTS = 2000
 PAPER_CLUSTERED = "70m"
 N_PAPER_SIZES = 7  # the paper's suite ends before the largest
-_PAPER = {
+_PAPER: dict[str, Any] = {
     "selection": SelectionConfig(n_tokens=10_000, threshold_nats=0.1, stride=50),
     "clustering": ClusteringConfig(ks=PAPER_KS),
     "corpus": CorpusConfig(max_length=1024, max_documents=20_000),
@@ -43,6 +43,15 @@ _NUMBER = re.compile(r"(?<!\w)(\d{1,7})(?!\w)")
 
 def _area(example: str) -> forms.Textarea:
     return forms.Textarea(attrs={"rows": 5, "spellcheck": "false", "placeholder": example})
+
+
+def _usual(form: RunForm, **parts: Any) -> dict[str, Any]:
+    """Settings to begin with: these parts, the usual ones elsewhere, and the text that was registered last."""
+    ref = CheckpointRef(lm=form.kind, revision="main", path=form.kind)  # stands in until networks are chosen
+    suite = SuiteConfig(name=form.kind, checkpoints=(ref,), tokenizer=form.kind)
+    newest = next((str(corpus.pk) for corpus in form.corpora), DEMO)
+    settings = settings_of(RunConfig(name=form.kind, suite=suite, clustered=ref.key, **parts))
+    return {**settings, "corpus": newest, "mode": "auto"}
 
 
 class DemoRunForm(RunForm):
@@ -97,14 +106,8 @@ class KnownRunForm(RunForm):
         self.fields["clustered"].choices = long  # type: ignore[attr-defined]
 
     def defaults(self) -> dict[str, Any]:
-        ref = CheckpointRef(lm="any", revision="main", path="any")
-        suite = SuiteConfig(name=self.kind, checkpoints=(ref,), tokenizer="any")
-        paper = RunConfig(name=self.kind, suite=suite, clustered=ref.key, **_PAPER)  # type: ignore[arg-type]
-        newest = next((str(corpus.pk) for corpus in self.corpora), DEMO)
         return {
-            **settings_of(paper),
-            "corpus": newest,
-            "mode": "auto",
+            **_usual(self, **_PAPER),
             "sizes": [size.short for size in self.suite.sizes[:N_PAPER_SIZES]],
             "steps": "final",
             "clustered": PAPER_CLUSTERED,
@@ -162,16 +165,14 @@ class KnownRunForm(RunForm):
 
 
 class ListedRunForm(RunForm):
-    """Checkpoints that a person lists, one a line; the settings start as the paper's, with fewer tokens."""
+    """Checkpoints that a person lists, one a line."""
 
     clustered = forms.CharField(
         label="Clustered network", required=False, max_length=200, help_text="One of the lines; empty takes the last."
     )
 
     def defaults(self) -> dict[str, Any]:
-        base = settings_of(demo_config())
-        newest = next((str(corpus.pk) for corpus in self.corpora), DEMO)
-        return {**base, "name": self.kind, "corpus": newest, "max_length": 1024, "mode": "auto"}
+        return _usual(self, corpus=CorpusConfig(max_length=1024))
 
     def _chosen(self, suite: SuiteConfig, values: dict[str, Any]) -> tuple[SuiteConfig, CheckpointRef] | None:
         named = values.get("clustered", "").strip()

@@ -24,7 +24,7 @@ from clusters.queries.access import is_hidden_run, run_of, visible_jobs
 from clusters.views import job_story as story
 from clusters.views import new_run, twins
 from clusters.views.errors import NotFound
-from clusters.views.shown_settings import asked, shown_config, shown_text
+from clusters.views.shown_settings import asked, shown_config, text_filter
 from compute.jobs import queue
 from compute.jobs.progress import Phase, Progress, progress_of
 from compute.models import Job, Shard
@@ -84,7 +84,7 @@ def index(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
 
 
 def _entry(request: HttpRequest, job: Job) -> dict[str, Any]:
-    error = shown_text(request.user, job, job.error)
+    error = text_filter(request.user, job)(job.error)
     return {"job": job, "status": story.STATUS[job.state], "who": _who(job), "error": error}
 
 
@@ -125,7 +125,7 @@ def _panel(request: HttpRequest, job: Job, progress: Progress) -> dict[str, Any]
         "status": story.STATUS[progress.state],
         "status_text": story.status_text(job, progress),
         "title": story.title(job, progress),
-        "lede": shown_text(request.user, job, story.lede(job, progress)),
+        "lede": text_filter(request.user, job)(story.lede(job, progress)),
         "who": _who(job),
         "asked_at": job.created_at,
         "stats": story.stats(job, progress),
@@ -147,8 +147,9 @@ def _log(request: HttpRequest, job: Job) -> dict[str, Any]:
     lines = job.log_lines.order_by("-pk")
     is_whole = request.GET.get("log") == "all"
     shown = list(lines if is_whole else lines[:LOG_LINES])[::-1]
+    clean = text_filter(request.user, job)
     for line in shown:
-        line.message = shown_text(request.user, job, line.message)
+        line.message = clean(line.message)
     return {"lines": shown, "n_lines": lines.count(), "is_whole_log": is_whole}
 
 
@@ -169,13 +170,14 @@ def _who(job: Job) -> str:
 
 
 def _payload(user: Viewer, job: Job, progress: Progress) -> dict[str, Any]:
+    clean = text_filter(user, job)
     return {
         "job": {
             "id": job.pk,
             "name": job.name,
             "kind": job.kind,
             "state": progress.state,
-            "error": shown_text(user, job, job.error),
+            "error": clean(job.error),
             "asked_at": job.created_at.isoformat(),
             "asked_by": _who(job),
             "started_at": job.started_at.isoformat() if job.started_at else None,
@@ -194,7 +196,7 @@ def _payload(user: Viewer, job: Job, progress: Progress) -> dict[str, Any]:
         "seconds_left_in_phase": progress.seconds_left,
         "heartbeat_age_seconds": progress.heartbeat_age,
         "log": [
-            {"at": line.at.isoformat(), "level": line.level, "message": shown_text(user, job, line.message)}
+            {"at": line.at.isoformat(), "level": line.level, "message": clean(line.message)}
             for line in job.log_lines.order_by("-pk")[:100]
         ],
     }

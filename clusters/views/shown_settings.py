@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,18 @@ def config_without_paths(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def shown_text(user: User, job: Job, text: str) -> str:
-    """A sentence about a job, an error say, without the folders that its paths lie in."""
+def text_filter(user: User, job: Job) -> Callable[[str], str]:
+    """What takes folders of this server out of sentences about a job, errors say; nothing for its owner and staff."""
     if sees_paths(user, job):
+        return str
+    paths = sorted(_paths(job.config), key=len, reverse=True)
+
+    def without_folders(text: str) -> str:
+        for path in paths:
+            text = text.replace(path, f"…/{Path(path).name}")
         return text
-    for path in sorted(_paths(job.config), key=len, reverse=True):
-        text = text.replace(path, f"…/{Path(path).name}")
-    return text
+
+    return without_folders
 
 
 def asked(config: dict[str, Any]) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from django.test import Client
 from clusters.forms.suites import RUN_FORMS, kind_of
 from clusters.models import RegisteredCorpus
 from compute.config import PAPER_KS, CorpusConfig, RunConfig, SelectionConfig
+from compute.errors import ConfigError
 from compute.jobs import queue
 from compute.models import Job
 from compute.registry import SUITES, hub_suite, suite_config
@@ -413,6 +414,15 @@ def test_a_text_that_is_registered_no_more_has_to_be_chosen_again(client: Client
     job = queue.enqueue(_configs(root)["hub"], ana)
     assert '<option value="" selected>choose a text' in text(client.get(f"/runs/new/?from={job.pk}"))
     assert "Choose the text" in text(client.post("/runs/new/", filled("hub", repositories="a/b", corpus="")))
+
+
+def test_without_the_demo_suite_the_other_kinds_still_open(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise ConfigError("The demo suite's list of networks is missing.")
+
+    monkeypatch.setattr("clusters.forms.suites.demo_config", missing)
+    found = {kind: client.get(f"/runs/new/?suite={kind}").status_code for kind in ("demo", "pythia", "hub", "folders")}
+    assert found == {"demo": 503, "pythia": 200, "hub": 200, "folders": 200}
 
 
 def test_every_suite_of_the_registry_can_be_chosen() -> None:
