@@ -24,7 +24,7 @@ RandomState = Any  # what numpy.random.RandomState.get_state gives
 
 
 def best_start(
-    points: NDArray[np.float64],
+    points: NDArray[np.floating],
     k: int,
     random_state: np.random.RandomState,
     *,
@@ -36,7 +36,7 @@ def best_start(
 
     Parameters
     ----------
-    points : ndarray of shape (n_points, n_dimensions), float64, C-contiguous
+    points : ndarray of shape (n_points, n_dimensions), float32 or float64, C-contiguous
     k : int
         2 <= k <= n_points.
     random_state : RandomState
@@ -51,7 +51,7 @@ def best_start(
     Returns
     -------
     Result
-        Of scikit-learn's k_means(points, k, n_init=n_starts, random_state=random_state).
+        Of scikit-learn's k_means(points, k, n_init=n_starts, random_state=random_state), for float64 points.
 
     Notes
     -----
@@ -84,12 +84,12 @@ def plusplus_draws(k: int) -> int:
     return 1 + (k - 1) * _n_trials(k)
 
 
-def plusplus_seeds(distances: NDArray[np.float64], k: int, random_state: np.random.RandomState) -> NDArray[np.intp]:
+def plusplus_seeds(distances: NDArray[np.floating], k: int, random_state: np.random.RandomState) -> NDArray[np.intp]:
     """Choose k points far from each other: greedy k-means++.
 
     Parameters
     ----------
-    distances : ndarray of shape (n_points, n_points), float64
+    distances : ndarray of shape (n_points, n_points), float32 or float64
         Squared.
     k : int
         1 <= k <= n_points.
@@ -126,12 +126,12 @@ def plusplus_seeds(distances: NDArray[np.float64], k: int, random_state: np.rand
     return seeds
 
 
-def lloyd(distances: NDArray[np.float64], seeds: NDArray[np.intp], tolerance: float) -> Result | None:
+def lloyd(distances: NDArray[np.floating], seeds: NDArray[np.intp], tolerance: float) -> Result | None:
     """Lloyd's algorithm from seeds that are points.
 
     Parameters
     ----------
-    distances : ndarray of shape (n_points, n_points), float64
+    distances : ndarray of shape (n_points, n_points), float32 or float64
         Squared.
     seeds : ndarray of shape (k,), int
         The points at which centres start.
@@ -191,7 +191,7 @@ def _states(random_state: np.random.RandomState, k: int, n_starts: int) -> list[
     return states
 
 
-def _results(points: NDArray[np.float64], k: int, states: list[RandomState], n_jobs: int) -> Iterator[Result]:
+def _results(points: NDArray[np.floating], k: int, states: list[RandomState], n_jobs: int) -> Iterator[Result]:
     """What each start ends with, in order."""
     if k * k < len(points):
         yield from (_plain_start(points, k, state) for state in states)
@@ -202,11 +202,11 @@ def _results(points: NDArray[np.float64], k: int, states: list[RandomState], n_j
         yield result or _plain_start(points, k, state)
 
 
-def _distance_start(distances: NDArray[np.float64], k: int, tolerance: float, state: RandomState) -> Result | None:
+def _distance_start(distances: NDArray[np.floating], k: int, tolerance: float, state: RandomState) -> Result | None:
     return lloyd(distances, plusplus_seeds(distances, k, _restored(state)), tolerance)
 
 
-def _plain_start(points: NDArray[np.float64], k: int, state: RandomState) -> Result:
+def _plain_start(points: NDArray[np.floating], k: int, state: RandomState) -> Result:
     _, labels, inertia = k_means(points, k, random_state=_restored(state), n_init=1, tol=TOLERANCE)
     return Result(labels.astype(np.int32), float(inertia))
 

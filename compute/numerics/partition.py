@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import linkage
 from scipy.sparse import csr_matrix
+from scipy.spatial.distance import squareform
 from threadpoolctl import threadpool_limits
 
-__all__ = ["Partition", "Result", "refine", "squared_distances"]
+__all__ = ["Partition", "Result", "refine", "squared_distances", "ward"]
 
 RELATIVE_GAIN = 1e-9  # of the inertia of one cluster; a smaller one is rounding
 
@@ -34,7 +36,7 @@ class Partition:
 
     Parameters
     ----------
-    distances : ndarray of shape (n_points, n_points), float64
+    distances : ndarray of shape (n_points, n_points), float32 or float64
         Squared, with a zero diagonal (`squared_distances`).
     labels : ndarray of shape (n_points,), int
         In 0..k−1; no cluster is empty.
@@ -60,15 +62,16 @@ class Partition:
     [1.0, 1.0, 64.0]
     """
 
-    def __init__(self, distances: NDArray[np.float64], labels: NDArray[np.integer], k: int) -> None:
+    def __init__(self, distances: NDArray[np.floating], labels: NDArray[np.integer], k: int) -> None:
         self.distances, self.k = distances, k
         self.labels = labels.astype(np.int32)
         self.sizes = np.bincount(labels, minlength=k).astype(np.float64)
         points = np.arange(len(labels))
-        members = csr_matrix((np.ones(len(labels)), (labels, points)), shape=(k, len(labels)))
+        ones = np.ones(len(labels), dtype=distances.dtype)
+        members = csr_matrix((ones, (labels, points)), shape=(k, len(labels)))
         self._sums = np.ascontiguousarray((members @ distances).T)
         self.within = self._within()
-        self.to_centre = self._sums / self.sizes - self.within / self.sizes**2
+        self.to_centre = self._to_centre(slice(None))
 
     @property
     def inertia(self) -> float:
@@ -79,16 +82,15 @@ class Partition:
         """Put points into other clusters; none may become empty."""
         come_from = self.labels[points]
         changed, place = np.unique(np.concatenate([come_from, to]), return_inverse=True)
-        signs = np.repeat([-1.0, 1.0], len(points))
+        signs = np.repeat(np.array([-1, 1], dtype=self.distances.dtype), len(points))
         moves = csr_matrix((signs, (place, np.tile(points, 2))), shape=(len(changed), len(self.labels)))
         self._sums[:, changed] += (moves @ self.distances).T
         self.labels[points] = to
         self.sizes += np.bincount(to, minlength=self.k) - np.bincount(come_from, minlength=self.k)
         self.within = self._within()
-        sizes = self.sizes[changed]
-        self.to_centre[:, changed] = self._sums[:, changed] / sizes - self.within[changed] / sizes**2
+        self.to_centre[:, changed] = self._to_centre(changed)
 
-    def best_moves(self) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    def best_moves(self) -> tuple[NDArray[np.floating], NDArray[np.intp]]:
         """By how much the inertia falls when one point moves to its best other cluster, and to which."""
         points, sizes = np.arange(len(self.labels)), self.sizes[self.labels]
         own = self.to_centre[points, self.labels]
@@ -98,21 +100,26 @@ class Partition:
         to = cost.argmin(axis=1)
         return saved - cost[points, to], to
 
-    def _within(self) -> NDArray[np.float64]:
+    def _to_centre(self, clusters: slice | NDArray[np.integer]) -> NDArray[np.floating]:
+        """Squared distance of every point to the means of some clusters."""
+        sizes, kind = self.sizes[clusters], self.distances.dtype
+        return self._sums[:, clusters] / sizes.astype(kind) - (self.within[clusters] / sizes**2).astype(kind)
+
+    def _within(self) -> NDArray[np.floating]:
         own = self._sums[np.arange(len(self.labels)), self.labels]
         return np.bincount(self.labels, weights=own, minlength=self.k) / 2
 
 
-def squared_distances(points: NDArray[np.float64]) -> NDArray[np.float64]:
+def squared_distances(points: NDArray[np.floating]) -> NDArray[np.floating]:
     """Squared Euclidean distances between all pairs of points.
 
     Parameters
     ----------
-    points : ndarray of shape (n_points, n_dimensions), float64
+    points : ndarray of shape (n_points, n_dimensions), float32 or float64
 
     Returns
     -------
-    ndarray of shape (n_points, n_points), float64, >= 0
+    ndarray of shape (n_points, n_points), of the same type, >= 0
         Symmetric, with a zero diagonal; the same bits for any number of threads.
 
     Examples
@@ -132,12 +139,12 @@ def squared_distances(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return distances
 
 
-def refine(distances: NDArray[np.float64], labels: NDArray[np.integer], k: int, *, most_gain: float = 1.0) -> Result:
+def refine(distances: NDArray[np.floating], labels: NDArray[np.integer], k: int, *, most_gain: float = 1.0) -> Result:
     """Move single points between clusters while that lowers the inertia.
 
     Parameters
     ----------
-    distances : ndarray of shape (n_points, n_points), float64
+    distances : ndarray of shape (n_points, n_points), float32 or float64
         Squared.
     labels : ndarray of shape (n_points,), int
         In 0..k−1; no cluster is empty.
@@ -177,6 +184,41 @@ def refine(distances: NDArray[np.float64], labels: NDArray[np.integer], k: int, 
         chosen = _disjoint(partition.labels[points], to[points], k)
         partition.move(points[chosen], to[points[chosen]])
     return Result(partition.labels, partition.inertia)
+
+
+def ward(distances: NDArray[np.floating], k: int) -> NDArray[np.int32]:
+    """Cut Ward's tree into k clusters: each step joins the two whose union adds least inertia.
+
+    Parameters
+    ----------
+    distances : ndarray of shape (n_points, n_points), float32 or float64
+        Squared.
+    k : int
+        1 <= k <= n_points.
+
+    Returns
+    -------
+    ndarray of shape (n_points,), int32
+        Labels in 0..k−1, every one of them used.
+
+    References
+    ----------
+    Ward, Hierarchical grouping to optimize an objective function, JASA 58, 1963.
+
+    Examples
+    --------
+    >>> line = squared_distances(np.array([[0.0], [1.0], [8.0], [9.0]]))
+    >>> ward(line, 2).tolist()
+    [0, 0, 1, 1]
+    """
+    n = len(distances)
+    heights = squareform(distances, checks=False).astype(np.float64)
+    np.sqrt(heights, out=heights)
+    joined = linkage(heights, "ward")[: n - k, :2].astype(np.intp)
+    root = np.arange(2 * n - k)
+    for step in range(n - k - 1, -1, -1):
+        root[joined[step]] = root[n + step]
+    return np.unique(root[:n], return_inverse=True)[1].astype(np.int32)
 
 
 def _disjoint(come_from: NDArray[np.integer], to: NDArray[np.integer], k: int) -> list[int]:

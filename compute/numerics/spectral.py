@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -13,16 +14,16 @@ from numpy.typing import NDArray
 from compute.errors import ClusteringError
 from compute.numerics.eigen import lowest_eigenvectors
 from compute.numerics.kmeans import Progress, best_start
-from compute.numerics.partition import refine, squared_distances
+from compute.numerics.partition import refine, squared_distances, ward
 from compute.numerics.ranks import adjusted_rand_index
 
 __all__ = ["Embedding", "Mode", "agreement", "cluster_every_k", "cluster_k", "spectral_embedding"]
 
 SYMMETRY_TOLERANCE = 1e-6
 CHECKED_ROWS = 512  # at a time, so that checking 10,000 tokens takes 0.1 GB
-FEW_STARTS_FROM = 20  # tokens a cluster: with fewer, all starts end within 2% of each other
-FEW_STARTS = 3  # fast mode then makes one of so many starts
+FAST_STARTS = 2 / 3  # share of the starts that fast mode makes
 FAST_GAIN = 0.01  # share of the inertia that fast mode takes off its best start
+WARD_UP_TO = 20  # tokens a cluster; with fewer, Ward's tree gives partitions of another kind than k-means++
 
 Mode = Literal["parity", "fast"]
 
@@ -124,8 +125,8 @@ def cluster_k(
     seed : int
         Labels depend on the embedding, k, n_init, seed and mode, and on nothing else.
     mode : {"parity", "fast"}
-        "parity" gives scikit-learn's labels. "fast" makes a third of the starts where k is a twentieth of the tokens
-        or more, and makes up for the rest by moving single tokens.
+        "parity" gives scikit-learn's labels. "fast" makes two thirds of the starts, in float32, and makes up for
+        the rest by Ward's tree (with more than 20 tokens a cluster) and by moves of single tokens.
     n_jobs : int
         Threads among which the starts are shared; the labels are the same for any number.
     progress : callable (n_done, n_total), optional
@@ -147,10 +148,10 @@ def cluster_k(
     eigensolver draws n_tokens uniform numbers before k-means starts, so as many are drawn here, and `best_start`
     follows its k-means.
 
-    Fast mode lowers the inertia of its best start by at most 1% by moves of single tokens, which is more than what
-    the starts left out would have gained. Moving on until nothing gains would lower it by up to a tenth, but to
-    partitions of another kind: Lloyd's algorithm from k-means++ leaves single outlying tokens and a few large
-    clusters, which such moves level out.
+    Fast mode lowers the inertia of its best start by at most 1% through moves of single tokens, which is more than
+    what the starts left out would have gained. Moving on until nothing gains, or starting from Ward's tree at any k,
+    would lower it by up to a tenth, but to partitions of another kind: Lloyd's algorithm from k-means++ leaves many
+    single outlying tokens and a few large clusters, which such moves level out.
 
     References
     ----------
@@ -171,10 +172,9 @@ def cluster_k(
     points = np.ascontiguousarray(embedding.vectors[:, :k])
     random_state = np.random.RandomState(seed)
     random_state.random_sample(n)
-    best = best_start(points, k, random_state, n_starts=_n_starts(n, k, n_init, mode), n_jobs=n_jobs, progress=progress)
-    if mode == "fast" and np.bincount(best.labels, minlength=k).all():
-        best = refine(squared_distances(points), best.labels, k, most_gain=FAST_GAIN)
-    return best.labels
+    if mode == "fast":
+        return _fast(points, k, random_state, n_starts=_n_starts(n_init, mode), n_jobs=n_jobs, progress=progress)
+    return best_start(points, k, random_state, n_starts=n_init, n_jobs=n_jobs, progress=progress).labels
 
 
 def cluster_every_k(
@@ -245,10 +245,9 @@ def cluster_every_k(
     if not missing:
         return {}
     embedding = affinity if isinstance(affinity, Embedding) else spectral_embedding(affinity, max(missing))
-    n_starts = [_n_starts(n, k, n_init, mode) for k in missing]
-    result = {}
+    n_starts, result = _n_starts(n_init, mode), {}
     for place, k in enumerate(missing):
-        told = progress and partial(_tell, progress, sum(n_starts[:place]), sum(n_starts))
+        told = progress and partial(_tell, progress, place * n_starts, len(missing) * n_starts)
         result[k] = cluster_k(embedding, k, n_init=n_init, seed=seed, mode=mode, n_jobs=n_jobs, progress=told)
         if on_k is not None:
             on_k(k, result[k])
@@ -332,8 +331,27 @@ def _normalised_laplacian(affinity: NDArray[np.floating]) -> tuple[NDArray[np.fl
     return laplacian, root_degree
 
 
-def _n_starts(n_tokens: int, k: int, n_init: int, mode: str) -> int:
-    return n_init if mode == "parity" or k * FEW_STARTS_FROM < n_tokens else -(-n_init // FEW_STARTS)
+def _n_starts(n_init: int, mode: str) -> int:
+    return n_init if mode == "parity" else math.ceil(n_init * FAST_STARTS)
+
+
+def _fast(
+    points: NDArray[np.float64],
+    k: int,
+    random_state: np.random.RandomState,
+    *,
+    n_starts: int,
+    n_jobs: int,
+    progress: Progress | None,
+) -> NDArray[np.int32]:
+    single = points.astype(np.float32)
+    best = best_start(single, k, random_state, n_starts=n_starts, n_jobs=n_jobs, progress=progress)
+    distances = squared_distances(points)
+    candidates = [best.labels] if np.bincount(best.labels, minlength=k).all() else []
+    if not candidates or k * WARD_UP_TO < len(points):
+        candidates.append(ward(distances, k))
+    refined = [refine(distances, labels, k, most_gain=FAST_GAIN) for labels in candidates]
+    return min(refined, key=lambda result: result.inertia).labels
 
 
 def _tell(progress: Progress, n_before: int, n_total: int, n_done: int, _: int) -> None:
