@@ -105,14 +105,15 @@ def _tokenize(run: Run, stamp: str) -> None:
     vocabulary = vocabulary_from_tokenizer(path)
     encode = _encoder(path)
     is_splitting = has_word_breaks(vocabulary)
-    texts = run.wait_for(lambda: open_texts(pinned_corpus(run), demo_cache(run)))
+    config = pinned_corpus(run)
+    texts = run.wait_for(lambda: open_texts(config, demo_cache(run)))
     parts = _Parts(run, stamp)
     meter, timer = Meter(), SaveTimer()
     for batch in _ahead(run, texts.documents(start=parts.n_documents, meter=meter)):
         ids = first_tokens(
             [document.text for document in batch],
             encode,
-            max_length=run.config.corpus.max_length,
+            max_length=config.max_length,
             n_vocabulary=len(vocabulary),
             has_word_breaks=is_splitting,
             first_document=parts.n_documents,
@@ -126,7 +127,7 @@ def _tokenize(run: Run, stamp: str) -> None:
     run.files.save("corpus/token_ids", tokens.token_ids, stamp)
     run.files.save("corpus/offsets", tokens.offsets, stamp)
     facts = _facts(texts, tokens, parts.content) | {
-        "max_length": run.config.corpus.max_length,
+        "max_length": config.max_length,
         "tokenizer_sha256": file_sha256(path),
     }
     run.files.save_json("corpus/documents", {"documents": parts.documents, "facts": facts}, stamp)

@@ -22,7 +22,7 @@ class DecodedLines:
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self.name = name
-        self._stream = io.BufferedReader(_decoder(file, name), BUFFER_BYTES)  # type: ignore[arg-type]
+        self._stream = io.BufferedReader(_decoder(file, name), BUFFER_BYTES)
 
     def next(self, limit: int) -> bytes:
         """The next line, or the first bytes of it, more than `limit` by two; nothing at the end."""

@@ -60,8 +60,8 @@ class ContentHash:
 
     BYTES = 32  # for each text
 
-    def __init__(self, digests: bytes = b"") -> None:
-        self.digests = bytearray(digests)
+    def __init__(self) -> None:
+        self.digests = bytearray()
 
     def add(self, text: str) -> None:
         self.digests += hashlib.sha256(text.encode()).digest()

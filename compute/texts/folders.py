@@ -10,7 +10,7 @@ from pathlib import Path
 from compute.errors import CorpusError
 from compute.texts import jsonl, parquet
 from compute.texts.documents import Document, Record, refuse_long
-from compute.texts.limits import Limits, Meter
+from compute.texts.limits import Meter
 
 TEXT_SUFFIXES = (".txt", ".md")
 SHARD_SUFFIXES = tuple(suffix for suffix in jsonl.SUFFIXES if suffix != ".json")
@@ -49,7 +49,7 @@ def text_records(folder: Path, files: list[Path], meter: Meter) -> Iterator[Reco
 
 
 def _document(file: Path, folder: Path, meter: Meter) -> Document:
-    limits: Limits = meter.limits
+    limits = meter.limits
     try:
         with file.open("rb") as stream:
             data = stream.read(limits.line_bytes + 1)
@@ -81,12 +81,16 @@ def _n_bytes(file: Path) -> int:
 
 def _regular_files(folder: Path) -> Iterator[Path]:
     """Files below the folder; folders that are links are not entered."""
-    for inner, _, names in os.walk(folder):
+    for inner, _, names in os.walk(folder, onerror=_refuse_unreadable):
         for name in names:
             if (path := Path(inner, name)).is_file():
                 yield path
 
 
+def _refuse_unreadable(error: OSError) -> None:
+    raise CorpusError(f"{error.filename} cannot be read ({error.strerror}). Mend its permissions.") from error
+
+
 def _refuse_outside(file: Path, folder: Path) -> None:
-    if not file.resolve().is_relative_to(folder.resolve()):
+    if file.is_symlink() and not file.resolve().is_relative_to(folder.resolve()):
         raise CorpusError(f"{file} is a link that leaves {folder}. Copy the file there, or take the link away.")

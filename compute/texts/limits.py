@@ -18,7 +18,7 @@ class Limits:
     total_bytes: int | None = None
     ratio: int | None = None  # decoded bytes for each stored byte
     page_bytes: int | None = None  # of one page of Parquet, which is decoded whole
-    is_nul_allowed: bool = True  # in JSON and Parquet; the Pile has it
+    is_nul_allowed: bool = True  # in JSON and Parquet; a text file that holds it is none
 
 
 UPLOAD = Limits(

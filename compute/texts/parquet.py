@@ -96,10 +96,10 @@ def _bytes_of(column: Any) -> list[bytes | None]:
 
 
 def _document(row: dict[str, bytes | None], where: str, source: str, limits: Limits) -> Document:
-    text, *_ = row.values()
     try:
-        decoded = {name: value.decode("utf-8") for name, value in row.items() if value is not None}
-        text = checked_text(None if text is None else text.decode("utf-8"), where, limits)
+        values = [None if value is None else value.decode("utf-8") for value in row.values()]
     except UnicodeDecodeError as error:
         raise CorpusError(f"{where} is not UTF-8. Write the column as text.") from error
-    return Document(text, label(decoded.get("source"), source), label(decoded.get("kind"), "text"))
+    text = checked_text(values[0], where, limits)
+    labels = dict(zip(row, values, strict=True))
+    return Document(text, label(labels.get("source"), source), label(labels.get("kind"), "text"))

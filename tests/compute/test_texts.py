@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -307,6 +308,21 @@ def test_folders_behind_links_are_not_entered(tmp_path):
     (tmp_path / "c" / "a.txt").write_text("one")
     (tmp_path / "c" / "link").symlink_to(tmp_path / "outside")
     assert [document.text for document in read(tmp_path / "c")] == ["one"]
+
+
+def test_a_folder_within_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "a.txt").write_text("one")
+    scandir = os.scandir
+
+    def forbidden(path: str) -> Any:
+        if Path(path).name == "inner":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", forbidden)
+    with pytest.raises(CorpusError, match="inner cannot be read .Permission denied"):
+        read(tmp_path)
 
 
 def test_the_hash_is_over_the_hashes_of_the_texts(jsonl):
