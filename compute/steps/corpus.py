@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any
@@ -103,21 +104,20 @@ def _tokenize(run: Run, stamp: str) -> None:
 
     path = tokenizer_path(run)
     vocabulary = vocabulary_from_tokenizer(path)
-    encode = _encoder(path)
-    is_splitting = has_word_breaks(vocabulary)
     config = pinned_corpus(run)
+    cut = partial(
+        first_tokens,
+        encode=_encoder(path),
+        max_length=config.max_length,
+        n_vocabulary=len(vocabulary),
+        has_word_breaks=has_word_breaks(vocabulary),
+    )
     texts = run.wait_for(lambda: open_texts(config, demo_cache(run)))
     parts = _Parts(run, stamp)
     meter, timer = Meter(), SaveTimer()
     for batch in _ahead(run, texts.documents(start=parts.n_documents, meter=meter)):
-        ids = first_tokens(
-            [document.text for document in batch],
-            encode,
-            max_length=config.max_length,
-            n_vocabulary=len(vocabulary),
-            has_word_breaks=is_splitting,
-            first_document=parts.n_documents,
-        )
+        whole = [document.text for document in batch]
+        ids = run.wait_for(partial(cut, whole, first_document=parts.n_documents))
         parts.add(batch, ids)
         run.tell(parts.n_documents, _expected(texts, meter, parts.n_documents))
         if timer.is_due():
