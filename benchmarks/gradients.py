@@ -1,5 +1,5 @@
-"""One token's gradient: the context alone, logits and the last layer's query-free part at the target alone, and no
-derivative by an embedding; against a forward and backward pass over the whole document with every logit and every
+"""One token's gradient: of the context alone, with logits and most of the last layer at the target alone and no
+derivatives by embeddings; against a forward and backward pass over the whole document with every logit and every
 parameter.
 
 The reference computes each gradient once. The published procedure also computes each gradient again for every
@@ -19,7 +19,8 @@ from benchmarks.case import Case, corpus, network
 from benchmarks.probe import Shape, product_seconds
 from compute.numerics.checkpoints import pythia_config
 from compute.numerics.corpus import TokenizedCorpus
-from compute.numerics.gradients import gradient_parameters, vector_batches
+from compute.numerics.gradients import gradient_parameters
+from compute.numerics.vectors import vector_batches
 
 N_PYTHIA = 16
 N_DEMO = 200

@@ -15,7 +15,7 @@ from compute.numerics.families import module_roles
 from compute.numerics.losses import check_token_ids
 from compute.numerics.vectors import n_entries, row_norms, vector_batches
 
-__all__ = ["gradient_parameters", "gradient_rows", "gradients", "n_entries", "token_gradient", "vector_batches"]
+__all__ = ["gradient_parameters", "gradient_rows", "gradients", "token_gradient", "unit_rows"]
 
 TOKENS_PER_WINDOW = 64  # computed together when gradients are wanted in order
 BYTES_PER_WINDOW = 1 << 29
@@ -137,9 +137,43 @@ def gradient_rows(
     -----
     ``rows[i] @ rows[j] / P`` is the cosine similarity; float16 adds an error of about 1e-5 to it.
     """
+    rows, norms = unit_rows(model, corpus, flat_indices, kind=kind, scope=scope, device=device, progress=progress)
+    return rows.numpy(), norms
+
+
+def unit_rows(
+    model: nn.Module,
+    corpus: TokenizedCorpus,
+    flat_indices: np.ndarray,
+    *,
+    kind: str = "gradients",
+    scope: str = "default",
+    device: str | torch.device = "cpu",
+    kept_on: str | torch.device = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> tuple[torch.Tensor, np.ndarray]:
+    """`gradient_rows` as a tensor on the device ``kept_on``: for similarities computed where the gradients are.
+
+    Parameters
+    ----------
+    model, corpus, flat_indices, kind, scope, device, progress
+        As in `vector_batches`.
+    kept_on : str or torch.device
+        Where the rows are to lie: 2 n P bytes.
+
+    Returns
+    -------
+    rows : float16 tensor of shape (n, P)
+    norms : ndarray of shape (n,), float64
+
+    Raises
+    ------
+    CorpusError, CheckpointError, GradientError
+        As `vector_batches` does.
+    """
     flat_indices = np.asarray(flat_indices)
     length = n_entries(model, kind=kind, scope=scope)
-    out = torch.zeros(len(flat_indices), length, dtype=torch.float16)
+    out = torch.zeros(len(flat_indices), length, dtype=torch.float16, device=kept_on)
     norms = np.zeros(len(flat_indices), np.float64)
     batches = vector_batches(model, corpus, flat_indices, kind=kind, scope=scope, device=device, progress=progress)
     for places, rows, lengths in batches:
@@ -147,4 +181,4 @@ def gradient_rows(
         for place, row, factor in zip(places.tolist(), rows, scale.tolist(), strict=True):
             out[place].copy_(row.mul_(factor))
         norms[places] = lengths
-    return out.numpy(), norms
+    return out, norms

@@ -26,7 +26,8 @@ from compute.numerics.memory import halving_batches
 
 KINDS = ("gradients", "activations", "sparsified")
 SPARSE_BELOW = 7e-3  # of a unit gradient
-BATCH_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}  # vectors of one batch, float32
+BATCH_BYTES = {"cpu": 1 << 25, "cuda": 1 << 32}  # vectors of one batch, float32; on a CPU they stay in cache
+SHARED_BYTES = {"cpu": 1 << 29, "cuda": 1 << 32}  # vectors of one text
 BATCH_TOKENS = {"cpu": 1 << 10, "cuda": 1 << 15}
 NORM_ENTRIES = 1 << 9  # summed in float32 before float64 takes over
 TINY_NORM = 1e-12  # float32 squares of its entries vanish
@@ -114,13 +115,14 @@ def vector_batches(
     documents, positions = corpus.locate(flat_indices)
     size = n_entries(model, kind=kind, scope=scope)
     where = torch.device(device).type
-    most, n_tokens = max(1, BATCH_BYTES[where] // (4 * max(size, 1))), BATCH_TOKENS[where]
-    groups = shared_texts(documents, positions, 0.0 if kind == "activations" else 2 / 3, most)
+    most, most_of_one_text = (limit[where] // (4 * size) for limit in (BATCH_BYTES, SHARED_BYTES))
+    share_from = 0.0 if kind == "activations" else 2 / 3
+    groups = shared_texts(documents, positions, share_from, max(1, most_of_one_text))
 
     def room(left: np.ndarray) -> int:
         n_targets = len(groups[left[0]])
         alike = next((i for i, group in enumerate(left) if len(groups[group]) != n_targets), len(left))
-        return min(alike, most // n_targets, n_tokens // int(positions[groups[left[0]][0]]))
+        return min(alike, most // n_targets, BATCH_TOKENS[where] // int(positions[groups[left[0]][0]]))
 
     done = 0
     with _vectors(model, kind, scope) as vectors:

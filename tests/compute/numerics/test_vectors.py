@@ -77,6 +77,7 @@ def test_vectors_do_not_depend_on_the_size_of_batches(
     expected = collected(trained.model, trained.corpus, flat)
     monkeypatch.setitem(vectors.BATCH_TOKENS, "cpu", n_tokens)
     monkeypatch.setitem(vectors.BATCH_BYTES, "cpu", n_tokens * 100_000)
+    monkeypatch.setitem(vectors.SHARED_BYTES, "cpu", n_tokens * 100_000)
     assert relative_errors(collected(trained.model, trained.corpus, flat), expected).max() < 1e-5
 
 
@@ -84,13 +85,14 @@ def test_activations_are_what_enters_the_last_map_of_every_mlp(trained: Trained)
     flat = np.array([0, 40, 95, 300, 301])
     found = collected(trained.model, trained.corpus, flat, kind="activations")
     assert found.shape == (5, 2 * 128)
+    model = copy.deepcopy(trained.model)
     for row, index in zip(found, flat, strict=True):
         document, position = trained.corpus.locate(int(index))
         ids = torch.from_numpy(trained.corpus.document_tokens(document)[:position].astype(np.int64))[None]
-        streams = trained.model(input_ids=ids, output_hidden_states=True).hidden_states
+        streams = model(input_ids=ids, output_hidden_states=True).hidden_states
         expected = [
             layer.mlp.act(layer.mlp.dense_h_to_4h(layer.post_attention_layernorm(stream[0, -1])))
-            for layer, stream in zip(trained.model.gpt_neox.layers, streams, strict=False)
+            for layer, stream in zip(model.gpt_neox.layers, streams, strict=False)
         ]
         np.testing.assert_allclose(row, torch.cat(expected).numpy(), atol=1e-4)
 
