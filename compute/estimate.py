@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from compute.config import CheckpointRef, RunConfig
 from compute.demo.suite import demo_suite
 from compute.errors import ComputeError
-from compute.registry import SUITES, guessed_parameters
+from compute.registry import guessed_parameters, known_size
 from compute.suites import DEMO, resolve
 
 DEMO_PREDICTIONS = 212_466
@@ -173,13 +173,10 @@ def _n_predictions(
 def _shape(ref: CheckpointRef, unknown: list[str]) -> Shape | None:
     """From the registry, from the folder's own config.json, or from the repository's name."""
     if ref.hub is not None:
-        for suite in SUITES.values():
-            for size in suite.sizes:
-                if size.hub_id == ref.hub.repo_id:
-                    return Shape(
-                        size.n_non_embedding, size.n_unembedding, size.n_parameters, size.n_layers, size.d_model,
-                        2.0 * size.n_parameters,
-                    )  # fmt: skip
+        size = known_size(ref.hub.repo_id)
+        if size is not None:
+            counts = (size.n_non_embedding, size.n_unembedding, size.n_parameters, size.n_layers, size.d_model)
+            return Shape(*counts, n_bytes=2.0 * size.n_parameters)
         total = guessed_parameters(ref.hub.name)
         if total is None:
             unknown.append(_UNKNOWN_SIZE.format(name=ref.hub))

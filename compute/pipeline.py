@@ -23,7 +23,7 @@ from compute.steps.publication import publish, published
 from compute.steps.run import Run
 from compute.steps.selection import selection
 from compute.steps.similarity import compare_block, is_compared, similarity
-from compute.steps.weights import fetch, hub_sources
+from compute.steps.weights import expected_megabytes, fetch, hub_sources
 from compute.workspace import Workspace, make_folder
 
 PHASES = ("weights", "corpus", "losses", "curves", "selection", "gradients", "similarity", "clustering", "bundle")
@@ -44,7 +44,7 @@ class ShardSpec:
 
 def plan(config: RunConfig) -> list[ShardSpec]:
     """The shards of a run in order: pure and quick."""
-    shards = [("weights", name, "MB", 1) for name, _ in hub_sources(config)]
+    shards = [("weights", name, "MB", expected_megabytes(name, ref)) for name, ref in hub_sources(config)]
     shards += [("corpus", Path(config.corpus.source).name, "documents", 1)]
     shards += [("losses", _losses_name(config, ref, part), "predictions", 1) for ref, part in _columns(config)]
     shards += [("curves", "over size and training", "predictions", 1)]

@@ -195,7 +195,7 @@ def find_checkpoint(suite: SuiteConfig, text: str) -> CheckpointRef:
 
 def expected_non_embedding(hub_id: str) -> int | None:
     """Parameters, without both embeddings, that the weights of a known suite must have; None for any other."""
-    size = _known_size(hub_id)
+    size = known_size(hub_id)
     return size.n_non_embedding if size else None
 
 
@@ -208,7 +208,8 @@ def guessed_parameters(name: str) -> int | None:
     return round(float(number) * _MULTIPLES[unit.lower()])
 
 
-def _known_size(hub_id: str) -> Size | None:
+def known_size(hub_id: str) -> Size | None:
+    """The network of a known suite that has this Hub id; None for any other."""
     return next((s for suite in SUITES.values() for s in suite.sizes if s.hub_id.casefold() == hub_id.casefold()), None)
 
 
@@ -259,7 +260,7 @@ def _renamed(old_lm: str) -> Size | None:
 def _names_of(ref: CheckpointRef) -> set[str]:
     if ref.hub is None:
         return {ref.lm.casefold()}
-    size = _known_size(ref.hub.repo_id)
+    size = known_size(ref.hub.repo_id)
     return {ref.lm.casefold(), ref.hub.repo_id.casefold(), *(size.names if size else ())}
 
 

@@ -45,6 +45,16 @@ def resolve(path: str) -> Path:
     return Path(path).expanduser()
 
 
+def resolve_tokenizer(path: str) -> Path:
+    """The tokenizer.json that a path of the settings stands for: that file, or its folder, or its repository."""
+    if path.startswith(HUB):
+        from compute.hub.cache import tokenizer_of
+
+        return tokenizer_of(HubRef.parse(path))
+    found = resolve(path)
+    return found / "tokenizer.json" if found.is_dir() else found
+
+
 def expected_sha256(ref: CheckpointRef) -> str | None:
     """Hash that the weights were shipped with; None for weights that are a person's own."""
     if not ref.path.startswith(DEMO) or ref.step is None:

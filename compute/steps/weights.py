@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from compute.config import HUB, HubRef, RunConfig
+from compute.registry import known_size
 from compute.workspace import digest
 
 if TYPE_CHECKING:
     from compute.steps.run import Run
 
 BYTES_PER_UNIT = 1_000_000
+TOKENIZER = "tokenizer"
+
+
+def expected_megabytes(name: str, source: HubRef) -> int:
+    """What is to be downloaded, as far as it is known in advance: two bytes a parameter of a known suite."""
+    size = None if name == TOKENIZER else known_size(source.repo_id)
+    return 1 if size is None else -(-2 * size.n_parameters // BYTES_PER_UNIT)
 
 
 def hub_sources(config: RunConfig) -> list[tuple[str, HubRef]]:
@@ -19,9 +27,6 @@ def hub_sources(config: RunConfig) -> list[tuple[str, HubRef]]:
     if config.suite.tokenizer.startswith(HUB):
         sources.append((TOKENIZER, HubRef.parse(config.suite.tokenizer)))
     return sources
-
-
-TOKENIZER = "tokenizer"
 
 
 def fetch(run: Run, name: str, source: HubRef) -> None:
