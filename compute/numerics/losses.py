@@ -15,6 +15,7 @@ from compute.numerics.corpus import TokenizedCorpus
 from compute.numerics.families import module_roles
 from compute.numerics.memory import halving_batches
 from compute.numerics.packing import linear_map, packed_linears
+from compute.numerics.precision import float32_residuals, full_products
 
 # Least and most rows, and logits, of one chunk. On a CPU 25 MiB of float32: near its caches, and below the 32 MiB from
 # which the C library gives memory back, and fetches it anew, for every chunk.
@@ -105,7 +106,7 @@ def token_losses(
     losses = np.full(last - first, np.nan, np.float32)
     budget = max_batch_tokens or BATCH_TOKENS[torch.device(device).type]
     done = 0
-    with torch.inference_mode(), _full_precision(), _evaluator(model, corpus, device) as batch_losses:
+    with torch.inference_mode(), full_products(), _evaluator(model, corpus, device) as batch_losses:
         for batch, found in halving_batches(
             _longest_first(corpus, documents), lambda left: budget // int(corpus.lengths[left[0]]), batch_losses
         ):
@@ -232,19 +233,8 @@ def _evaluator(
         parts = zip(hidden.split(rows), targets.split(rows), strict=True)
         return torch.cat([_cross_entropy(head(part.float()), answers) for part, answers in parts]).cpu().numpy()
 
-    with packed_linears(body, ROWS_PER_BODY_PRODUCT):
+    with packed_linears(body, ROWS_PER_BODY_PRODUCT), float32_residuals(model):
         yield batch_losses
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """No float32 product with fewer bits, whatever the process has asked for."""
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(precision)
 
 
 def _padded(corpus: TokenizedCorpus, batch: np.ndarray, lengths: np.ndarray) -> np.ndarray:

@@ -10,23 +10,13 @@ import torch
 
 from compute.errors import CheckpointError, CorpusError
 from compute.numerics.losses import document_blocks, loss_histogram, mean_loss, token_losses
+from tests.compute.numerics.eager import eager_losses
 from tests.compute.numerics.networks import Trained, corpus_of
 
 
-def eager_losses(model: torch.nn.Module, ids: np.ndarray) -> np.ndarray:
-    """One document alone, eager attention, every logit at once, float64 softmax."""
-    tokens = torch.from_numpy(ids.astype(np.int64))
-    with torch.no_grad():
-        logits = model(input_ids=tokens[None]).logits[0, :-1].double()
-    return torch.nn.functional.cross_entropy(logits, tokens[1:], reduction="none").numpy()
-
-
 def test_losses_agree_with_single_documents_through_eager_attention(trained: Trained) -> None:
-    eager = copy.deepcopy(trained.model)
-    eager.set_attn_implementation("eager")
     corpus = trained.corpus
-    documents = [corpus.document_tokens(i) for i in range(corpus.n_documents)]
-    expected = np.concatenate([eager_losses(eager, ids) for ids in documents if len(ids) >= 2])
+    expected = eager_losses(trained.model, corpus)
     losses = token_losses(trained.model, corpus)
     assert (losses.dtype, losses.shape) == (np.float32, (corpus.n_predictions,))
     assert np.abs(losses - expected).max() <= 1e-4
@@ -70,6 +60,39 @@ def test_progress_counts_up_to_all_predictions(trained: Trained) -> None:
     token_losses(trained.model, trained.corpus, max_batch_tokens=500, progress=seen.append)
     assert seen == sorted(set(seen))
     assert seen[-1] == trained.corpus.n_predictions
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, model: torch.nn.Module, most: int) -> list[int]:
+    """A network that can read so many tokens at a time; the numbers of documents tried."""
+    tried: list[int] = []
+    plain = model.gpt_neox.forward
+
+    def forward(input_ids: torch.Tensor, **settings: object) -> object:
+        tried.append(len(input_ids))
+        if input_ids.numel() > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return plain(input_ids=input_ids, **settings)
+
+    monkeypatch.setattr(model.gpt_neox, "forward", forward)
+    return tried
+
+
+def test_batches_shrink_when_memory_runs_out_and_losses_stay_the_same(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = token_losses(trained.model, trained.corpus)
+    tried = short_of_memory(monkeypatch, trained.model, 96 * 3)
+    found = token_losses(trained.model, trained.corpus, max_batch_tokens=96 * 8)
+    assert tried[:3] == [8, 4, 2]
+    assert np.abs(found - usual).max() <= 1e-5
+
+
+def test_memory_that_runs_out_with_quarter_batches_is_explained(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_of_memory(monkeypatch, trained.model, 96)
+    with pytest.raises(CheckpointError, match="8, then 4, then 2 texts at a time"):
+        token_losses(trained.model, trained.corpus, max_batch_tokens=96 * 8)
 
 
 def test_losses_that_are_no_numbers_are_refused_with_the_flat_index(trained: Trained) -> None:
