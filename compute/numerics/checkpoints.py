@@ -20,6 +20,7 @@ from compute.errors import CheckpointError
 from compute.numerics.families import ModuleRoles, count_parameters, family_roles, module_roles
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float64)
+MOST_LAYERS = 1000
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,10 @@ def skeleton_of_config(config: Mapping[str, Any]) -> nn.Module:
     CheckpointError
         If the family is unknown or the configuration describes no network.
     """
-    family_roles(config.get("model_type"), "The configuration")
+    _known_network(config, "The configuration")
     try:
-        described = CONFIG_MAPPING[config["model_type"]].from_dict(dict(config))
         with torch.device("meta"), _quiet_loader():
+            described = CONFIG_MAPPING[config["model_type"]].from_dict(dict(config))
             model = AutoModelForCausalLM.from_config(described, attn_implementation="eager")
     except Exception as error:  # a wrong value can fail anywhere inside the network's construction
         raise CheckpointError(
@@ -173,7 +174,7 @@ def load_checkpoint(
                 "torch.bfloat16."
             )
     config = read_config(path)
-    roles = family_roles(config.get("model_type"), f"The configuration in {path}")
+    roles = _known_network(config, f"The configuration in {path}")
     _refuse_length_dependent_rotation(config, path)
     files = _weight_files(path)
     for file in files:
@@ -258,6 +259,19 @@ def _check_header(file: Path, path: Path) -> None:
         raise CheckpointError(
             f"The weights in {path} are damaged or cut short ({file.name}: {error}). Copy the checkpoint again."
         ) from error
+
+
+def _known_network(config: Mapping[str, Any], what: str) -> ModuleRoles:
+    """The roles of the family, for a network that can be made."""
+    roles = family_roles(config.get("model_type"), what)
+    for key in ("num_hidden_layers", "num_layers", "n_layer"):
+        n_layers = config.get(key, 1)
+        if not isinstance(n_layers, int) or not 1 <= n_layers <= MOST_LAYERS:
+            raise CheckpointError(
+                f"{what} gives {key} as {n_layers!r}, which is no number of layers from 1 to {MOST_LAYERS}. Copy the "
+                "checkpoint again."
+            )
+    return roles
 
 
 def _refuse_length_dependent_rotation(config: dict[str, Any], path: Path) -> None:

@@ -119,10 +119,12 @@ def vector_batches(
     share_from = 0.0 if kind == "activations" else 2 / 3
     groups = shared_texts(documents, positions, share_from, max(1, most_of_one_text))
 
+    n_targets = np.array([len(group) for group in groups])
+
     def room(left: np.ndarray) -> int:
-        n_targets = len(groups[left[0]])
-        alike = next((i for i, group in enumerate(left) if len(groups[group]) != n_targets), len(left))
-        return min(alike, most // n_targets, BATCH_TOKENS[where] // int(positions[groups[left[0]][0]]))
+        first = left[0]
+        limit = max(1, min(most // n_targets[first], BATCH_TOKENS[where] // int(positions[groups[first][0]])))
+        return int(np.count_nonzero(n_targets[left[:limit]] == n_targets[first]))
 
     done = 0
     with _vectors(model, kind, scope) as vectors:
