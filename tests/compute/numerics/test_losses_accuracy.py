@@ -39,7 +39,7 @@ def assert_same_below(losses: np.ndarray, expected: np.ndarray, threshold: float
 
 def test_trained_weights_give_the_losses_of_single_documents_through_eager_attention() -> None:
     model = load_checkpoint(demo_suite(is_checked=False).clustered_model.final)
-    corpus = python_text(np.linspace(2, 256, 200).astype(int))
+    corpus = python_text(np.geomspace(2, 256, 200).astype(int))
     losses, expected = token_losses(model, corpus), eager_losses(model, corpus)
     assert np.abs(losses - expected).max() <= 1e-4
     assert_same_below(losses, expected)
@@ -93,6 +93,17 @@ def test_a_half_precision_body_under_a_full_precision_head_stays_near() -> None:
     assert_near(token_losses(mixed, corpus), exact)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_runs_with_a_half_precision_body_and_is_itself_again_afterwards(family: str, tmp_path) -> None:
+    exact = toy(family, tmp_path)
+    mixed = load_checkpoint(tmp_path, dtype=torch.bfloat16, head_dtype=torch.float32)
+    rng = np.random.default_rng(0)
+    corpus = corpus_of([rng.integers(0, VOCABULARY, n).tolist() for n in (CONTEXT, 5, 9, 2, CONTEXT)])
+    off = np.abs(token_losses(mixed, corpus) - token_losses(exact, corpus))
+    assert 0 < off.mean() < 0.02
+    assert not any("forward" in vars(module) or module._forward_hooks for module in mixed.modules())
+
+
 def assert_near(losses: np.ndarray, exact: np.ndarray) -> None:
     off = losses.astype(float) - exact
     assert abs(off.mean()) <= 1e-3
@@ -103,7 +114,7 @@ def assert_near(losses: np.ndarray, exact: np.ndarray) -> None:
 @NEEDS_GPU
 def test_a_gpu_gives_the_losses_of_single_documents_through_eager_attention() -> None:
     model = load_checkpoint(demo_suite(is_checked=False).clustered_model.final)
-    corpus = python_text(np.linspace(2, 256, 200).astype(int))
+    corpus = python_text(np.geomspace(2, 256, 200).astype(int))
     expected = eager_losses(model, corpus)
     losses = token_losses(model.cuda(), corpus, device="cuda")
     assert np.abs(losses - expected).max() <= 1e-4
@@ -112,12 +123,23 @@ def test_a_gpu_gives_the_losses_of_single_documents_through_eager_attention() ->
 
 @pytest.mark.gpu
 @NEEDS_GPU
-def test_half_precision_on_a_gpu_stays_near_on_trained_weights() -> None:
-    path = demo_suite(is_checked=False).models[-1].final
-    corpus = python_text(np.linspace(2, 256, 200).astype(int))
-    exact = token_losses(load_checkpoint(path, device="cuda"), corpus, device="cuda")
+def test_half_precision_on_a_gpu_stays_near() -> None:
+    path = demo_suite(is_checked=False).models[0].final
+    corpus = python_text(np.linspace(2, 256, 60).astype(int))
+    exact = token_losses(load_checkpoint(path), corpus)
     mixed = load_checkpoint(path, device="cuda", dtype=torch.bfloat16, head_dtype=torch.float32)
     assert_near(token_losses(mixed, corpus, device="cuda"), exact)
+
+
+@pytest.mark.gpu
+@NEEDS_GPU
+def test_means_in_half_precision_on_a_gpu_stay_near_at_every_size() -> None:
+    corpus = python_text(np.linspace(2, 256, 200).astype(int))
+    for network in demo_suite(is_checked=False).models:
+        exact = token_losses(load_checkpoint(network.final, device="cuda"), corpus, device="cuda")
+        mixed = load_checkpoint(network.final, device="cuda", dtype=torch.bfloat16, head_dtype=torch.float32)
+        off = token_losses(mixed, corpus, device="cuda").astype(float) - exact
+        assert abs(off.mean()) <= 1e-3
 
 
 @pytest.mark.gpu
