@@ -131,9 +131,9 @@ def squared_distances(points: NDArray[np.floating]) -> NDArray[np.floating]:
     with threadpool_limits(1, user_api="blas"):
         distances = centred @ centred.T
     squares = distances.diagonal().copy()
-    distances *= -2
-    distances += squares
-    distances += squares[:, None]
+    for row, square in zip(distances, squares, strict=True):
+        row *= -2
+        row += squares + square  # in one sum, so that both triangles get the same bits
     np.maximum(distances, 0, out=distances)
     np.fill_diagonal(distances, 0)
     return distances

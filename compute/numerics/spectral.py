@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from compute.errors import ClusteringError
 from compute.numerics.eigen import lowest_eigenvectors
 from compute.numerics.kmeans import Progress, best_start
-from compute.numerics.partition import refine, squared_distances, ward
+from compute.numerics.partition import Result, refine, squared_distances, ward
 from compute.numerics.ranks import adjusted_rand_index
 
 __all__ = ["Embedding", "Mode", "agreement", "cluster_every_k", "cluster_k", "spectral_embedding"]
 
 SYMMETRY_TOLERANCE = 1e-6
 CHECKED_ROWS = 512  # at a time, so that checking 10,000 tokens takes 0.1 GB
-FAST_STARTS = 2 / 3  # share of the starts that fast mode makes
+FAST_STARTS = 2 / 3  # share of the starts that fast mode makes where clusters are not large
 FAST_GAIN = 0.01  # share of the inertia that fast mode takes off its best start
-WARD_UP_TO = 20  # tokens a cluster; with fewer, Ward's tree gives partitions of another kind than k-means++
+LARGE = 20  # tokens a cluster; below, Ward's tree gives partitions of another kind than k-means++
 
 Mode = Literal["parity", "fast"]
 
@@ -125,8 +125,8 @@ def cluster_k(
     seed : int
         Labels depend on the embedding, k, n_init, seed and mode, and on nothing else.
     mode : {"parity", "fast"}
-        "parity" gives scikit-learn's labels. "fast" makes two thirds of the starts, in float32, and makes up for
-        the rest by Ward's tree (with more than 20 tokens a cluster) and by moves of single tokens.
+        "parity" gives scikit-learn's labels. "fast" makes the starts in float32, and where clusters are not large
+        (20 tokens or fewer on average) two thirds of them; moves of single tokens make up for the rest.
     n_jobs : int
         Threads among which the starts are shared; the labels are the same for any number.
     progress : callable (n_done, n_total), optional
@@ -149,9 +149,10 @@ def cluster_k(
     follows its k-means.
 
     Fast mode lowers the inertia of its best start by at most 1% through moves of single tokens, which is more than
-    what the starts left out would have gained. Moving on until nothing gains, or starting from Ward's tree at any k,
-    would lower it by up to a tenth, but to partitions of another kind: Lloyd's algorithm from k-means++ leaves many
-    single outlying tokens and a few large clusters, which such moves level out.
+    what the starts left out would have gained; while clusters are large, Ward's tree is a start too. Moving on until
+    nothing gains, or starting from Ward's tree at any k, would lower it by up to a tenth, but to partitions of
+    another kind: Lloyd's algorithm from k-means++ leaves many single outlying tokens and a few large clusters, which
+    such moves level out.
 
     References
     ----------
@@ -172,9 +173,8 @@ def cluster_k(
     points = np.ascontiguousarray(embedding.vectors[:, :k])
     random_state = np.random.RandomState(seed)
     random_state.random_sample(n)
-    if mode == "fast":
-        return _fast(points, k, random_state, n_starts=_n_starts(n_init, mode), n_jobs=n_jobs, progress=progress)
-    return best_start(points, k, random_state, n_starts=n_init, n_jobs=n_jobs, progress=progress).labels
+    starts = partial(best_start, n_starts=_n_starts(n, k, n_init, mode), n_jobs=n_jobs, progress=progress)
+    return (starts(points, k, random_state) if mode == "parity" else _fast(points, k, random_state, starts)).labels
 
 
 def cluster_every_k(
@@ -245,9 +245,9 @@ def cluster_every_k(
     if not missing:
         return {}
     embedding = affinity if isinstance(affinity, Embedding) else spectral_embedding(affinity, max(missing))
-    n_starts, result = _n_starts(n_init, mode), {}
+    n_starts, result = [_n_starts(n, k, n_init, mode) for k in missing], {}
     for place, k in enumerate(missing):
-        told = progress and partial(_tell, progress, place * n_starts, len(missing) * n_starts)
+        told = progress and partial(_tell, progress, sum(n_starts[:place]), sum(n_starts))
         result[k] = cluster_k(embedding, k, n_init=n_init, seed=seed, mode=mode, n_jobs=n_jobs, progress=told)
         if on_k is not None:
             on_k(k, result[k])
@@ -331,27 +331,20 @@ def _normalised_laplacian(affinity: NDArray[np.floating]) -> tuple[NDArray[np.fl
     return laplacian, root_degree
 
 
-def _n_starts(n_init: int, mode: str) -> int:
-    return n_init if mode == "parity" else math.ceil(n_init * FAST_STARTS)
+def _n_starts(n_tokens: int, k: int, n_init: int, mode: str) -> int:
+    return n_init if mode == "parity" or k * LARGE < n_tokens else math.ceil(n_init * FAST_STARTS)
 
 
 def _fast(
-    points: NDArray[np.float64],
-    k: int,
-    random_state: np.random.RandomState,
-    *,
-    n_starts: int,
-    n_jobs: int,
-    progress: Progress | None,
-) -> NDArray[np.int32]:
-    single = points.astype(np.float32)
-    best = best_start(single, k, random_state, n_starts=n_starts, n_jobs=n_jobs, progress=progress)
+    points: NDArray[np.float64], k: int, random_state: np.random.RandomState, starts: Callable[..., Result]
+) -> Result:
+    best = starts(points.astype(np.float32), k, random_state)
     distances = squared_distances(points)
     candidates = [best.labels] if np.bincount(best.labels, minlength=k).all() else []
-    if not candidates or k * WARD_UP_TO < len(points):
+    if not candidates or k * LARGE < len(points):
         candidates.append(ward(distances, k))
     refined = [refine(distances, labels, k, most_gain=FAST_GAIN) for labels in candidates]
-    return min(refined, key=lambda result: result.inertia).labels
+    return min(refined, key=lambda result: result.inertia)
 
 
 def _tell(progress: Progress, n_before: int, n_total: int, n_done: int, _: int) -> None:
