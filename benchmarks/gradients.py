@@ -9,19 +9,22 @@ block of pairs (21.5 times at 10,000 tokens in blocks of 250); that factor comes
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, GPTNeoXForCausalLM
+from torch import nn
+from transformers import AutoModelForCausalLM
 
-from benchmarks.case import Case, corpus, network
+from benchmarks.case import Case, corpus
 from benchmarks.probe import Shape, product_seconds
-from compute.numerics.checkpoints import pythia_config
+from compute.numerics.checkpoints import load_checkpoint, pythia_config
 from compute.numerics.corpus import TokenizedCorpus
 from compute.numerics.gradients import gradient_parameters
-from compute.numerics.vectors import vector_batches
+from compute.numerics.vectors import n_entries, vector_batches
 
+CLUSTERED = Path(__file__).parents[1] / "compute/demo/suite/demo-793k/step2400"
 N_PYTHIA = 16
 N_DEMO = 200
 
@@ -37,8 +40,8 @@ def pythia() -> Case:
 
 
 def demo() -> Case:
-    """The shape of the demo suite's clustered network and documents."""
-    return _case(network(), corpus(400), N_DEMO, "the demo suite's clustered network's shape")
+    """The demo suite's clustered network, and documents as long as the suite's."""
+    return _case(load_checkpoint(CLUSTERED), corpus(400), N_DEMO, "the demo suite's clustered network")
 
 
 CASES = {"pythia": pythia, "demo": demo}
@@ -52,7 +55,7 @@ def pile_like(n_documents: int, vocabulary: int) -> TokenizedCorpus:
     return TokenizedCorpus(rng.integers(0, vocabulary, int(offsets[-1])).astype(np.uint16), offsets)
 
 
-def _case(model: GPTNeoXForCausalLM, text: TokenizedCorpus, n_tokens: int, network_name: str) -> Case:
+def _case(model: nn.Module, text: TokenizedCorpus, n_tokens: int, network_name: str) -> Case:
     tokens = np.sort(np.random.default_rng(1).choice(text.n_predictions, n_tokens, replace=False))
     documents, positions = text.locate(tokens)
     return Case(
@@ -65,7 +68,7 @@ def _case(model: GPTNeoXForCausalLM, text: TokenizedCorpus, n_tokens: int, netwo
     )
 
 
-def _whole_documents(model: GPTNeoXForCausalLM, text: TokenizedCorpus, tokens: np.ndarray) -> np.ndarray:
+def _whole_documents(model: nn.Module, text: TokenizedCorpus, tokens: np.ndarray) -> np.ndarray:
     """The procedure as published: every logit of the document, derivatives by every parameter, some of them kept."""
     kept = [parameter for _, parameter in gradient_parameters(model)]
     rows = np.empty((len(tokens), sum(parameter.numel() for parameter in kept)), np.float32)
@@ -82,13 +85,10 @@ def _whole_documents(model: GPTNeoXForCausalLM, text: TokenizedCorpus, tokens: n
     return rows
 
 
-def _ours(model: GPTNeoXForCausalLM, text: TokenizedCorpus, tokens: np.ndarray) -> np.ndarray:
-    found: np.ndarray | None = None
+def _ours(model: nn.Module, text: TokenizedCorpus, tokens: np.ndarray) -> np.ndarray:
+    found = np.empty((len(tokens), n_entries(model)), np.float32)
     for places, rows, _ in vector_batches(model, text, tokens):
-        if found is None:
-            found = np.empty((len(tokens), rows.shape[1]), np.float32)
         found[places] = rows.numpy()
-    assert found is not None  # noqa: S101 - there are always tokens
     return found
 
 

@@ -11,7 +11,7 @@ from statistics import NormalDist
 
 import numpy as np
 import torch
-from transformers import GPTNeoXForCausalLM
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from benchmarks.case import Case
 from benchmarks.probe import Shape, product_seconds
@@ -59,7 +59,7 @@ def pile_like(n_documents: int, vocabulary: int) -> TokenizedCorpus:
     return TokenizedCorpus((rng.zipf(1.3, int(offsets[-1])) % vocabulary).astype(np.uint16), offsets)
 
 
-def needed_products(config: object, text: TokenizedCorpus) -> list[Shape]:
+def needed_products(config: GPTNeoXConfig, text: TokenizedCorpus) -> list[Shape]:
     """Every linear layer and the unembedding once for each prediction, attention to what comes before."""
     d, n_layers, n_heads = config.hidden_size, config.num_hidden_layers, config.num_attention_heads
     predictions = text.lengths - 1
