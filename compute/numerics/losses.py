@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -217,7 +217,7 @@ def _evaluator(
 ) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
     """A function from documents to their losses end to end."""
     roles = module_roles(model)
-    body, unembedding = model.get_submodule(roles.body), model.get_submodule(roles.unembedding)
+    body, unembedding = model.get_submodule(roles.body), cast(nn.Linear, model.get_submodule(roles.unembedding))
     weight, bias = unembedding.weight.float(), unembedding.bias
     rows = _rows_per_chunk(weight)
     head = linear_map(weight, None if bias is None else bias.float(), rows)

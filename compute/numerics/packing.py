@@ -59,7 +59,7 @@ def packed_linears(network: nn.Module, rows: int) -> Iterator[None]:
         for module in network.modules():
             if isinstance(module, nn.Linear | Conv1D) and _can_be_packed(module.weight):
                 weight = module.weight.T if isinstance(module, Conv1D) else module.weight
-                module.forward = linear_map(weight, module.bias, rows)  # hooks still see the call
+                module.__dict__["forward"] = linear_map(weight, module.bias, rows)  # hooks still see the call
                 stack.callback(delattr, module, "forward")
         yield
 

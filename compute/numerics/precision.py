@@ -44,7 +44,7 @@ def float32_residuals(model: nn.Module) -> Iterator[None]:
     roles = module_roles(model)
     body = model.get_submodule(roles.body)
     embeddings = [model.get_submodule(path) for path in roles.embeddings]
-    dtype = embeddings[0].weight.dtype
+    dtype = model.get_parameter(f"{roles.embeddings[0]}.weight").dtype
     with ExitStack() as stack:
         if dtype in HALVES:
             for embedding in embeddings:
