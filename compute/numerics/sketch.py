@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -75,9 +76,8 @@ class CountSketch:
         self._rotations = ((words >> np.uint64(1)) % np.uint64(size)).astype(np.int64).tolist()
         self._block_signs = _signs(words).tolist()
         tables = [_words(seed, table, size) for table in range(min(n_blocks, N_TABLES))]
-        orders = np.stack([np.argsort(table).astype(np.int32) for table in tables])
-        signs = np.stack([_signs(table)[order] for table, order in zip(tables, orders, strict=True)])
-        self._orders, self._signs = torch.from_numpy(orders), torch.from_numpy(signs)
+        self._orders = np.stack([np.argsort(table).astype(np.int32) for table in tables])
+        self._signs = np.stack([_signs(table)[order] for table, order in zip(tables, self._orders, strict=True)])
 
     def apply(
         self, rows: torch.Tensor, *, absolute: bool, norms: NDArray[np.float64] | None = None
@@ -115,25 +115,49 @@ class CountSketch:
             raise SimilarityError(f"gradient {int(bad[0])} is not a number; compute it again")
         scale = torch.where(lengths > 0, 1 / lengths, 0.0).to(rows)[:, None]
         sketches = [torch.zeros(len(rows), self.size, device=rows.device) for _ in range(1 + absolute)]
-        self._orders, self._signs = self._orders.to(rows.device), self._signs.to(rows.device)
-        for block in range(len(self._rotations)):
-            self._add(block, rows, sketches)
+        if rows.device.type == "cpu":
+            self._add_on_processor(rows.numpy(), [sketch.numpy() for sketch in sketches])
+        else:
+            self._add_on_device(rows, sketches)
         for sketch in sketches:
             sketch.mul_(scale)
         return sketches[0], sketches[1] if absolute else None
 
-    def _add(self, block: int, rows: torch.Tensor, sketches: list[torch.Tensor]) -> None:
-        """Add one block of entries to the sketches (n, size), the second of absolute values."""
-        first, table = block * self.size, block % N_TABLES
-        entries = rows[:, first : first + self.size]
-        if entries.shape[1] < self.size:
+    def _add_on_device(self, rows: torch.Tensor, sketches: list[torch.Tensor]) -> None:
+        """Add all blocks of all rows to the sketches (n, size), the second of absolute values."""
+        orders, signs = (torch.from_numpy(table).to(rows.device) for table in (self._orders, self._signs))
+        for block, (rotation, sign) in enumerate(zip(self._rotations, self._block_signs, strict=True)):
+            entries = rows[:, block * self.size : (block + 1) * self.size]
             entries = torch.nn.functional.pad(entries, (0, self.size - entries.shape[1]))
-        mixed = entries.index_select(1, self._orders[table])
-        signs, sign, rotation = self._signs[table], self._block_signs[block], self._rotations[block]
-        cut = self.size - rotation
-        for sketch, values in zip(sketches, (mixed, mixed.abs() if len(sketches) > 1 else mixed), strict=False):
-            sketch[:, rotation:].addcmul_(values[:, :cut], signs[:cut], value=sign)
-            sketch[:, :rotation].addcmul_(values[:, cut:], signs[cut:], value=sign)
+            table, cut = block % N_TABLES, self.size - rotation
+            mixed = entries.index_select(1, orders[table])
+            for kind, sketch in enumerate(sketches):
+                signed = (mixed.abs() if kind else mixed) * (sign * signs[table])
+                sketch[:, rotation:] += signed[:, :cut]
+                sketch[:, :rotation] += signed[:, cut:]
+
+    def _add_on_processor(self, rows: NDArray[np.float32], sketches: list[NDArray[np.float32]]) -> None:
+        """The same, rows shared out among threads: the blocks are too small to share out."""
+        n_shares = max(1, min(torch.get_num_threads(), len(rows)))
+        shares = [slice(share, None, n_shares) for share in range(n_shares)]
+        with ThreadPoolExecutor(n_shares) as pool:
+            list(pool.map(lambda share: self._add_share(rows[share], [sketch[share] for sketch in sketches]), shares))
+
+    def _add_share(self, rows: NDArray[np.float32], sketches: list[NDArray[np.float32]]) -> None:
+        mixed, signed = np.empty((2, self.size), np.float32)
+        for block, (rotation, sign) in enumerate(zip(self._rotations, self._block_signs, strict=True)):
+            entries = rows[:, block * self.size : (block + 1) * self.size]
+            if entries.shape[1] < self.size:
+                entries = np.pad(entries, ((0, 0), (0, self.size - entries.shape[1])))
+            order, signs = self._orders[block % N_TABLES].astype(np.intp), self._signs[block % N_TABLES]
+            add, cut = (np.add if sign > 0 else np.subtract), self.size - rotation
+            for place, row in enumerate(entries):
+                np.take(row, order, out=mixed, mode="clip")  # without it, out is copied
+                for kind, sketch in enumerate(sketches):
+                    np.multiply(np.abs(mixed, out=mixed) if kind else mixed, signs, out=signed)
+                    target = sketch[place]
+                    add(target[rotation:], signed[:cut], out=target[rotation:])
+                    add(target[:rotation], signed[cut:], out=target[:rotation])
 
 
 def stored_sketch(sketches: torch.Tensor) -> NDArray[np.float16]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from compute.demo.suite import demo_suite
+from compute.demo.tokenizing import encode
 from compute.errors import SimilarityError
 from compute.numerics.checkpoints import load_checkpoint
 from compute.numerics.gradients import gradient_rows
@@ -19,7 +21,7 @@ from compute.numerics.similarity import accumulate_cosines
 from compute.numerics.sketch import N_TABLES, CountSketch, sketch_error, stored_sketch
 from tests.compute.numerics.networks import corpus_of
 
-N_TOKENS = 150
+N_TOKENS = 120
 
 
 def correlated_rows(n_rows: int = 40, n_entries: int = 3000, seed: int = 0) -> torch.Tensor:
@@ -49,15 +51,15 @@ class Gradients:
 
 @pytest.fixture(scope="module")
 def gradients_by_weights() -> dict[str, Gradients]:
-    """Of the demo suite's trained network on text of its own, and of random weights."""
-    demo = load_checkpoint(demo_suite(is_checked=False).clustered_model.final)
+    """Of the demo suite's trained network and of random weights, on the text of two modules."""
+    suite = demo_suite(is_checked=False)
+    demo = load_checkpoint(suite.clustered_model.final)
     torch.manual_seed(0)
     random = GPTNeoXForCausalLM(GPTNeoXConfig(**{**demo.config.to_dict(), "num_hidden_layers": 2})).eval()
-    beginnings = torch.arange(40, 64)[:, None]
-    text = demo.generate(
-        beginnings, attention_mask=torch.ones_like(beginnings), max_length=40, do_sample=True, pad_token_id=0
-    )
-    corpus = corpus_of(text.tolist())
+    texts = [
+        inspect.getsource(module)[start : start + 200] for module in (copy, inspect) for start in range(0, 4000, 200)
+    ]
+    corpus = corpus_of(encode(texts, suite.folder))
     flat = np.linspace(0, corpus.n_predictions - 1, N_TOKENS).astype(np.int64)
     found = {}
     for name, model in (("random", random), ("trained", demo)):
@@ -134,14 +136,14 @@ def test_two_entries_of_different_blocks_meet_once_in_size_seeds():
 
 
 def test_blocks_that_share_a_table_still_have_buckets_and_signs_of_their_own():
-    size, n_blocks = 8, 2 * N_TABLES
-    ones = torch.zeros(n_blocks, size * n_blocks)
-    ones[torch.arange(n_blocks), torch.arange(n_blocks) * size] = 1
-    sketch, _ = CountSketch(size * n_blocks, size).apply(ones, absolute=False)
-    first, second = sketch[:N_TABLES], sketch[N_TABLES:]
-    products = (first * second).sum(1)
-    assert int((products != 0).sum()) == pytest.approx(N_TABLES / size, abs=30)
-    assert abs(int(products.sum())) < 30
+    size, n = 4, 128
+    ones = torch.zeros(2 * n, size * 2 * N_TABLES)
+    chosen = torch.cat([torch.arange(n), N_TABLES + torch.arange(n)])
+    ones[torch.arange(2 * n), chosen * size] = 1
+    sketch, _ = CountSketch(ones.shape[1], size).apply(ones, absolute=False, norms=np.ones(2 * n))
+    products = (sketch[:n] * sketch[n:]).sum(1)
+    assert int((products != 0).sum()) == pytest.approx(n / size, abs=17)  # 3.5 standard deviations
+    assert abs(int(products.sum())) < 20
 
 
 def test_the_sketch_of_a_seed_is_the_same_in_every_release():
