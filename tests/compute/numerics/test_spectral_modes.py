@@ -87,7 +87,7 @@ def test_fast_mode_is_as_good_as_thirty_starts(affinity, embedding):
 
 def test_fast_mode_makes_two_thirds_of_the_starts_unless_clusters_are_large(embedding):
     for k, n_starts in ((20, 7), (40, 5)):
-        seen = []
+        seen: list[tuple[int, int]] = []
         cluster_k(embedding, k, n_init=7, mode="fast", progress=lambda *numbers, seen=seen: seen.append(numbers))
         assert seen == [(n, n_starts) for n in range(1, n_starts + 1)]
 
