@@ -256,6 +256,15 @@ def test_the_affinity_s_error_is_the_cosine_s_over_pi_and_falls_towards_1():
     assert errors[0.95] == pytest.approx(math.sqrt(1 - 0.95**2) * errors[0.0], rel=0.2)
 
 
+def test_the_steps_taken_on_a_gpu_give_the_processor_s_bits():
+    rows, sketch = correlated_rows(5), CountSketch(3000, 256)
+    of_device, of_processor = (torch.zeros(2, 5, 256) for _ in range(2))
+    sketch._add_on_device(rows, list(of_device))
+    sketch._add_on_processor(rows.numpy(), list(of_processor.numpy()))
+    assert of_device.any()
+    assert torch.equal(of_device, of_processor)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_sketches_on_a_gpu_are_those_of_the_processor():
