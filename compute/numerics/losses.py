@@ -91,13 +91,15 @@ def token_losses(
     Raises
     ------
     CheckpointError
-        If a loss is not a finite number, or the model does not fit the corpus.
+        If a loss is not a finite number, the model does not fit the corpus, or memory runs out although batches
+        were halved twice.
 
     Notes
     -----
     The loss of token t is ``logsumexp(z) - z_t`` with z the float32 logits at the position before. Documents are
     sorted by length and padded on the right without a mask: a causal network never sees what follows, so a loss
-    does not depend on its batch mates. Logits exist for one chunk of positions at a time.
+    does not depend on its batch mates. Logits exist for one chunk of positions at a time. A body of half precision
+    adds up its layers in float32; the unembedding is float32 always.
     """
     documents = _checked_documents(corpus, documents)
     _check_fit(model, corpus, documents)

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
+MOST_PACKED_BYTES = 1 << 32  # of one network: the copies come on top of the weights
 LinearMap = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -43,7 +44,7 @@ def linear_map(weight: torch.Tensor, bias: torch.Tensor | None, rows: int) -> Li
 
 @contextmanager
 def packed_linears(network: nn.Module, rows: int) -> Iterator[None]:
-    """Within this context every linear layer of a network computes with a packed copy of its weight.
+    """Within this context the linear layers of a network compute with packed copies of their weights.
 
     Parameters
     ----------
@@ -53,11 +54,18 @@ def packed_linears(network: nn.Module, rows: int) -> Iterator[None]:
 
     Notes
     -----
-    The copies take as much memory as the weights; weights changed meanwhile are not seen. Gradients do not pass.
+    The copies take as much memory as the weights; layers beyond `MOST_PACKED_BYTES` keep the plain product. Weights
+    changed meanwhile are not seen. Gradients do not pass.
     """
+    room = MOST_PACKED_BYTES
     with ExitStack() as stack:
         for module in network.modules():
-            if isinstance(module, nn.Linear | Conv1D) and _can_be_packed(module.weight):
+            if (
+                isinstance(module, nn.Linear | Conv1D)
+                and _can_be_packed(module.weight)
+                and module.weight.nbytes <= room
+            ):
+                room -= module.weight.nbytes
                 weight = module.weight.T if isinstance(module, Conv1D) else module.weight
                 module.__dict__["forward"] = linear_map(weight, module.bias, rows)  # hooks still see the call
                 stack.callback(delattr, module, "forward")

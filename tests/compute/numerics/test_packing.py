@@ -44,3 +44,10 @@ def test_a_network_computes_the_same_with_packed_weights_and_gets_its_own_back()
     with torch.no_grad():
         network[3].weight.zero_()
     assert not network(x).any()
+
+
+def test_layers_beyond_the_memory_for_copies_keep_the_plain_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 2)).requires_grad_(False)
+    monkeypatch.setattr("compute.numerics.packing.MOST_PACKED_BYTES", 4 * (48 + 16))
+    with packed_linears(network, 20):
+        assert ["forward" in vars(module) for module in network] == [True, False, True]
