@@ -58,20 +58,20 @@ def pile_like(n_documents: int, vocabulary: int) -> TokenizedCorpus:
 def _case(model: nn.Module, text: TokenizedCorpus, n_tokens: int, network_name: str) -> Case:
     tokens = np.sort(np.random.default_rng(1).choice(text.n_predictions, n_tokens, replace=False))
     documents, positions = text.locate(tokens)
+    theirs, found = (np.empty((n_tokens, n_entries(model)), np.float32) for _ in range(2))
     return Case(
         about=f"{n_tokens} tokens with {positions.mean():.0f} tokens before them, {network_name}",
-        reference=partial(_whole_documents, model, text, tokens),
-        ours=partial(_ours, model, text, tokens),
+        reference=partial(_whole_documents, model, text, tokens, theirs),
+        ours=partial(_ours, model, text, tokens, found),
         difference=lambda a, b: f"relative error at most {max(_errors(a, b)):.0e}",
         bound=partial(_bound, model.config, n_tokens, int(positions.mean())),
         reference_bound=partial(_reference_bound, model.config, n_tokens, int(text.lengths[documents].mean())),
     )
 
 
-def _whole_documents(model: nn.Module, text: TokenizedCorpus, tokens: np.ndarray) -> np.ndarray:
+def _whole_documents(model: nn.Module, text: TokenizedCorpus, tokens: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """The procedure as published: every logit of the document, derivatives by every parameter, some of them kept."""
     kept = [parameter for _, parameter in gradient_parameters(model)]
-    rows = np.empty((len(tokens), sum(parameter.numel() for parameter in kept)), np.float32)
     model.requires_grad_(True)
     for row, document, position in zip(rows, *text.locate(tokens), strict=True):
         ids = torch.from_numpy(text.document_tokens(int(document)).astype(np.int64))[None]
@@ -85,11 +85,10 @@ def _whole_documents(model: nn.Module, text: TokenizedCorpus, tokens: np.ndarray
     return rows
 
 
-def _ours(model: nn.Module, text: TokenizedCorpus, tokens: np.ndarray) -> np.ndarray:
-    found = np.empty((len(tokens), n_entries(model)), np.float32)
-    for places, rows, _ in vector_batches(model, text, tokens):
-        found[places] = rows.numpy()
-    return found
+def _ours(model: nn.Module, text: TokenizedCorpus, tokens: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    for places, batch, _ in vector_batches(model, text, tokens):
+        rows[places] = batch.numpy()
+    return rows
 
 
 def _errors(a: np.ndarray, b: np.ndarray) -> list[float]:
