@@ -85,7 +85,7 @@ def non_embedding_of_config(config: Mapping[str, Any]) -> tuple[int, int]:
     Returns
     -------
     n_non_embedding, n_parameters : int
-        Of the network, and without its input embeddings (tokens and, where learned, positions) and unembedding.
+        Without the input embeddings (tokens and, where learned, positions) and the unembedding; and in all.
 
     Raises
     ------
