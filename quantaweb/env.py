@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def choice(name: str, default: str, choices: Sequence[str]) -> str:
     value = text(name, default)
     if value not in choices:
         raise ImproperlyConfigured(f"{name} is {value!r}; choose among {', '.join(choices)}.")
+    return value
+
+
+def device(name: str) -> str:
+    """A device to compute on: cpu, cuda, or cuda:N."""
+    value = text(name, "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", value):
+        raise ImproperlyConfigured(f"{name} is {value!r}; it must be cpu, cuda, or one GPU of several, such as cuda:1.")
     return value
 
 

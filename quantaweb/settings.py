@@ -152,6 +152,7 @@ USE_THOUSAND_SEPARATOR = False
 BUNDLE_DIR = DATA_DIR / "bundles"  # published, immutable
 WORKSPACE_DIR = DATA_DIR / "workspaces"  # shards of jobs under way
 RUNNER = env.choice("QW_RUNNER", "local", ("local", "celery"))
+DEVICE = env.device("QW_DEVICE")  # that workers compute on; jobs for a GPU wait in its own queue
 HEARTBEAT_SECONDS = env.integer("QW_HEARTBEAT_SECONDS", 15, least=1)
 LEASE_SECONDS = env.integer("QW_LEASE_SECONDS", 120, least=2)
 STALLED_SECONDS = env.integer("QW_STALLED_SECONDS", 60, least=2)

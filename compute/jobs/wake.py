@@ -21,7 +21,7 @@ TASK = "compute.run_next"
 
 def device() -> str:
     """The device that workers compute on; a queue of the same kind serves it."""
-    return getattr(settings, "DEVICE", "cpu")
+    return str(settings.DEVICE)
 
 
 def wake_on_commit(job_id: int) -> None:

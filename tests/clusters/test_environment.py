@@ -34,3 +34,16 @@ def test_the_secret_is_made_once_and_for_its_owner_only(tmp_path: Path, monkeypa
     assert file.read_text() == first
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("value", ["cpu", "cuda", "cuda:1"])
+def test_a_device_is_taken(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("QW_DEVICE", value)
+    assert env.device("QW_DEVICE") == value
+
+
+@pytest.mark.parametrize("value", ["gpu", "cuda:", "cuda:x", "CUDA"])
+def test_what_is_no_device_is_refused_with_what_would_be_one(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("QW_DEVICE", value)
+    with pytest.raises(env.ImproperlyConfigured, match="cpu, cuda"):
+        env.device("QW_DEVICE")
