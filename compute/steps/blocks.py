@@ -110,21 +110,19 @@ def _ranges(run: Run, store: GradientStore) -> list[range]:
 
 def _held(run: Run, model: nn.Module, tokens: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
     """Directions of these tokens' gradients in half precision, on the device, and their norms."""
-    import torch
-
-    from compute.numerics.gradients import gradient_rows
+    from compute.numerics.gradients import unit_rows
 
     with naming(run.config.clustered_checkpoint):
-        rows, norms = gradient_rows(
+        return unit_rows(
             model,
             run.corpus.tokens,
             tokens,
             kind=run.config.vectors,
             scope=run.config.gradient_scope,
             device=run.device,
+            kept_on=run.device,
             progress=lambda n_done: run.keep_alive(),
         )
-    return torch.from_numpy(rows).to(run.device), norms
 
 
 def _passing(run: Run, model: nn.Module, tokens: np.ndarray, rows: range) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
