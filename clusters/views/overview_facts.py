@@ -53,8 +53,13 @@ def _network(run: Run) -> list[dict[str, Any]]:
     clustered = run.manifest.get("clustered", {})
     n_gradient = clustered.get("n_gradient")
     scope = SCOPE_WORDS.get(clustered.get("scope", ""), clustered.get("scope", ""))
+    own = (clustered.get("lm"), clustered.get("revision"))
+    entries = run.manifest.get("checkpoints", [])
+    hub = next((e.get("hub") for e in entries if (e.get("lm"), e.get("revision")) == own), None) or {}
+    source = f"{hub.get('id', '')} at {str(hub.get('commit', ''))[:12]}" if hub.get("id") else ""
     return [
         _fact("network", f"{run.checkpoint.suite}: {run.checkpoint.lm}", run.checkpoint.revision, code=True),
+        _fact("from the Hub", source, code=True),
         _fact("gradient of", f"{count(n_gradient)} parameters" if n_gradient else "", scope),
     ]
 
@@ -82,10 +87,26 @@ def _method(run: Run) -> list[dict[str, Any]]:
     ladders = {tuple(queries.ks_of(run, affinity)) for affinity in queries.affinities_of(run)}
     return [
         _fact("selection", rule, ", ".join(filter(None, more))),
+        _fact("compared", *_comparison(run)),
         _fact("affinity", "; ".join(AFFINITY_WORDS.get(a, a) for a in queries.affinities_of(run))),
         _fact("k", "; ".join(", ".join(map(count, ladder)) for ladder in sorted(ladders))),
         _fact("seed", str(asked.get("clustering", {}).get("seed", ""))),
     ]
+
+
+def _comparison(run: Run) -> tuple[str, str]:
+    """What was compared and how exactly."""
+    facts = run.manifest.get("similarity") or {}
+    vectors = str(facts.get("vectors", "gradients"))
+    if facts.get("mode") != "sketch":
+        return (f"{vectors}, exactly" if facts else "", "")
+    refined = facts.get("refine")
+    rms, largest = (facts.get(name) for name in ("rms", "largest"))
+    errors = f"cosines within {rms:.3f} (root mean square), {largest:.3f} at most" if rms and largest else ""
+    nearest = f"the {count(refined)} nearest of each exactly" if refined else ""
+    return f"{vectors}, by sketches of {count(facts.get('sketch_size'))} numbers", "; ".join(
+        filter(None, (errors, nearest))
+    )
 
 
 def _making(run: Run) -> list[dict[str, Any]]:

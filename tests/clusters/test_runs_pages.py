@@ -187,3 +187,35 @@ def test_the_page_s_numbers_are_its_twin_s(client, run):
     for figure in twin["figures"]:
         assert figure["title"] in html.replace("&#x27;", "'")
     assert [c["tokens"] for c in twin["largest_clusters"]] == run.clusterings.get(affinity="signed", k=6).sizes[:16]
+
+
+# ── how a run was compared, and where its network came from ──
+
+
+def test_the_overview_says_how_gradients_were_compared_and_where_the_weights_came_from(client, run):
+    facts = {
+        "vectors": "gradients",
+        "mode": "sketch",
+        "sketch_size": 65536,
+        "refine": 30,
+        "rms": 0.0039,
+        "largest": 0.0237,
+    }
+    own = run.manifest["clustered"]
+    hub = {"id": "someone/net", "revision": "main", "commit": "0123456789abcdef0123456789abcdef01234567"}
+    for entry in run.manifest["checkpoints"]:
+        if (entry["lm"], entry["revision"]) == (own["lm"], own["revision"]):
+            entry["hub"] = hub
+    run.manifest["similarity"] = facts
+    run.save()
+    html = page(client, run.get_absolute_url())
+    assert "gradients, by sketches of 65,536 numbers" in html
+    assert "cosines within 0.004 (root mean square), 0.024 at most" in html
+    assert "the 30 nearest of each exactly" in html
+    assert "someone/net at 0123456789ab" in html
+
+
+def test_an_exact_comparison_is_said_to_be_one(client, run):
+    run.manifest["similarity"] = {"vectors": "activations", "mode": "exact"}
+    run.save()
+    assert "activations, exactly" in page(client, run.get_absolute_url())
