@@ -75,11 +75,25 @@ def bundle(arguments: argparse.Namespace) -> None:
 
 
 def _whole(config: RunConfig, workspace: Path, arguments: argparse.Namespace) -> Path:
+    print(_how_compared(config), file=sys.stderr)
     progress = Progress(plan(config))
     try:
         return run_qdg(config, workspace, arguments.out, report=progress, device=arguments.device)
     finally:
         progress.close()
+
+
+def _how_compared(config: RunConfig) -> str:
+    """The mode of comparing and how far it may be off."""
+    if config.similarity.mode == "exact":
+        return f"Comparing {config.vectors} exactly."
+    from compute.numerics.sketch import sketch_error
+
+    error = sketch_error(config.selection.n_tokens, config.similarity.sketch_size)
+    return (
+        f"Comparing {config.vectors} by sketches of {config.similarity.sketch_size:,} numbers: cosines are off by "
+        f"{error['rms']:.4f} (root mean square), at most about {error['largest']:.3f}."
+    )
 
 
 def _do_part(config: RunConfig, workspace: Path, arguments: argparse.Namespace) -> None:
