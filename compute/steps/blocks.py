@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FOLDER = "blocks"
 TOKENS_PER_CHUNK = 250  # after each, what was compared can be saved
+PASSING_BYTES = 1_000_000_000  # of gradients that are compared with a block in one product
 REFINED_BLOCK_BYTES = 2_000_000_000  # of gradients in memory while neighbours are refined
 
 
@@ -126,9 +127,13 @@ def _held(run: Run, model: nn.Module, tokens: np.ndarray) -> tuple[torch.Tensor,
 
 
 def _passing(run: Run, model: nn.Module, tokens: np.ndarray, rows: range) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    """Gradients of these rows' tokens batch by batch, with the rows that they belong to."""
+    """Gradients of these rows' tokens, as many at a time as pay for one product, with the rows that they belong to."""
+    import torch
+
     from compute.numerics.vectors import vector_batches
 
+    held: list[tuple[np.ndarray, torch.Tensor]] = []
+    n_bytes = 0
     with naming(run.config.clustered_checkpoint):
         for places, vectors, _ in vector_batches(
             model,
@@ -139,7 +144,13 @@ def _passing(run: Run, model: nn.Module, tokens: np.ndarray, rows: range) -> Ite
             device=run.device,
             progress=lambda n_done: run.keep_alive(),
         ):
-            yield rows.start + places, vectors
+            held.append((rows.start + places, vectors.clone()))
+            n_bytes += vectors.nbytes
+            if n_bytes >= PASSING_BYTES:
+                yield np.concatenate([places for places, _ in held]), torch.cat([vectors for _, vectors in held])
+                held, n_bytes = [], 0
+    if held:
+        yield np.concatenate([places for places, _ in held]), torch.cat([vectors for _, vectors in held])
 
 
 def _name(kind: str, place: int) -> str:

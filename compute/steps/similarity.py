@@ -152,11 +152,11 @@ def _resumed(
 
     saved = run.files.load_with_facts(partial, stamp)
     if saved is None:
-        return GramAccumulator(n_rows, n_columns, COLUMNS_PER_CHUNK, absolute=len(kinds) > 1)
+        return GramAccumulator(n_rows, n_columns, COLUMNS_PER_CHUNK, absolute=len(kinds) > 1, device=run.device)
     sums, facts = saved
     chunk = min(COLUMNS_PER_CHUNK, n_columns)
     state = {"shape": np.array([n_rows, n_columns, chunk]), "next_chunk": np.array(facts["next_chunk"])}
-    return GramAccumulator.restore(state | dict(zip(("signed", "absolute"), sums, strict=False)))
+    return GramAccumulator.restore(state | dict(zip(("signed", "absolute"), sums, strict=False)), device=run.device)
 
 
 def _refuse_few(run: Run, n_kept: int, n_selected: int) -> None:
