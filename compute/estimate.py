@@ -26,8 +26,9 @@ GPU_FLOPS = {"float32": 4e13, "bfloat16": 4e14}  # one H100 or H200, matrix prod
 FP64_GPU_FLOPS = 3e13
 SECONDS_PER_DOWNLOADED_BYTE = 1 / 50e6
 BYTES_TOKEN_MAJOR, BYTES_LOSS, BYTES_ROW = 2, 4, 2
-KMEANS_PASSES = 25  # of one start, the seeding counted in
-FAST_SHARE = 1 / 8  # of the work of thirty starts
+SECONDS_PER_PAIR = 9.3e-9  # of tokens, in one start of k-means on one core
+FAST_SHARE = 0.6  # of the work of thirty starts
+FLOAT64_SHARE = 0.3  # of the rate of products, in an eigendecomposition
 WIDE = 200.0  # matrices this wide run at half the rate of large ones
 _BFLOAT16_FROM = 8e8
 _UNKNOWN_SIZE = "{name}: its size is not known before it is downloaded; its cost is left out."
@@ -151,7 +152,7 @@ class _Machine:
         return flops / (rate * width / (width + WIDE))
 
     def seconds_float64(self, flops: float) -> float:
-        return flops / (FP64_GPU_FLOPS if self.is_gpu else FLOPS_PER_CORE * self.n_cores / 2)
+        return flops / (FP64_GPU_FLOPS if self.is_gpu else FLOAT64_SHARE * FLOPS_PER_CORE * self.n_cores)
 
 
 def _n_predictions(
@@ -268,13 +269,12 @@ def _similarity(config: RunConfig, shape: Shape | None, machine: _Machine) -> fl
 
 
 def _clustering(config: RunConfig, machine: _Machine) -> float:
-    n, ks = float(config.selection.n_tokens), config.clustering.ks
-    eigen = 4 / 3 * n**3 + 2 * n * n * ks[-1]
-    share = FAST_SHARE * 30 if config.clustering.effort == "fast" else config.clustering.n_init
-    k_means = sum(2 * n * k * k for k in ks) * KMEANS_PASSES * share
-    cpu = _Machine("cpu", machine.n_cores)
-    n_affinities = len(config.clustering.affinities)
-    return n_affinities * (machine.seconds_float64(eigen) + cpu.seconds(k_means, 200.0))
+    """One eigendecomposition, then k-means on pairwise distances: every start of every k adds up n^2 of them."""
+    n, wanted = float(config.selection.n_tokens), config.clustering
+    eigen = 4 / 3 * n**3 + 2 * n * n * wanted.ks[-1]
+    n_starts = FAST_SHARE * 30 if wanted.effort == "fast" else wanted.n_init
+    k_means = SECONDS_PER_PAIR * n * n * n_starts * len(wanted.ks) / machine.n_cores
+    return len(wanted.affinities) * (machine.seconds_float64(eigen) + k_means)
 
 
 def _store_bytes(config: RunConfig, shape: Shape | None) -> float:
