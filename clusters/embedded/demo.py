@@ -20,7 +20,7 @@ from clusters.ingest import ingest
 from clusters.models import Run
 from compute.bundle import open_bundle
 from compute.config import RunConfig
-from compute.errors import BundleError, ComputeError
+from compute.errors import BundleError, ComputeError, ConfigError
 from compute.jobs import process, sweep
 from compute.jobs.lease import claimable
 from compute.jobs.queue import enqueue, resume
@@ -52,7 +52,12 @@ def whole_demo_run(config: RunConfig, say: Callable[[str], None]) -> Run | None:
 
 
 def _is_made_of(manifest: dict[str, object], config: RunConfig) -> bool:
-    if manifest.get("config") != config.to_json():
+    """Whether a bundle was made with these settings; what an older bundle does not name has its default."""
+    settings_of = manifest.get("config")
+    try:
+        if not isinstance(settings_of, dict) or RunConfig.from_json(settings_of) != config:
+            return False
+    except ConfigError:
         return False
     listed = manifest.get("checkpoints")
     found = {f"{c['lm']}/{c['revision']}": c["weights_sha256"] for c in listed} if isinstance(listed, list) else {}

@@ -223,7 +223,7 @@ def _activations(model: nn.Module, contexts: Contexts) -> torch.Tensor:
     modules = [model.get_submodule(path) for path in layer_modules(model, (roles.mlp_down,))]
     handles = [module.register_forward_pre_hook(keep) for module in modules]
     try:
-        with torch.inference_mode():
+        with torch.no_grad():  # the vectors are changed in place later
             model.get_submodule(roles.body)(input_ids=contexts.tokens, use_cache=False)
             return torch.cat(seen, dim=2).transpose(0, 1).flatten(0, 1)
     finally:
