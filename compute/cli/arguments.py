@@ -15,8 +15,8 @@ CORPUS_HELP = (
     "hub:OWNER/NAME[@REVISION], a data set of the Hugging Face Hub"
 )
 MODEL_HELP = (
-    "a folder in Hugging Face's layout, or OWNER/NAME[@REVISION] of the Hub; GPT-NeoX, GPT-2, GPT-Neo, Llama, Mistral "
-    "and Qwen networks are known"
+    "a folder in Hugging Face's layout, FOLDER@REVISION for a folder in it, or OWNER/NAME[@REVISION] of the Hub; "
+    "GPT-NeoX, GPT-2, GPT-Neo, Llama, Mistral and Qwen networks are known"
 )
 Group = argparse._ActionsContainer  # a command, or a titled group of its arguments
 _CORPUS = ("max_length", "max_documents", "text_field", "split", "subset")
@@ -117,11 +117,14 @@ def corpus_of(arguments: argparse.Namespace, *, max_length: int = 1024) -> Corpu
 
 
 def model_of(text: str) -> CheckpointRef:
-    """One network: a folder if there is one of that name, else a repository of the Hub."""
-    folder = Path(text).expanduser()
-    if folder.is_dir():
-        name = "".join(c if c.isalnum() or c in "._-" else "-" for c in folder.resolve().name).lstrip("._-")
-        return CheckpointRef(lm=name[:80] or "network", revision="main", path=str(folder.resolve()))
+    """One network: a folder if there is one of that name (with @REVISION, a folder in it), else one of the Hub."""
+    base, _, revision = text.rpartition("@")
+    for name, inside in ((text, "."), (base, revision)):
+        folder = Path(name).expanduser().resolve()
+        if name and (folder / inside).is_dir():
+            lm = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in folder.name).lstrip("._-")
+            step = "main" if inside == "." else inside
+            return CheckpointRef(lm=lm[:80] or "network", revision=step, path=str(folder / inside))
     if text.startswith(("/", ".", "~")) or text.count("/") > 1:
         raise CheckpointError(f"There is no checkpoint folder {text}. Check the path, or give OWNER/NAME of the Hub.")
     ref = HubRef.parse(text)

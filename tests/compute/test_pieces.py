@@ -87,6 +87,12 @@ def test_a_model_that_is_neither_folder_nor_hub_id_is_one_sentence(model, tmp_pa
         assert sentence in capsys.readouterr().err
 
 
+def test_a_revision_of_a_folder_is_the_folder_of_that_name_in_it(lost, model, tiny_suite, tmp_path):
+    lm, step = CLUSTERED.split("/")
+    assert main(["losses", "--model", f"{tiny_suite / lm}@{step}", *model[2:], "--out", str(tmp_path)]) == 0
+    assert np.array_equal(np.load(tmp_path / "losses.npy"), np.load(lost / "losses.npy"))
+
+
 # select
 
 
