@@ -113,16 +113,19 @@ def estimate(
 def with_auto_mode(
     config: RunConfig, *, hours: float = 2.0, free_bytes: float | None = None, device: str = "cpu"
 ) -> tuple[RunConfig, str]:
-    """The settings with the exact comparison where it fits the time and the disk, else with sketches; and why."""
+    """The settings with the exact comparison where it surely fits the time and the disk, else with sketches; and why."""
     exact = dataclasses.replace(config, similarity=dataclasses.replace(config.similarity, mode="exact", refine=0))
     cost = estimate(exact, device=device)
     needed = sum(phase.seconds for phase in cost.phases if phase.name in ("gradients", "similarity")) / 3600
-    store = _store_bytes(exact, _shape(config.clustered_checkpoint, []))
-    if needed <= hours and (free_bytes is None or store < free_bytes):
+    shape = _shape(config.clustered_checkpoint, [])
+    store = _store_bytes(exact, shape)
+    if shape is not None and needed <= hours and (free_bytes is None or store < free_bytes):
         return exact, f"Exact: about {needed:.1f} hours of {hours:g} allowed, and {store / 1e9:.1f} GB of gradients."
-    sketched = dataclasses.replace(exact.similarity, mode="sketch", block_tokens=None)
+    sketched = dataclasses.replace(config.similarity, mode="sketch", block_tokens=None)
     limit = f"it would take about {needed:.1f} hours of {hours:g} allowed"
-    if needed <= hours:
+    if shape is None:
+        limit = f"the size of {config.clustered} is not known yet"
+    elif needed <= hours:
         limit = f"its gradients need {store / 1e9:.1f} GB, and {(free_bytes or 0) / 1e9:.1f} GB are free"
     return dataclasses.replace(exact, similarity=sketched), f"Sketches instead of the exact comparison: {limit}."
 

@@ -7,14 +7,18 @@ altered, or computed from something else is as good as absent. Nothing here know
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 import numpy as np
 
@@ -22,6 +26,10 @@ from compute.bundle import file_sha256, storage_errors, sync_directory
 from compute.errors import StorageError
 
 NOTE = ".note"
+_TRIES = 3  # at writing where another process removes the folder
+_LOCK_PAUSE = 0.5  # seconds
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # a file system that knows none
+_CONTENT = re.compile(rf"(\.[0-9a-f]{{16}})?\.(npy|json)({re.escape(NOTE)})?")
 
 
 def digest(facts: Any) -> str:
@@ -41,7 +49,7 @@ def make_folder(path: Path) -> None:
 
 
 class Workspace:
-    """A folder of stamped arrays and JSON values; several processes may write different names at once."""
+    """A folder of stamped arrays and JSON values; several processes may read, write and remove at once."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
@@ -67,12 +75,20 @@ class Workspace:
         if note is None:
             return None
         path = (self.root / name).with_name(note["file"])
-        return np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False), note["facts"]
+        try:
+            return np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False), note["facts"]
+        except FileNotFoundError:  # another process has just put a new one in its place, or removed it
+            return None
 
     def load_json(self, name: str, stamp: str) -> Any | None:
         """The value with this stamp; None where there is none that is whole."""
         note = self._note(name, ".json", stamp)
-        return None if note is None else json.loads((self.root / name).with_name(note["file"]).read_bytes())
+        if note is None:
+            return None
+        try:
+            return json.loads((self.root / name).with_name(note["file"]).read_bytes())
+        except FileNotFoundError:
+            return None
 
     def has(self, name: str, stamp: str) -> bool:
         """Whether an array with this stamp is there and whole."""
@@ -95,7 +111,24 @@ class Workspace:
         path = self.root / name
         shutil.rmtree(path, ignore_errors=True)
         for file in path.parent.glob(f"{path.name}.*"):
-            file.unlink(missing_ok=True)
+            if _CONTENT.fullmatch(file.name.removeprefix(path.name)):
+                file.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def alone(self, name: str, *, is_shared: bool = False, tell: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold a lock of this name among processes, or share it; `tell` is called while others keep it from us.
+
+        It goes with the process, however that ends. Where the file system knows no locks, nobody waits.
+        """
+        with storage_errors(self.root):
+            descriptor = os.open(self.root / f".{name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            while not _is_locked(descriptor, fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX):
+                tell()
+                time.sleep(_LOCK_PAUSE)
+            yield
+        finally:
+            os.close(descriptor)
 
     def require_space(self, n_bytes: int, what: str) -> None:
         """Refuse work whose files would not fit the disk."""
@@ -121,18 +154,39 @@ class Workspace:
         """Write the content under a name of its own, then turn the note over to it, then drop the old content."""
         path = self.root / f"{name}{suffix}"
         with storage_errors(self.root):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-            sha256, n_bytes = _write_whole(partial, write)
-            file = path.with_name(f"{path.name.removesuffix(suffix)}.{sha256[:16]}{suffix}")
-            partial.replace(file)
-            note = {"file": file.name, "sha256": sha256, "bytes": n_bytes, "stamp": stamp, "facts": facts}
-            _write_whole(partial, lambda out: out.write(json.dumps(note).encode()))
-            partial.replace(path.with_name(path.name + NOTE))
-            sync_directory(path.parent)
-            for old in path.parent.glob(f"{path.name.removesuffix(suffix)}.*{suffix}"):
-                if old != file and len(old.name) == len(file.name):
-                    old.unlink(missing_ok=True)
+            for n_left in reversed(range(_TRIES)):
+                try:
+                    _write_noted(path, suffix, write, stamp, facts)
+                    break
+                except FileNotFoundError:  # another process removed the folder meanwhile
+                    if not n_left:
+                        raise
+
+
+def _write_noted(path: Path, suffix: str, write: Callable[[Any], object], stamp: str, facts: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid4().hex[:12]}.part")
+    sha256, n_bytes = _write_whole(partial, write)
+    file = path.with_name(f"{path.name.removesuffix(suffix)}.{sha256[:16]}{suffix}")
+    partial.replace(file)
+    note = {"file": file.name, "sha256": sha256, "bytes": n_bytes, "stamp": stamp, "facts": facts}
+    _write_whole(partial, lambda out: out.write(json.dumps(note).encode()))
+    partial.replace(path.with_name(path.name + NOTE))
+    sync_directory(path.parent)
+    for old in path.parent.glob(f"{path.name.removesuffix(suffix)}.*{suffix}"):
+        if old != file and len(old.name) == len(file.name):
+            old.unlink(missing_ok=True)
+
+
+def _is_locked(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True
 
 
 class _HashingFile:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 
 from compute.bundle import file_sha256
 from compute.cli import arguments as shared
-from compute.cli.files import flat_array, save_all, square_array
+from compute.cli.files import flat_array, save_all, save_json, square_array
 from compute.config import AFFINITIES, PAPER_KS, ClusteringConfig
 from compute.errors import ConfigError, FitError, SelectionError
 from compute.numerics.ranks import cluster_order, default_window, envelope, fit_envelope, sizes_by_rank
@@ -84,7 +83,7 @@ def cluster(arguments: argparse.Namespace) -> None:
         progress.close()
     save_all(arguments.out / "labels.npz", {str(k): array for k, array in labels.items()})
     ranks = _ranks(labels, arguments.affinity)
-    (arguments.out / "ranks.json").write_text(json.dumps(ranks, indent=1), encoding="utf-8")
+    save_json(arguments.out / "ranks.json", ranks)
     print(f"{len(labels)} clusterings of {len(cosines):,} tokens in {arguments.out}; {_slope(ranks)}")
 
 
@@ -110,7 +109,7 @@ def curves(arguments: argparse.Namespace) -> None:
     save_all(arguments.out / "curves.npz", whole)
     counts = np.bincount(whole["class"], minlength=len(CLASS_NAMES)).tolist()
     found = dict(zip(CLASS_NAMES, counts, strict=True))
-    (arguments.out / "curves.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    save_json(arguments.out / "curves.json", found)
     print(", ".join(f"{n:,} {name}" for name, n in found.items()))
 
 

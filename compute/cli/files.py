@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ def square_array(path: Path) -> np.ndarray:
 
 def save(path: Path, array: np.ndarray) -> None:
     """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.part")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     with storage_errors(path.parent):
         with partial.open("wb") as file:
             np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
@@ -45,11 +47,17 @@ def save(path: Path, array: np.ndarray) -> None:
 
 def save_all(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write several arrays into one .npz file, whole or not at all."""
-    partial = path.with_name(f".{path.stem}.part.npz")
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.part.npz")
     named: dict[str, Any] = dict(arrays)
     with storage_errors(path.parent):
         np.savez(partial, **named)
         partial.replace(path)
+
+
+def save_json(path: Path, value: Any) -> None:
+    """Write a value for people and programs."""
+    with storage_errors(path.parent):
+        path.write_text(json.dumps(value, indent=1), encoding="utf-8")
 
 
 def _read(path: Path, what: str) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from compute.cli import arguments as shared
-from compute.cli.files import flat_array, save
+from compute.cli.files import flat_array, save, save_json
 from compute.config import ClusteringConfig, RunConfig, SelectionConfig, SimilarityConfig, SuiteConfig
 from compute.errors import SelectionError, SimilarityError
 from compute.pipeline import ShardSpec
@@ -79,7 +78,7 @@ def select(arguments: argparse.Namespace) -> None:
             )
         chosen = choose(run, column, wanted)
     save(arguments.out / "tokens.npy", chosen.flat_index)
-    (arguments.out / "selection.json").write_text(json.dumps(chosen.facts, indent=1), encoding="utf-8")
+    save_json(arguments.out / "selection.json", chosen.facts)
     print(f"{len(chosen.flat_index):,} of {chosen.facts['n_candidates']:,} tokens in {arguments.out / 'tokens.npy'}")
 
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import shutil
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from compute.cli import arguments as shared
-from compute.config import HUB, PAPER_KS, CorpusConfig, RunConfig, SuiteConfig
+from compute.config import HUB, PAPER_KS, CorpusConfig, RunConfig, SimilarityConfig, SuiteConfig
 from compute.errors import ConfigError, StorageError
 from compute.estimate import Estimate, estimate, with_auto_mode
 from compute.pipeline import PHASES, plan, run_qdg, run_shard
 from compute.progress import Progress
 from compute.registry import SUITES, find_checkpoint, hub_suite, suite_config
 from compute.suites import changed, demo_config, folder_suite
-from compute.workspace import Workspace, make_folder
+from compute.workspace import Workspace, digest
 
 _SETTINGS = (
     *("name", "vectors", "gradient_scope", "precision", "documents_per_shard"),
@@ -48,11 +51,12 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def qdg(arguments: argparse.Namespace) -> None:
     """Compute a bundle and print its path."""
+    if arguments.part and not arguments.only:
+        raise ConfigError("--part shares out one phase: name it with --only, or leave --part out.")
     config = _config(arguments)
     workspace = arguments.workspace or arguments.out / ".work" / config.name
     if arguments.mode == "auto":
-        config, why = _auto(config, arguments)
-        print(why, file=sys.stderr)
+        config = _with_decided_mode(config, workspace, arguments)
     if arguments.estimate:
         _print_estimate(estimate(config, device=arguments.device))
         return
@@ -76,11 +80,26 @@ def bundle(arguments: argparse.Namespace) -> None:
 
 def _whole(config: RunConfig, workspace: Path, arguments: argparse.Namespace) -> Path:
     print(_how_compared(config), file=sys.stderr)
-    progress = Progress(plan(config))
-    try:
-        return run_qdg(config, workspace, arguments.out, report=progress, device=arguments.device)
-    finally:
-        progress.close()
+    with _at_work(workspace):
+        progress = Progress(plan(config))
+        try:
+            return run_qdg(config, workspace, arguments.out, report=progress, device=arguments.device)
+        finally:
+            progress.close()
+
+
+@contextlib.contextmanager
+def _at_work(workspace: Path, *, is_shared: bool = False) -> Iterator[None]:
+    """Wait until nobody else works on the run; parts of it may be worked on together."""
+    told: list[str] = []
+
+    def tell() -> None:
+        if not told:
+            told.append(f"Another process works in {workspace}; this one goes on when it has ended.")
+            print(told[0], file=sys.stderr, flush=True)
+
+    with Workspace(workspace).alone("run", is_shared=is_shared, tell=tell):
+        yield
 
 
 def _how_compared(config: RunConfig) -> str:
@@ -103,24 +122,30 @@ def _do_part(config: RunConfig, workspace: Path, arguments: argparse.Namespace) 
     if not specs:
         raise ConfigError(f"This run has no phase {arguments.only!r}; leave this step out.")
     mine = [spec for spec in specs if spec.phase_ordinal % n_parts == part - 1]
-    progress = Progress(specs)
-    for spec in mine:
-        run_shard(
-            config,
-            spec,
-            workspace,
-            bundles=arguments.out,
-            report=lambda n_done, n_total, spec=spec: progress(spec, n_done, n_total),  # type: ignore[misc]
-            device=arguments.device,
-        )
-    progress.close()
+    with _at_work(workspace, is_shared=True):
+        progress = Progress(specs)
+        try:
+            for spec in mine:
+                report = partial(progress, spec)
+                run_shard(config, spec, workspace, bundles=arguments.out, report=report, device=arguments.device)
+        finally:
+            progress.close()
     print(f"{arguments.only}: {len(mine)} of {len(specs)} shards done in {workspace}")
 
 
-def _auto(config: RunConfig, arguments: argparse.Namespace) -> tuple[RunConfig, str]:
-    make_folder(arguments.out)
-    free = shutil.disk_usage(arguments.out).free
-    return with_auto_mode(config, hours=arguments.hours, free_bytes=free, device=arguments.device)
+def _with_decided_mode(config: RunConfig, workspace: Path, arguments: argparse.Namespace) -> RunConfig:
+    """What auto stands for: decided once for a workspace, so that all processes and all attempts do the same."""
+    files, stamp = Workspace(workspace), digest([config.to_json(), arguments.hours])
+    with files.alone("auto"):
+        decided = files.load_json("auto", stamp)
+        if decided is None:
+            free = shutil.disk_usage(workspace).free
+            chosen, why = with_auto_mode(config, hours=arguments.hours, free_bytes=free, device=arguments.device)
+            decided = {"similarity": dataclasses.asdict(chosen.similarity), "why": why}
+            if not arguments.estimate:
+                files.save_json("auto", decided, stamp)
+    print(decided["why"], file=sys.stderr)
+    return dataclasses.replace(config, similarity=SimilarityConfig(**decided["similarity"]))
 
 
 def _print_estimate(cost: Estimate) -> None:

@@ -48,8 +48,11 @@ def tokenized_corpus(run: Run) -> Corpus:
     stamp = source_stamp(run)
     found = _load(run, stamp)
     if found is None:
-        _tokenize(run, stamp)
-        found = _load(run, stamp)
+        with run.files.alone("corpus", tell=run.keep_alive):
+            found = _load(run, stamp)  # another process may have been at it
+            if found is None:
+                _tokenize(run, stamp)
+                found = _load(run, stamp)
     if found is None:
         raise CorpusError(f"The tokens of {run.config.corpus.source} were altered while they were read. Start again.")
     ids, offsets, rest = found

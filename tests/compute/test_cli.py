@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -99,6 +100,24 @@ def test_ks_that_are_no_numbers_are_refused(tiny_suite, tmp_path):
     with pytest.raises(SystemExit) as stop:
         main(own(tiny_suite, tmp_path, "--ks", "two"))
     assert stop.value.code == REFUSED
+
+
+def test_auto_is_decided_once_for_all_parts_of_a_run(tiny_suite, tmp_path, capsys):
+    auto = own(tiny_suite, tmp_path, "--mode", "auto", "--only", "corpus")
+    assert main(auto) == 0
+    first = capsys.readouterr().err.splitlines()[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("compute.cli.qdg.shutil.disk_usage", lambda path: SimpleNamespace(free=0))
+        assert main(auto) == 0
+        assert capsys.readouterr().err.splitlines()[0] == first
+        assert first.startswith("Exact")
+        assert main([*auto, "--name", "other"]) == 0
+    assert capsys.readouterr().err.startswith("Sketches")
+
+
+def test_a_part_of_no_phase_is_refused(tiny_suite, tmp_path, capsys):
+    assert main(own(tiny_suite, tmp_path, "--part", "1/2")) == REFUSED
+    assert "--only" in capsys.readouterr().err
 
 
 def test_the_demo_and_ones_own_corpus_exclude_each_other(tmp_path, capsys):

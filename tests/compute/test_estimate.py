@@ -111,6 +111,14 @@ def test_auto_takes_sketches_where_time_or_disk_do_not_suffice():
 
 
 def test_auto_keeps_the_other_settings():
-    base = changed(paper(), sketch_size=4096)
+    base = changed(paper(), mode="sketch", sketch_size=4096, refine=10)
     config, _ = with_auto_mode(base, hours=1e-6)
-    assert config == dataclasses.replace(base, similarity=SimilarityConfig(mode="sketch", sketch_size=4096))
+    assert config == dataclasses.replace(base, similarity=SimilarityConfig(mode="sketch", sketch_size=4096, refine=10))
+
+
+def test_auto_takes_sketches_where_the_cost_is_not_known():
+    suite = hub_suite(["someone/thing"])
+    base = dataclasses.replace(paper(), suite=suite, clustered=suite.checkpoints[0].key)
+    config, why = with_auto_mode(base, free_bytes=1e15)
+    assert config.similarity.mode == "sketch"
+    assert "not known yet" in why

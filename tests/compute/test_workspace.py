@@ -139,3 +139,48 @@ def test_removing_a_folder_removes_what_is_in_it(files):
 def test_a_digest_depends_on_every_fact():
     assert digest(["a", 1]) != digest(["a", 2])
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+
+
+def test_removing_spares_names_that_begin_alike(tmp_path):
+    files = Workspace(tmp_path)
+    for name in ("lm/v1", "lm/v1.5", "lm/v1.5/0"):
+        files.save(name, np.arange(3), "stamp")
+        files.save_json(name, [3], "stamp")
+    files.remove("lm/v1")
+    assert not files.has("lm/v1", "stamp")
+    assert files.load_json("lm/v1", "stamp") is None
+    assert all(files.has(name, "stamp") for name in ("lm/v1.5", "lm/v1.5/0"))
+    assert files.load_json("lm/v1.5", "stamp") == [3]
+
+
+def test_a_folder_that_is_removed_while_a_file_is_written_is_made_again(tmp_path, monkeypatch):
+    files = Workspace(tmp_path)
+    replace = Path.replace
+    n_removed = 0
+
+    def removed(self: Path, target: Path) -> Path:
+        nonlocal n_removed
+        if not n_removed:
+            n_removed = 1
+            files.remove("partial")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", removed)
+    files.save("partial/0", np.arange(3), "stamp")
+    assert n_removed == 1
+    assert files.has("partial/0", "stamp")
+
+
+def test_a_lock_keeps_others_out_and_can_be_shared(tmp_path):
+    first, second = Workspace(tmp_path), Workspace(tmp_path)
+
+    def refuse() -> None:
+        raise TimeoutError
+
+    with first.alone("run", is_shared=True), second.alone("run", is_shared=True, tell=refuse):
+        with pytest.raises(TimeoutError), second.alone("run", tell=refuse):
+            pass
+        with second.alone("other", tell=refuse):
+            pass
+    with second.alone("run", tell=refuse):
+        pass
