@@ -17,7 +17,7 @@ from compute.errors import ComputeError
 from compute.registry import guessed_parameters, known_size
 from compute.suites import DEMO, resolve
 
-DEMO_PREDICTIONS = 212_466
+DEMO_PREDICTIONS, DEMO_VOCABULARY = 212_466, 4096
 TOKENS_PER_DOCUMENT = 534.0  # of the Pile's test part, cut at 1,024
 MEAN_CONTEXT = 0.4  # of max_length: contexts of tokens drawn evenly over a corpus
 MEAN_ATTENDED = 0.6  # of max_length: length of a prediction's document
@@ -29,6 +29,7 @@ BYTES_TOKEN_MAJOR, BYTES_LOSS, BYTES_ROW = 2, 4, 2
 SECONDS_PER_PAIR = 9.3e-9  # of tokens, in one start of k-means on one core
 FAST_SHARE = 0.6  # of the work of thirty starts
 FLOAT64_SHARE = 0.3  # of the rate of products, in an eigendecomposition
+REFINED_BLOCK_BYTES = 2_000_000_000  # of gradients in memory while neighbours are refined
 WIDE = 200.0  # matrices this wide run at half the rate of large ones
 _BFLOAT16_FROM = 8e8
 _UNKNOWN_SIZE = "{name}: its size is not known before it is downloaded; its cost is left out."
@@ -96,7 +97,7 @@ def estimate(
     phases = [
         PhaseCost("weights", download * SECONDS_PER_DOWNLOADED_BYTE, "at 50 MB a second"),
         PhaseCost("losses", _losses(config, shapes, n_predictions, machine)),
-        PhaseCost("gradients", _gradients(config, clustered, machine), _passes_note(config)),
+        PhaseCost("gradients", _gradients(config, clustered, machine), _passes_note(config, clustered)),
         PhaseCost("similarity", _similarity(config, clustered, machine), _MODE_NOTES[config.similarity.mode]),
         PhaseCost("clustering", _clustering(config, machine), f"{len(config.clustering.ks)} ks"),
     ]
@@ -113,7 +114,7 @@ def estimate(
 def with_auto_mode(
     config: RunConfig, *, hours: float = 2.0, free_bytes: float | None = None, device: str = "cpu"
 ) -> tuple[RunConfig, str]:
-    """The settings with the exact comparison where it surely fits the time and the disk, else with sketches; and why."""
+    """The settings with the exact comparison where it fits time and disk for sure, else with sketches; and why."""
     exact = dataclasses.replace(config, similarity=dataclasses.replace(config.similarity, mode="exact", refine=0))
     cost = estimate(exact, device=device)
     needed = sum(phase.seconds for phase in cost.phases if phase.name in ("gradients", "similarity")) / 3600
@@ -189,7 +190,7 @@ def _shape(ref: CheckpointRef, unknown: list[str]) -> Shape | None:
         return Shape(0.85 * total, 0.15 * total, total, 24, 1024, 2.0 * total)
     if ref.path.startswith(DEMO):
         model = demo_suite(is_checked=False).model(ref.lm)
-        head = 8192.0 * model.d_model
+        head = float(DEMO_VOCABULARY * model.d_model)
         n = model.n_non_embedding
         return Shape(n, head, n + 2 * head, model.n_layers, model.d_model)
     return _folder_shape(ref, unknown)
@@ -239,18 +240,23 @@ def _gradients(config: RunConfig, shape: Shape | None, machine: _Machine) -> flo
         return 0.0
     share = 1 / 3 if config.vectors == "activations" else 1.0  # no backward pass
     flops = share * gradient_flops(shape, MEAN_CONTEXT * config.corpus.max_length)
-    flops *= config.selection.n_tokens * _passes(config)
+    flops *= config.selection.n_tokens * _passes(config, shape)
     return machine.seconds(flops, shape.d_model)
 
 
-def _passes(config: RunConfig) -> float:
-    n, block = config.selection.n_tokens, config.similarity.block_tokens
-    passes = 1.0 if block is None else (-(-n // block) + 1) / 2
-    return passes + (1.0 if config.similarity.refine else 0.0)
+def _passes(config: RunConfig, shape: Shape) -> float:
+    """How often each gradient is computed; to refine, once to be held and at most as often as it is a neighbour."""
+    n, block, refine = config.selection.n_tokens, config.similarity.block_tokens, config.similarity.refine
+    if block is not None:
+        return (-(-n // block) + 1) / 2
+    if not refine:
+        return 1.0
+    n_blocks = -(-n // max(1, int(REFINED_BLOCK_BYTES // (2 * shape.n_non_embedding))))
+    return 2.0 + min((n_blocks + 1) / 2, float(refine * _kinds(config)))
 
 
-def _passes_note(config: RunConfig) -> str:
-    passes = _passes(config)
+def _passes_note(config: RunConfig, shape: Shape | None) -> str:
+    passes = 1.0 if shape is None else _passes(config, shape)
     return "each once" if passes == 1 else f"each {passes:g} times"
 
 

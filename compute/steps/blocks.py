@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from compute.estimate import REFINED_BLOCK_BYTES
 from compute.steps.checkpoints import load, naming
-from compute.steps.gradients import GradientStore, similarity_kinds
+from compute.steps.gradients import GradientStore, similarity_kinds, vector_options
 from compute.steps.run import Run, SaveTimer
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 FOLDER = "blocks"
 TOKENS_PER_CHUNK = 250  # after each, what was compared can be saved
 PASSING_BYTES = 1_000_000_000  # of gradients that are compared with a block in one product
-REFINED_BLOCK_BYTES = 2_000_000_000  # of gradients in memory while neighbours are refined
+REFINED = "partial/refined"
 
 
 def block_ranges(n_tokens: int, block_tokens: int) -> list[range]:
@@ -48,7 +49,7 @@ def compare_block(run: Run, store: GradientStore, place: int, stamp: str) -> Non
     for chunk in block_ranges(n, TOKENS_PER_CHUNK):
         if chunk.stop <= block.start + n_done:
             continue
-        for columns, rows in _passing(run, model, store.tokens, range(max(chunk.start, block.start), chunk.stop)):
+        for columns, rows in _passing(run, model, store.tokens, np.arange(max(chunk.start, block.start), chunk.stop)):
             for table, cosines in zip(sums, cross_gram(left, rows, absolute=len(kinds) > 1), strict=False):
                 table[:, columns - block.start] = cosines
         n_done = chunk.stop - block.start
@@ -81,24 +82,37 @@ def assembled(run: Run, store: GradientStore, stamp: str) -> tuple[np.ndarray, d
     return norms, cosines
 
 
-def refine(run: Run, store: GradientStore, kept: np.ndarray, cosines: dict[str, np.ndarray]) -> None:
-    """Put exact cosines in place of the sketched ones of each token's nearest neighbours; computes gradients again."""
+def refine(run: Run, store: GradientStore, kept: np.ndarray, cosines: dict[str, np.ndarray], stamp: str) -> None:
+    """Put exact cosines in place of the sketched ones of each token's nearest neighbours; computes gradients again.
+
+    A block of gradients stays in memory while those of its neighbours go by; what is compared so far is saved.
+    """
     from compute.numerics.pairs import pair_cosines, replace_pairs, top_pairs
 
     model = load(run.config.clustered_checkpoint, run.device)
     tokens = store.tokens[kept]
     pairs = {kind: top_pairs(cosine, run.config.similarity.refine) for kind, cosine in cosines.items()}
-    values = {kind: np.full(len(i), np.nan) for kind, (i, _) in pairs.items()}
+    saved = run.files.load_with_facts(REFINED, stamp)
+    found = np.full(sum(len(i) for i, _ in pairs.values()), np.nan) if saved is None else saved[0]
+    values = dict(zip(pairs, np.split(found, np.cumsum([len(i) for i, _ in pairs.values()])[:-1]), strict=True))
+    n_done = 0 if saved is None else int(saved[1]["n_done"])
+    timer = SaveTimer()
     for block in block_ranges(len(tokens), max(1, REFINED_BLOCK_BYTES // (2 * store.n_gradient))):
+        if block.stop <= n_done:
+            continue
+        within = {kind: np.flatnonzero((i >= block.start) & (i < block.stop)) for kind, (i, _) in pairs.items()}
+        partners = np.unique(np.concatenate([pairs[kind][1][now] for kind, now in within.items()]))
         left, _ = _held(run, model, tokens[block.start : block.stop])
-        for columns, rows in _passing(run, model, tokens, range(block.start, len(tokens))):
+        for columns, rows in _passing(run, model, tokens, partners):
             place_of = np.full(len(tokens), -1)
             place_of[columns] = np.arange(len(columns))
             for kind, (i, j) in pairs.items():
-                now = np.flatnonzero((i >= block.start) & (i < block.stop) & (place_of[j] >= 0))
+                now = within[kind][place_of[j[within[kind]]] >= 0]
                 absolute = kind == "absolute"
                 values[kind][now] = pair_cosines(left, rows, i[now] - block.start, place_of[j[now]], absolute=absolute)
             run.keep_alive()
+        if timer.is_due():
+            run.files.save(REFINED, found, stamp, n_done=block.stop)
     for kind, cosine in cosines.items():
         replace_pairs(cosine, *pairs[kind], values[kind])
 
@@ -118,16 +132,16 @@ def _held(run: Run, model: nn.Module, tokens: np.ndarray) -> tuple[torch.Tensor,
             model,
             run.corpus.tokens,
             tokens,
-            kind=run.config.vectors,
-            scope=run.config.gradient_scope,
-            device=run.device,
+            **vector_options(run),
             kept_on=run.device,
             progress=lambda n_done: run.keep_alive(),
         )
 
 
-def _passing(run: Run, model: nn.Module, tokens: np.ndarray, rows: range) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    """Gradients of these rows' tokens, as many at a time as pay for one product, with the rows that they belong to."""
+def _passing(
+    run: Run, model: nn.Module, tokens: np.ndarray, chosen: np.ndarray
+) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    """Gradients of the chosen tokens, as many at a time as pay for one product, with the places of these."""
     import torch
 
     from compute.numerics.vectors import vector_batches
@@ -138,13 +152,11 @@ def _passing(run: Run, model: nn.Module, tokens: np.ndarray, rows: range) -> Ite
         for places, vectors, _ in vector_batches(
             model,
             run.corpus.tokens,
-            tokens[rows.start : rows.stop],
-            kind=run.config.vectors,
-            scope=run.config.gradient_scope,
-            device=run.device,
+            tokens[chosen],
+            **vector_options(run),
             progress=lambda n_done: run.keep_alive(),
         ):
-            held.append((rows.start + places, vectors.clone()))
+            held.append((chosen[places], vectors.clone()))
             n_bytes += vectors.nbytes
             if n_bytes >= PASSING_BYTES:
                 yield np.concatenate([places for places, _ in held]), torch.cat([vectors for _, vectors in held])

@@ -67,6 +67,11 @@ def similarity_kinds(run: Run) -> tuple[str, ...]:
     return ("signed", "absolute") if "absolute" in run.config.clustering.affinities else ("signed",)
 
 
+def vector_options(run: Run) -> dict[str, str]:
+    """Which vectors of the tokens are compared, and where they are computed."""
+    return {"kind": run.config.vectors, "scope": run.config.gradient_scope, "device": run.device}
+
+
 def gradients(run: Run, store: GradientStore, rows: range) -> None:
     """Compute the files that begin within these rows, where they are not stored yet."""
     blocks = [block for block in store.blocks if block.start in rows]
@@ -122,9 +127,7 @@ def _rows(
         model,
         run.corpus.tokens,
         tokens,
-        kind=run.config.vectors,
-        scope=run.config.gradient_scope,
-        device=run.device,
+        **vector_options(run),
         progress=run.teller(n_before, n),
     )
     return {EXACT: rows}, norms
@@ -144,9 +147,7 @@ def _sketches(
         model,
         run.corpus.tokens,
         tokens,
-        kind=run.config.vectors,
-        scope=run.config.gradient_scope,
-        device=run.device,
+        **vector_options(run),
         progress=run.teller(n_before, n),
     )
     for places, rows, lengths in batches:

@@ -44,8 +44,8 @@ def similarity(run: Run) -> Similarity:
         run.files.save("similarity/flat_index", found, stamp)
         for kind, array in cosines.items():
             run.files.save(f"similarity/{kind}", array, stamp)
-        run.files.remove(_PARTIAL)
-        run.files.remove(blocks.FOLDER)
+        for name in (_PARTIAL, blocks.FOLDER, blocks.REFINED):
+            run.files.remove(name)
     return Similarity(found, cosines, len(store.tokens) - len(found), stamp)
 
 
@@ -107,7 +107,7 @@ def _compared(run: Run, store: GradientStore, stamp: str) -> tuple[np.ndarray, d
         kept, of_kind = _summed(run, store, kind, (kind,), stamp)
         cosines |= of_kind
     if run.config.similarity.refine:
-        blocks.refine(run, store, kept, cosines)
+        blocks.refine(run, store, kept, cosines, stamp)
     return kept, cosines
 
 
@@ -130,7 +130,8 @@ def _summed(
     while not gram.done:
         run.tell(n_before + gram.next_chunk, len(store.tables) * gram.n_chunks)
         run.wait_for(lambda: gram.add(rows))
-        if not gram.done and timer.is_due():
+        is_worth_saving = run.config.similarity.refine > 0 if gram.done else timer.is_due()  # refining takes long
+        if is_worth_saving:
             sums = [gram.signed] if gram.absolute is None else [gram.signed, gram.absolute]
             run.files.save(partial, np.stack(sums), stamp, next_chunk=gram.next_chunk)
     results = zip(kinds, gram.finish(), strict=False)

@@ -110,6 +110,19 @@ def test_auto_takes_sketches_where_time_or_disk_do_not_suffice():
     assert "GB are free" in why
 
 
+def test_refining_costs_more_than_one_further_pass_where_memory_holds_few_gradients():
+    seconds = {
+        refine: next(
+            phase.seconds
+            for phase in estimate(changed(paper(), mode="sketch", refine=refine)).phases
+            if phase.name == "gradients"
+        )
+        for refine in (0, 5, 1000)
+    }
+    assert seconds[5] / seconds[0] == pytest.approx(2 + 2 * 5)  # once, once held, once for each neighbour of two kinds
+    assert seconds[1000] / seconds[0] == pytest.approx(2 + (193 + 1) / 2, rel=0.02)  # 52 gradients of 10,000 in memory
+
+
 def test_auto_keeps_the_other_settings():
     base = changed(paper(), mode="sketch", sketch_size=4096, refine=10)
     config, _ = with_auto_mode(base, hours=1e-6)
