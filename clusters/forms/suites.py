@@ -37,6 +37,7 @@ _PAPER: dict[str, Any] = {
     "selection": SelectionConfig(n_tokens=10_000, threshold_nats=0.1, stride=50),
     "clustering": ClusteringConfig(ks=PAPER_KS),
     "corpus": CorpusConfig(max_length=1024, max_documents=20_000),
+    "documents_per_shard": 5_000,  # so that several workers share one checkpoint
 }
 _NUMBER = re.compile(r"(?<!\w)(\d{1,7})(?!\w)")
 
