@@ -24,7 +24,10 @@ _CORPUS = ("max_length", "max_documents", "text_field", "split", "subset")
 
 def numbers(text: str) -> tuple[int, ...]:
     """10,20,50 as numbers."""
-    return tuple(int(part) for part in text.split(","))
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r}: write whole numbers with commas, such as 10,20,50") from error
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -49,14 +52,14 @@ def add_out(command: Group, what: str) -> None:
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help=what)
 
 
-def add_corpus(command: argparse.ArgumentParser, *, required: bool = True) -> None:
+def add_corpus(command: argparse.ArgumentParser, *, required: bool = True, max_length: str = "1024") -> None:
     group = command.add_argument_group("text")
     group.add_argument("--corpus", required=required, metavar="FILE", help=CORPUS_HELP)
-    group.add_argument("--max-length", type=int, metavar="N", help="tokens read of each document (1024)")
+    group.add_argument("--max-length", type=int, metavar="N", help=f"tokens read of each document ({max_length})")
     group.add_argument(
         "--documents", "--max-documents", type=int, dest="max_documents", metavar="N", help="the first N (all)"
     )
-    group.add_argument("--text-field", metavar="NAME", help="that holds the text (text)")
+    group.add_argument("--text-field", metavar="NAME", help="field or column that holds the text (text)")
     group.add_argument("--split", metavar="NAME", help="of a data set (train)")
     group.add_argument("--subset", metavar="NAME", help="of a data set that has several")
 
@@ -69,25 +72,44 @@ def add_precision(command: Group) -> None:
     command.add_argument(
         "--precision",
         choices=PRECISIONS,
-        help="of losses; auto is bfloat16 with a float32 unembedding for a billion parameters on a GPU, else float32",
+        help="of losses; auto is bfloat16 with a float32 unembedding for a billion parameters on a GPU, else float32 "
+        "(auto)",
+    )
+
+
+def add_keep_induced(command: Group) -> None:
+    command.add_argument(
+        "--keep-induced",
+        dest="exclude_induced",
+        action="store_const",
+        const=False,
+        help="also tokens that repeat a trigram of their document",
     )
 
 
 def add_vectors(command: Group) -> None:
     command.add_argument(
-        "--vectors", choices=VECTORS, help="what is compared: gradients, MLP activations, or sparsified gradients"
+        "--vectors",
+        choices=VECTORS,
+        help="what is compared: gradients, MLP activations, or sparsified gradients (gradients)",
     )
     command.add_argument(
         "--gradient-scope",
         choices=GRADIENT_SCOPES,
-        help="default leaves out embeddings and normalisations, as-published keeps the final one, all keeps everything",
+        help="default leaves out embeddings and normalisations, as-published keeps the final one, all keeps everything "
+        "(default)",
     )
 
 
 def add_sketch(command: Group) -> None:
-    command.add_argument("--sketch-size", type=int, metavar="K", help="numbers in a sketch (65536)")
+    command.add_argument("--sketch-size", type=int, metavar="K", help="numbers in a sketch, two bytes each (65536)")
     command.add_argument("--sketch-seed", type=int, metavar="N", help="of the sketch's random signs (0)")
-    command.add_argument("--refine", type=int, metavar="M", help="exact cosines for the M nearest of each token (0)")
+    command.add_argument(
+        "--refine",
+        type=int,
+        metavar="M",
+        help="with sketches: exact cosines for the M nearest of each token, for which gradients are computed again (0)",
+    )
     command.add_argument(
         "--block-tokens",
         type=int,

@@ -19,6 +19,7 @@ from compute.progress import Progress
 from compute.steps.run import Run
 from compute.workspace import Workspace, make_folder
 
+_N_TOKENS = "how many are selected (10000)"
 _COMPARING = ("sketch_size", "sketch_seed", "refine", "block_tokens")
 
 
@@ -28,10 +29,12 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     shared.add_precision(command)
     command = _command(commands, "select", select, "the tokens that are predicted well and not copied from context")
     command.add_argument("--losses", type=Path, required=True, metavar="FILE", help="losses.npy of the same text")
-    command.add_argument("--n-tokens", "--tokens", type=int, dest="n_tokens", default=10_000, metavar="N")
+    command.add_argument(
+        "--n-tokens", "--tokens", type=int, dest="n_tokens", default=10_000, metavar="N", help=_N_TOKENS
+    )
     command.add_argument("--threshold", type=float, dest="threshold_nats", metavar="NATS", help="loss below (0.1 nats)")
     command.add_argument("--stride", type=int, metavar="N", help="take every N-th candidate (an even spread)")
-    command.add_argument("--keep-induced", dest="exclude_induced", action="store_const", const=False)
+    shared.add_keep_induced(command)
     shared.add_out(command, "gets tokens.npy (int64, flat indices) and selection.json")
     for name, do, text, out in (
         ("gradients", gradients, "the gradients of tokens, or sketches of them", "kept there for 'similarity'"),

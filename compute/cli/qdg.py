@@ -29,6 +29,7 @@ _SETTINGS = (
     *("sketch_size", "sketch_seed", "refine", "block_tokens"),
     *("ks", "affinities", "n_init", "seed", "effort"),
 )
+_N_TOKENS = "how many are clustered (3000; of a known suite 10000)"
 _SOURCES = ("demo", "suite", "hub", "suite_folder")
 _STORED = "config"
 
@@ -38,7 +39,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     command = commands.add_parser("qdg", help=text, description=f"{text}; goes on where it was stopped.")
     command.set_defaults(do=qdg)
     _add_networks(command)
-    shared.add_corpus(command, required=False)
+    shared.add_corpus(command, required=False, max_length="1024; own folders and the demo 256")
     _add_settings(command)
     _add_work(command)
     text = "publish the bundle of a run whose parts were computed with 'qdg --only'"
@@ -53,6 +54,10 @@ def qdg(arguments: argparse.Namespace) -> None:
     """Compute a bundle and print its path."""
     if arguments.part and not arguments.only:
         raise ConfigError("--part shares out one phase: name it with --only, or leave --part out.")
+    if arguments.documents_per_shard is not None and arguments.max_documents is None:
+        raise ConfigError(
+            "--documents-per-shard needs --documents: how many pieces there are must be known in advance."
+        )
     config = _config(arguments)
     workspace = arguments.workspace or arguments.out / ".work" / config.name
     if arguments.mode == "auto":
@@ -249,16 +254,10 @@ def _add_networks(command: argparse.ArgumentParser) -> None:
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("tokens")
-    group.add_argument("--n-tokens", "--tokens", type=int, dest="n_tokens", metavar="N", help="how many are clustered")
+    group.add_argument("--n-tokens", "--tokens", type=int, dest="n_tokens", metavar="N", help=_N_TOKENS)
     group.add_argument("--threshold", type=float, dest="threshold_nats", metavar="NATS", help="loss below (0.1 nats)")
     group.add_argument("--stride", type=int, metavar="N", help="take every N-th candidate (an even spread)")
-    group.add_argument(
-        "--keep-induced",
-        dest="exclude_induced",
-        action="store_const",
-        const=False,
-        help="also tokens that repeat a trigram of their document",
-    )
+    shared.add_keep_induced(group)
     group = command.add_argument_group("comparing")
     shared.add_vectors(group)
     group.add_argument(
@@ -267,7 +266,7 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     group.add_argument("--hours", type=float, default=2.0, metavar="H", help="that auto may take for comparing (2)")
     shared.add_sketch(group)
     group = command.add_argument_group("clustering")
-    shared.add_clustering(group)
+    shared.add_clustering(group, ks="numbers of clusters (12 from 5 to 300; of a known suite the paper's 30)")
     shared.add_affinities(group)
 
 
@@ -279,7 +278,10 @@ def _add_work(command: argparse.ArgumentParser) -> None:
     shared.add_device(group)
     shared.add_precision(group)
     group.add_argument(
-        "--documents-per-shard", type=int, metavar="N", help="losses of a checkpoint in pieces of N documents"
+        "--documents-per-shard",
+        type=int,
+        metavar="N",
+        help="losses of a checkpoint in pieces of N documents, for --part; needs --documents",
     )
     group.add_argument("--estimate", action="store_true", help="print hours, memory, disk and downloads, and stop")
     group.add_argument("--only", choices=PHASES, metavar="PHASE", help=f"do one phase alone: {', '.join(PHASES)}")

@@ -49,13 +49,23 @@ def skeleton(ref: CheckpointRef) -> nn.Module:
 
 
 def precision_of(run: Run, ref: CheckpointRef) -> str:
-    """Number format of a checkpoint's losses; those that tokens are selected by are always in single precision."""
+    """Number format of a checkpoint's losses; those that tokens are selected by are always in single precision.
+
+    What "auto" means for a large network is decided by the first process that asks, and kept for the run: a machine
+    without a GPU takes what one with a GPU has computed.
+    """
     if run.is_selecting and ref.key == run.config.clustered:
         return "float32"
     if run.config.precision != "auto":
         return run.config.precision
-    is_large = checkpoint_facts(run, ref)["n_non_embedding"] >= BFLOAT16_FROM
-    return "bfloat16" if run.device.startswith("cuda") and is_large else "float32"
+    if checkpoint_facts(run, ref)["n_non_embedding"] < BFLOAT16_FROM:
+        return "float32"
+    name, stamp = f"precision/{ref.key}", weights_stamp(ref)
+    decided: str | None = run.files.load_json(name, stamp)
+    if decided is None:
+        decided = "bfloat16" if run.device.startswith("cuda") else "float32"
+        run.files.save_json(name, decided, stamp)
+    return decided
 
 
 def n_threads() -> int:

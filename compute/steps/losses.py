@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compute.config import CheckpointRef, RunConfig
-from compute.steps.checkpoints import load, naming, precision_of, weights_stamp
+from compute.steps.checkpoints import checkpoint_facts, load, naming, precision_of, weights_stamp
 from compute.steps.run import Run, SaveTimer
 from compute.workspace import digest
 
 if TYPE_CHECKING:
     from compute.numerics.loss_summary import LossSummary
 
-PREDICTIONS_PER_BLOCK = 25_000  # a kill costs at most this many, and part of the result's last bits
+PREDICTIONS_PER_BLOCK = 25_000  # of networks up to pythia-70m, and on a GPU: a kill costs at most this many
+PARAMETERS_OF_WHOLE_BLOCKS = 80_000_000  # larger networks have smaller blocks on a CPU, for as many seconds of work
 
 
 def n_parts(config: RunConfig) -> int:
@@ -86,7 +87,8 @@ def _evaluate(run: Run, ref: CheckpointRef, part: int, stamp: str) -> np.ndarray
     tokens = run.corpus.tokens
     documents = _documents(run, part)
     first, last = (int(tokens.prediction_starts[end]) for end in (documents.start, documents.stop))
-    partial = f"partial/{ref.key}/{part}"
+    block_size = _predictions_per_block(run, ref)
+    partial, stamp = f"partial/{ref.key}/{part}", digest([stamp, block_size])
     saved = run.files.load(partial, stamp)
     pieces = [] if saved is None else [saved]
     n_done = sum(map(len, pieces))
@@ -95,7 +97,7 @@ def _evaluate(run: Run, ref: CheckpointRef, part: int, stamp: str) -> np.ndarray
         return np.concatenate([*pieces, np.empty(0, np.float32)])
     model = load(ref, run.device, precision_of(run, ref))
     timer = SaveTimer()
-    for block in _blocks(run, documents):
+    for block in _blocks(run, documents, block_size):
         if tokens.prediction_starts[block.stop] <= first + n_done:
             continue
         with naming(ref):
@@ -121,10 +123,18 @@ def _documents(run: Run, part: int) -> range:
     return range(min(part * size, n), min((part + 1) * size, n))
 
 
-def _blocks(run: Run, documents: range) -> Iterator[range]:
+def _predictions_per_block(run: Run, ref: CheckpointRef) -> int:
+    """About half a minute's work at most on two cores; a single document may take longer."""
+    if run.device.startswith("cuda"):
+        return PREDICTIONS_PER_BLOCK
+    n_parameters = checkpoint_facts(run, ref)["n_parameters"]
+    return max(1, PREDICTIONS_PER_BLOCK * PARAMETERS_OF_WHOLE_BLOCKS // max(n_parameters, PARAMETERS_OF_WHOLE_BLOCKS))
+
+
+def _blocks(run: Run, documents: range, n_predictions: int) -> Iterator[range]:
     from compute.numerics.losses import document_blocks
 
-    for block in document_blocks(run.corpus.tokens, PREDICTIONS_PER_BLOCK):
+    for block in document_blocks(run.corpus.tokens, n_predictions):
         first, last = max(block.start, documents.start), min(block.stop, documents.stop)
         if first < last:
             yield range(first, last)

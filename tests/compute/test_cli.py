@@ -96,10 +96,17 @@ def test_a_missing_corpus_is_one_sentence(tiny_suite, tmp_path, capsys):
     assert "There is no corpus" in capsys.readouterr().err
 
 
-def test_ks_that_are_no_numbers_are_refused(tiny_suite, tmp_path):
+@pytest.mark.parametrize("ks", ["two", "5,,10", "", "5;10", "1e3", "9" * 5000])
+def test_ks_that_are_no_numbers_are_refused(tiny_suite, tmp_path, capsys, ks):
     with pytest.raises(SystemExit) as stop:
-        main(own(tiny_suite, tmp_path, "--ks", "two"))
+        main(own(tiny_suite, tmp_path, "--ks", ks))
     assert stop.value.code == REFUSED
+    assert "write whole numbers with commas" in capsys.readouterr().err
+
+
+def test_pieces_of_an_uncounted_text_are_refused(tiny_suite, tmp_path, capsys):
+    assert main(own(tiny_suite, tmp_path, "--documents-per-shard", "5")) == REFUSED
+    assert "needs --documents" in capsys.readouterr().err
 
 
 def test_auto_is_decided_once_for_all_parts_of_a_run(tiny_suite, tmp_path, capsys):

@@ -14,7 +14,11 @@ from compute.bundle import Bundle, open_bundle
 from compute.config import RunConfig
 from compute.errors import Cancelled, ConfigError
 from compute.pipeline import ShardSpec, plan, run_qdg, run_shard
+from compute.steps import losses as losses_step
+from compute.steps.checkpoints import precision_of
+from compute.steps.run import Run
 from compute.suites import changed, folder_suite
+from compute.workspace import Workspace
 from tests.tiny import MAX_LENGTH, tiny_config
 
 N_GRADIENT = 14_256  # of the largest very small network
@@ -279,3 +283,24 @@ def test_every_other_shard_by_two_hands_is_the_whole_run(config, tmp_path, exact
 def test_the_settings_of_a_run_are_json(config):
     wanted = changed(config, mode="sketch", sketch_size=64, effort="fast", vectors="sparsified", precision="float32")
     assert RunConfig.from_json(json.loads(json.dumps(wanted.to_json()))) == wanted
+
+
+def run_on(device: str, config: RunConfig, work: Path) -> Run:
+    return Run(config=config, files=Workspace(work), bundles=work, report=lambda *_: None, device=device)
+
+
+def test_a_machine_without_a_gpu_takes_the_number_format_that_a_gpu_began_with(config, tmp_path, monkeypatch):
+    monkeypatch.setattr("compute.steps.checkpoints.BFLOAT16_FROM", 1)
+    large, clustered = config.suite.checkpoints[0], config.clustered_checkpoint
+    assert precision_of(run_on("cpu", config, tmp_path / "cpu"), large) == "float32"
+    assert precision_of(run_on("cuda", config, tmp_path / "both"), large) == "bfloat16"
+    assert precision_of(run_on("cpu", config, tmp_path / "both"), large) == "bfloat16"
+    assert precision_of(run_on("cuda", config, tmp_path / "both"), clustered) == "float32"
+
+
+def test_a_large_network_on_a_cpu_is_saved_after_fewer_predictions(config, tmp_path, monkeypatch):
+    ref = config.clustered_checkpoint
+    monkeypatch.setattr(losses_step, "PARAMETERS_OF_WHOLE_BLOCKS", 1000)
+    n_parameters = losses_step.checkpoint_facts(run_on("cpu", config, tmp_path), ref)["n_parameters"]
+    assert losses_step._predictions_per_block(run_on("cpu", config, tmp_path), ref) == 700 * 1000 // n_parameters
+    assert losses_step._predictions_per_block(run_on("cuda", config, tmp_path), ref) == 700
