@@ -60,7 +60,7 @@ def precision_of(run: Run, ref: CheckpointRef) -> str:
         return run.config.precision
     if checkpoint_facts(run, ref)["n_non_embedding"] < BFLOAT16_FROM:
         return "float32"
-    name, stamp = f"precision/{ref.key}", weights_stamp(ref)
+    name, stamp = f"precision/{ref.key}", weights_stamp(run, ref)
     decided: str | None = run.files.load_json(name, stamp)
     if decided is None:
         decided = "bfloat16" if run.device.startswith("cuda") else "float32"
@@ -76,12 +76,9 @@ def n_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def weights_stamp(ref: CheckpointRef) -> str:
+def weights_stamp(run: Run, ref: CheckpointRef) -> str:
     """Hash of weights and configuration; weights that were shipped must be those that were shipped."""
-    path = resolve(ref.path)
-    stamp = tuple(sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in _files(path)))
-    with naming(ref):
-        sha256, config = _hashes(path, stamp)
+    sha256, config = _hashes(run, ref)
     expected = expected_sha256(ref)
     if expected not in (None, sha256):
         raise CheckpointError(
@@ -91,18 +88,11 @@ def weights_stamp(ref: CheckpointRef) -> str:
     return digest([sha256, config])
 
 
-def weights_hash(ref: CheckpointRef) -> str:
-    """The weights' own hash, as the manifest states it."""
-    path = resolve(ref.path)
-    stamp = tuple(sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in _files(path)))
-    return _hashes(path, stamp)[0]
-
-
 def checkpoint_facts(run: Run, ref: CheckpointRef) -> dict[str, Any]:
     """Parameter counts and the weights' hash."""
     from compute.numerics.checkpoints import count_parameters
 
-    stamp = weights_stamp(ref)
+    stamp = weights_stamp(run, ref)
     facts: dict[str, Any] | None = run.files.load_json(f"checkpoints/{ref.key}", stamp)
     if facts is None:
         count = count_parameters(skeleton(ref))
@@ -110,7 +100,7 @@ def checkpoint_facts(run: Run, ref: CheckpointRef) -> dict[str, Any]:
         facts = {
             "n_non_embedding": count.non_embedding,
             "n_parameters": count.total,
-            "weights_sha256": weights_hash(ref),
+            "weights_sha256": _hashes(run, ref)[0],
         }
         run.files.save_json(f"checkpoints/{ref.key}", facts, stamp)
     return facts
@@ -173,13 +163,24 @@ def naming(ref: CheckpointRef) -> Iterator[None]:
         raise CheckpointError(f"{ref.key}: {error}") from error
 
 
-def _files(path: Path) -> list[Path]:
-    return [file for file in path.glob("*") if file.suffix in (".json", ".safetensors") and file.is_file()]
+def _hashes(run: Run, ref: CheckpointRef) -> tuple[str, str]:
+    """Hashes of weights and configuration, kept for the run; computed anew only when a file's size or time changes."""
+    path = resolve(ref.path)
+    files = [file for file in path.glob("*") if file.suffix in (".json", ".safetensors") and file.is_file()]
+    facts = tuple(sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
+    name, stamp = f"weights/{ref.key}", digest(["weights", str(path.absolute()), facts])
+    found = run.files.load_json(name, stamp)
+    if found is None:
+        with naming(ref):
+            found = run.wait_for(lambda: _computed_hashes(path, facts))
+        run.files.save_json(name, found, stamp)
+    sha256, config = found
+    return sha256, config
 
 
 @lru_cache(maxsize=1024)
-def _hashes(path: Path, stamp: tuple[tuple[str, int, int], ...]) -> tuple[str, str]:
-    """Hashes of weights and configuration; computed anew only when a file's size or time changes."""
+def _computed_hashes(path: Path, facts: tuple[tuple[str, int, int], ...]) -> tuple[str, str]:
+    """Of files with these facts; many gigabytes may have to be read."""
     from compute.bundle import file_sha256
     from compute.numerics.checkpoints import weights_sha256
 

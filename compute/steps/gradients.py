@@ -54,7 +54,7 @@ def gradient_store(run: Run) -> GradientStore:
     config, ref = run.config, run.config.clustered_checkpoint
     tokens = chosen_tokens(run)
     n_gradient = n_entries(skeleton(ref), kind=config.vectors, scope=config.gradient_scope)
-    facts = [run.corpus.stamp, weights_stamp(ref), config.vectors, config.gradient_scope, tokens.tolist()]
+    facts = [run.corpus.stamp, weights_stamp(run, ref), config.vectors, config.gradient_scope, tokens.tolist()]
     if config.similarity.mode == "exact":
         return GradientStore(tokens, n_gradient, n_gradient, (EXACT,), digest(["gradients", *facts]))
     size, seed = config.similarity.sketch_size, config.similarity.sketch_seed

@@ -72,7 +72,7 @@ def losses_summary(run: Run, ref: CheckpointRef) -> LossSummary:
 
 def losses_stamp(run: Run, ref: CheckpointRef) -> str:
     """What one column of losses is computed from."""
-    facts = [run.corpus.stamp, weights_stamp(ref), precision_of(run, ref), PREDICTIONS_PER_BLOCK]
+    facts = [run.corpus.stamp, weights_stamp(run, ref), precision_of(run, ref), PREDICTIONS_PER_BLOCK]
     return digest(["losses", *facts, run.config.documents_per_shard if n_parts(run.config) > 1 else None])
 
 

@@ -77,7 +77,7 @@ def publish(run: Run, n_shards: int) -> Path:
 
 
 def _inputs(run: Run) -> str:
-    weights = [weights_stamp(ref) for ref in run.config.suite.checkpoints]
+    weights = [weights_stamp(run, ref) for ref in run.config.suite.checkpoints]
     return digest([run.config.to_json(), source_stamp(run), weights])
 
 
@@ -102,7 +102,7 @@ def _write(run: Run, writer: BundleWriter) -> dict[str, Any]:
         "clustered": {
             "lm": ref.lm,
             "revision": ref.revision,
-            "n_gradient": gradient_store(run).n_columns,
+            "n_gradient": gradient_store(run).n_gradient,
             "scope": run.config.gradient_scope,
         },
         "selection": chosen,
@@ -171,7 +171,7 @@ def _ordered(run: Run) -> list[CheckpointRef]:
 
 def _checkpoint_entry(run: Run, ref: CheckpointRef) -> dict[str, Any]:
     summary = losses_summary(run, ref)
-    hub = hub_facts(run, ref.key, ref.hub)
+    hub = hub_facts(ref.hub)
     return (
         checkpoint_facts(run, ref)
         | {

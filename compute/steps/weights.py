@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from compute.config import HUB, HubRef, RunConfig
 from compute.registry import known_size
-from compute.workspace import digest
 
 if TYPE_CHECKING:
     from compute.steps.run import Run
@@ -37,15 +36,13 @@ def fetch(run: Run, name: str, source: HubRef) -> None:
         run.tell(-(-n_done // BYTES_PER_UNIT), -(-n_total // BYTES_PER_UNIT))
 
     bring = fetch_tokenizer if name == TOKENIZER else fetch_checkpoint
-    fetched = bring(source, report=report)
-    facts = {"id": source.repo_id, "revision": source.revision, "commit": fetched.commit}
-    run.files.save_json(f"hub/{name}", facts, _stamp(source))
+    bring(source, report=report)
 
 
-def hub_facts(run: Run, name: str, source: HubRef | None) -> dict[str, Any] | None:
-    """Where something came from, as it was resolved when it was fetched; None for what is not from the Hub."""
-    return None if source is None else run.files.load_json(f"hub/{name}", _stamp(source))
+def hub_facts(source: HubRef | None) -> dict[str, Any] | None:
+    """Where weights that are here came from; None for what is not from the Hub."""
+    from compute.hub.cache import known_commit
 
-
-def _stamp(source: HubRef) -> str:
-    return digest(["hub", str(source)])
+    if source is None:
+        return None
+    return {"id": source.repo_id, "revision": source.revision, "commit": known_commit(source)}

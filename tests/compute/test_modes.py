@@ -94,6 +94,7 @@ def test_sketches_stay_in_the_bundle_with_their_size_seed_and_error(sketched):
     facts = sketched.manifest["similarity"]
     assert facts["mode"] == "sketch"
     assert facts["sketch_size"] == 2048
+    assert sketched.manifest["clustered"]["n_gradient"] == N_GRADIENT
     assert facts["rms"] == pytest.approx(1 / np.sqrt(2048))
     rows = np.array(sketched.array("sketches/signed"), np.float32)
     assert rows.shape == (sketched.manifest["selection"]["n_selected"], 2048)

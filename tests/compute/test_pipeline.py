@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from compute.errors import (
     StorageError,
 )
 from compute.pipeline import PHASES, ShardSpec, plan, run_qdg, run_shard
+from compute.steps import checkpoints
 from compute.suites import changed
 from tests.tiny import MAX_LENGTH, WIDTHS, tiny_config, write_corpus
 
@@ -110,6 +112,20 @@ def counting(monkeypatch: pytest.MonkeyPatch, target: str) -> list[int]:
 
     monkeypatch.setattr(target, counted)
     return calls
+
+
+# Weights.
+
+
+def test_weights_are_hashed_once_for_all_processes_of_a_run(config, almost, tmp_path, monkeypatch):
+    work = shutil.copytree(almost, tmp_path / "work")
+    checkpoints._computed_hashes.cache_clear()  # as in another process
+    calls = counting(monkeypatch, "compute.numerics.checkpoints.weights_sha256")
+    run_again(config, work)
+    assert not calls
+    os.utime(Path(config.clustered_checkpoint.path) / "model.safetensors")
+    run_again(config, work)
+    assert len(calls) == 1
 
 
 # The plan.
