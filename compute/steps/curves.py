@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import tempfile
 
 import numpy as np
 
+from compute.bundle import storage_errors
 from compute.config import CheckpointRef
 from compute.steps.checkpoints import by_step, checkpoint_facts, sizes
 from compute.steps.losses import losses, losses_stamp
@@ -16,6 +18,7 @@ SCORES = ("monogenicity", "amplitude_bits", "n_eff", "linearity", "breakthroughn
 MIN_SIZES = 3  # a curve over fewer sizes has no scores
 N_DENSITY_BINS = 40
 CURVES_PER_CHUNK = 100_000
+TABLE_BYTES_IN_MEMORY = 4_000_000_000
 
 
 def curves(run: Run) -> dict[str, np.ndarray]:
@@ -56,12 +59,22 @@ def _over_steps(run: Run) -> dict[str, np.ndarray]:
 def _token_major(run: Run, refs: list[CheckpointRef], dtype: type[np.floating]) -> np.ndarray:
     """Columns side by side, transposed block by block."""
     columns = [losses(run, ref) for ref in refs]
-    table = np.empty((len(columns[0]), len(columns)), dtype)
+    table = _room(run, (len(columns[0]), len(columns)), dtype)
     for first in range(0, len(table), CURVES_PER_CHUNK):
         for place, column in enumerate(columns):
             table[first : first + CURVES_PER_CHUNK, place] = column[first : first + CURVES_PER_CHUNK]
         run.keep_alive()
     return table
+
+
+def _room(run: Run, shape: tuple[int, int], dtype: type[np.floating]) -> np.ndarray:
+    """An array to be filled; in a nameless file where it is large: 143 steps of 106 million predictions are 30 GB."""
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    if n_bytes <= TABLE_BYTES_IN_MEMORY:
+        return np.empty(shape, dtype)
+    run.files.require_space(2 * n_bytes, f"Losses of {shape[0]:,} predictions at {shape[1]} checkpoints, side by side,")
+    with storage_errors(run.files.root), tempfile.TemporaryFile(dir=run.files.root) as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
 
 
 def _scores(run: Run, table: np.ndarray, refs: list[CheckpointRef]) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ from compute.bundle import Bundle, open_bundle
 from compute.config import RunConfig
 from compute.errors import Cancelled, ConfigError
 from compute.pipeline import ShardSpec, plan, run_qdg, run_shard
+from compute.steps import curves as curves_step
 from compute.steps import losses as losses_step
 from compute.steps.checkpoints import precision_of
 from compute.steps.run import Run
@@ -208,6 +209,15 @@ def test_curves_over_steps_are_columns_side_by_side(exact):
     assert table.shape == (exact.manifest["corpus"]["n_predictions"], 2)
     for place, step in enumerate((0, 120)):
         np.testing.assert_allclose(table[:, place], exact.array(f"losses/tiny-l/step{step}"), rtol=1e-3, atol=1e-6)
+
+
+def test_tables_that_are_too_large_for_memory_are_the_same(config, exact, folder, monkeypatch):
+    monkeypatch.setattr("compute.steps.curves.TABLE_BYTES_IN_MEMORY", 0)
+    run = run_on("cpu", changed(config, name="exact"), folder / "large-tables")
+    tables = curves_step.curves(run)
+    for name in ("losses", "steps/tiny-l"):
+        assert np.array_equal(tables[name], exact.array(f"curves/{name}"))
+    assert not [file for file in run.files.root.iterdir() if file.is_file() and not file.name.startswith(".")]
 
 
 # Other vectors.
