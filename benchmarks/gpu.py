@@ -18,6 +18,7 @@ import argparse
 import copy
 import gc
 import json
+import math
 import sys
 import time
 from collections import defaultdict, deque
@@ -41,7 +42,7 @@ from compute.numerics.families import module_roles
 from compute.numerics.gradients import gradients, unit_rows
 from compute.numerics.losses import token_losses
 from compute.numerics.pairs import COLUMNS, cross_gram
-from compute.numerics.similarity import AffinityKind, affinity_matrix
+from compute.numerics.similarity import affinity_matrix
 from compute.numerics.spectral import cluster_every_k, spectral_embedding
 from compute.numerics.vectors import n_entries, vector_batches
 from compute.steps.blocks import TOKENS_PER_CHUNK, block_ranges
@@ -51,9 +52,8 @@ PREDICTIONS = 10_658_635  # of the paper's part of the Pile's test set
 GOAL_LOSSES, GOAL_QUANTA = 20, 10  # minutes
 MOST_NATS, MOST_RELATIVE = 1e-4, 1e-5  # between GPU and CPU
 COMPARED = 6  # documents, and tokens, whose losses and gradients are computed on both
-WARMING, FIRST = 128, 512  # documents
+FIRST = 512  # documents whose losses are timed, before more are
 RESERVED = 24 << 30  # bytes: gradients of one batch, the activations they need, products
-KINDS: tuple[AffinityKind, ...] = ("signed", "absolute")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ def paper() -> Scale:
 
 def toy() -> Scale:
     """Seconds on a CPU: two sizes, one of each precision."""
-    sizes = {f"toy-{width}": _toy_config(width) for width in (16, 32)}
+    plain = {"vocab_size": 300, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 1024}
+    sizes = {f"toy-{d}": GPTNeoXConfig(hidden_size=d, intermediate_size=4 * d, **plain) for d in (16, 32)}
     return Scale(sizes, non_embedding_of_config(sizes["toy-32"].to_dict())[1], "toy-16", 40, 0.1, 60, (2, 5, 10))
 
 
@@ -111,34 +112,29 @@ def random_network(config: GPTNeoXConfig, device: torch.device, *, half: bool = 
     return model.to(device).eval().requires_grad_(False)
 
 
-def agreement(scale: Scale, text: TokenizedCorpus, device: torch.device) -> dict[str, float]:
+def agreement(scale: Scale, text: TokenizedCorpus, device: torch.device) -> tuple[float, float]:
     """Largest difference of losses in nats, and of gradients relative to their length, between device and CPU."""
     model = random_network(scale.sizes[scale.clustered], device)
     host = copy.deepcopy(model).to("cpu")
-    documents = range(COMPARED)
     both = ((model, device), (host, "cpu"))
-    losses = [token_losses(one, text, documents=documents, device=where) for one, where in both]
+    losses = [token_losses(one, text, documents=range(COMPARED), device=where) for one, where in both]
     tokens = _some_tokens(text, COMPARED)
     rows = [np.stack(list(gradients(one, text, tokens, device=where))).astype(np.float64) for one, where in both]
     apart = np.linalg.norm(rows[0] - rows[1], axis=1) / np.linalg.norm(rows[1], axis=1)
-    return {"losses_nats": float(np.abs(losses[0] - losses[1]).max()), "gradients_relative": float(apart.max())}
+    return float(np.abs(losses[0] - losses[1]).max()), float(apart.max())
 
 
 def losses_of(scale: Scale, name: str, text: TokenizedCorpus, device: torch.device) -> dict[str, Any]:
-    """Time the losses of one size, over more documents until it takes long enough."""
-    config = scale.sizes[name]
-    half = non_embedding_of_config(config.to_dict())[1] >= scale.half_from
-    model = random_network(config, device, half=half)
-    token_losses(model, text, documents=range(min(WARMING, text.n_documents)), device=device)
-    n_documents = min(FIRST, text.n_documents)
-    while True:
-        watch = Stopwatch(device)
+    """Time the losses of one size, over as many documents as take long enough."""
+    half = non_embedding_of_config(scale.sizes[name].to_dict())[1] >= scale.half_from
+    model = random_network(scale.sizes[name], device, half=half)
+    n_documents = FIRST
+    for _ in range(3):  # the first two warm up, and tell how many documents take long enough
+        watch, documents = Stopwatch(device), range(min(n_documents, text.n_documents))
         with watch.stage("losses"):
-            n_predictions = len(token_losses(model, text, documents=range(n_documents), device=device))
+            n_predictions = len(token_losses(model, text, documents=documents, device=device))
         seconds = watch.seconds["losses"]
-        if seconds >= scale.seconds or n_documents == text.n_documents:
-            break
-        n_documents = min(text.n_documents, int(n_documents * min(16.0, 1 + 1.3 * scale.seconds / seconds)))
+        n_documents = math.ceil(len(documents) * scale.seconds / seconds)
     return {
         "size": name,
         "precision": "bfloat16 body, float32 unembedding" if half else "float32",
@@ -164,35 +160,23 @@ def cosines_by_blocks(
     model: nn.Module, text: TokenizedCorpus, tokens: np.ndarray, block: int, watch: Stopwatch
 ) -> np.ndarray:
     """Cosines, float32 of shape (2, n, n), signed and absolute, the way `compute.steps.blocks` finds them."""
-    whole = np.empty((2, len(tokens), len(tokens)), np.float32)
+    whole, device = np.empty((2, len(tokens), len(tokens)), np.float32), watch.device
     for held in block_ranges(len(tokens), block):
         with watch.stage("gradients held"):
-            left, _ = unit_rows(model, text, tokens[held.start : held.stop], device=watch.device, kept_on=watch.device)
-        with watch.stage("gradients passing and products"):
-            _compare_with_all_after(model, text, tokens, left, held, whole, watch)
-        del left
+            left, _ = unit_rows(model, text, tokens[held.start : held.stop], device=device, kept_on=device)
+        with watch.stage("gradients passing"):
+            after = tokens[held.start :]
+            for chunk in block_ranges(len(after), TOKENS_PER_CHUNK):
+                for places, rows, _ in vector_batches(model, text, after[chunk.start : chunk.stop], device=device):
+                    with watch.stage("products"):
+                        found = cross_gram(left, rows, absolute=True)
+                    columns = held.start + chunk.start + places
+                    for table, cosines in zip(whole, found, strict=True):
+                        table[held.start : held.stop, columns] = cosines
+                        table[columns, held.start : held.stop] = cosines.T
+        del left, rows  # before the next block takes their room
+    watch.seconds["gradients passing"] -= watch.seconds["products"]
     return whole
-
-
-def _compare_with_all_after(
-    model: nn.Module,
-    text: TokenizedCorpus,
-    tokens: np.ndarray,
-    left: torch.Tensor,
-    held: range,
-    whole: np.ndarray,
-    watch: Stopwatch,
-) -> None:
-    """Fill in the cosines of the tokens held with themselves and with every token after them."""
-    for chunk in block_ranges(len(tokens) - held.start, TOKENS_PER_CHUNK):
-        some = tokens[held.start + chunk.start : held.start + chunk.stop]
-        for places, rows, _ in vector_batches(model, text, some, device=watch.device):
-            with watch.stage("products"):
-                found = cross_gram(left, rows, absolute=True)
-            columns = held.start + chunk.start + places
-            for table, cosines in zip(whole, found, strict=True):
-                table[held.start : held.stop, columns] = cosines
-                table[columns, held.start : held.stop] = cosines.T
 
 
 def quanta(scale: Scale, text: TokenizedCorpus, device: torch.device, block: int | None) -> dict[str, Any]:
@@ -204,12 +188,9 @@ def quanta(scale: Scale, text: TokenizedCorpus, device: torch.device, block: int
     watch, every = Stopwatch(device), Stopwatch(device)
     with every.stage("whole"):
         cosines = cosines_by_blocks(model, text, tokens, block, watch)
-        length = n_entries(model)
-        passing = watch.seconds.pop("gradients passing and products") - watch.seconds["products"]
-        watch.seconds["gradients passing"] = passing
         del model
         _free_memory(device)
-        for kind, cosine in zip(KINDS, cosines, strict=True):
+        for kind, cosine in zip(("signed", "absolute"), cosines, strict=True):
             with watch.stage("affinity"):
                 affinity = affinity_matrix(cosine, kind)
             with watch.stage("eigenvectors"):
@@ -218,9 +199,7 @@ def quanta(scale: Scale, text: TokenizedCorpus, device: torch.device, block: int
                 cluster_every_k(embedding, scale.counts, mode="fast", n_jobs=n_threads())
     return {
         "n_tokens": scale.n_tokens,
-        "n_entries": length,
         "block_tokens": block,
-        "n_blocks": len(block_ranges(scale.n_tokens, block)),
         "counts": len(scale.counts),
         "stages_s": dict(watch.seconds),
         "whole_s": every.seconds["whole"],
@@ -237,20 +216,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "cores": n_threads(),
         "torch": torch.__version__,
-        "quick": given.quick,
     }
     print(f"{facts['device']}, {facts['cores']} cores, torch {facts['torch']}", flush=True)
-    facts["agreement"] = agreement(scale, text, device)
-    agrees = _tell_agreement(facts["agreement"])
-    facts["losses"] = []
+    nats, relative = agreement(scale, text, device)
+    agrees = nats <= MOST_NATS and relative <= MOST_RELATIVE
+    print(
+        f"agreement with the CPU: losses within {nats:.1e} nats (limit {MOST_NATS:.0e}), gradients within "
+        f"{relative:.1e} of their length (limit {MOST_RELATIVE:.0e}){'' if agrees else ': THEY DISAGREE'}",
+        flush=True,
+    )
+    facts |= {"agreement": {"losses_nats": nats, "gradients_relative": relative}, "losses": []}
     for name in scale.sizes:
-        _forget_peak(device)
+        _free_memory(device, forget_peak=True)
         facts["losses"].append(losses_of(scale, name, text, device))
         _tell_losses(facts["losses"][-1])
     facts["losses_whole_s"] = sum(one["whole_s"] for one in facts["losses"])
     goals = ["" if given.quick else f" (goal: {minutes} min)" for minutes in (GOAL_LOSSES, GOAL_QUANTA)]
     print(f"losses of all sizes: {facts['losses_whole_s'] / 60:.1f} min for {PREDICTIONS:,} predictions{goals[0]}")
-    _forget_peak(device)
+    _free_memory(device, forget_peak=True)
     facts["quanta"] = quanta(scale, text, device, given.block_tokens)
     _tell_quanta(facts["quanta"], goals[1])
     if given.json:
@@ -276,18 +259,6 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return given
 
 
-def _tell_agreement(found: dict[str, float]) -> bool:
-    """Print how far GPU and CPU are apart; whether it is little enough."""
-    agrees = found["losses_nats"] <= MOST_NATS and found["gradients_relative"] <= MOST_RELATIVE
-    print(
-        f"agreement with the CPU: losses within {found['losses_nats']:.1e} nats (limit {MOST_NATS:.0e}), gradients "
-        f"within {found['gradients_relative']:.1e} of their length (limit {MOST_RELATIVE:.0e})"
-        f"{'' if agrees else ': THEY DISAGREE'}",
-        flush=True,
-    )
-    return agrees
-
-
 def _tell_losses(found: dict[str, Any]) -> None:
     print(
         f"losses {found['size']}: {found['per_second']:,.0f} predictions/s ({found['precision']}; "
@@ -299,12 +270,10 @@ def _tell_losses(found: dict[str, Any]) -> None:
 
 def _tell_quanta(found: dict[str, Any], goal: str) -> None:
     print(
-        f"quanta of {found['n_tokens']:,} tokens, {found['n_entries']:,} entries, {found['n_blocks']} blocks of "
-        f"{found['block_tokens']:,} or fewer, {found['counts']} counts for each affinity: "
-        f"{found['whole_s'] / 60:.1f} min{goal}{_memory(found['peak_gib'])}"
+        f"quanta of {found['n_tokens']:,} tokens, blocks of {found['block_tokens']:,}, "
+        f"{found['counts']} counts: {found['whole_s'] / 60:.1f} min{goal}{_memory(found['peak_gib'])}"
     )
-    for stage, seconds in found["stages_s"].items():
-        print(f"    {stage}: {seconds:.1f} s")
+    print("\n".join(f"    {stage}: {seconds:.1f} s" for stage, seconds in found["stages_s"].items()))
 
 
 def _memory(peak_gib: float | None) -> str:
@@ -315,32 +284,16 @@ def _peak_gib(device: torch.device) -> float | None:
     return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else None
 
 
-def _free_memory(device: torch.device) -> None:
+def _free_memory(device: torch.device, *, forget_peak: bool = False) -> None:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
-
-
-def _forget_peak(device: torch.device) -> None:
-    """Free what the stage before held, and count the peak of memory from here on."""
-    _free_memory(device)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+        if forget_peak:
+            torch.cuda.reset_peak_memory_stats(device)
 
 
 def _some_tokens(text: TokenizedCorpus, n: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(text.n_predictions, n, replace=False))
-
-
-def _toy_config(width: int) -> GPTNeoXConfig:
-    return GPTNeoXConfig(
-        vocab_size=300,
-        hidden_size=width,
-        intermediate_size=4 * width,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=1024,
-    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Its own forward pass computes every position's logits and takes the loss in floa
 from __future__ import annotations
 
 import logging
-import os
 from importlib.metadata import version
 from tempfile import TemporaryDirectory
 
@@ -32,8 +31,8 @@ def main() -> None:
     batches = [list(range(*one.indices(len(texts)))) for one in given.batches(options.batch)]
     linears = {name.removeprefix(f"{BODY}.") for name in given.linears()}
     with TemporaryDirectory() as folder:
-        config = IndexConfig(run_path=os.path.join(folder, "run"), include_bias=True)
-        os.makedirs(config.partial_run_path)
+        config = IndexConfig(run_path=f"{folder}/run", include_bias=True)
+        config.partial_run_path.mkdir()
 
         def find() -> np.ndarray:
             collector = InMemoryCollector(

@@ -31,7 +31,7 @@ def test_both_precisions_are_timed_and_scaled_to_all_predictions(facts: dict[str
 
 def test_every_stage_of_the_quanta_has_its_seconds(facts: dict[str, Any]) -> None:
     stages = facts["quanta"]["stages_s"]
-    assert facts["quanta"]["n_blocks"] == 3
+    assert facts["quanta"]["block_tokens"] == 25
     assert set(stages) == {
         "gradients held",
         "gradients passing",
