@@ -94,6 +94,10 @@ class Workspace:
         """Whether an array with this stamp is there and whole."""
         return self._note(name, ".npy", stamp) is not None
 
+    def is_begun(self, name: str) -> bool:
+        """Whether there is an array of this name, whole or not: reads nothing of it."""
+        return (self.root / f"{name}.npy{NOTE}").is_file()
+
     def touch(self, name: str) -> None:
         """Note that an array was used just now; `remove_unused` spares it."""
         with contextlib.suppress(OSError):

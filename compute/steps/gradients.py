@@ -78,8 +78,8 @@ def gradients(run: Run, store: GradientStore, rows: range) -> None:
     missing = [block for block in blocks if not _is_stored(run, store, block)]
     if not missing:
         return
-    later = [block for block in store.blocks if block.start >= rows.stop]
-    n_tokens = sum(map(len, missing + later))
+    absent = [block for block in store.blocks if not run.files.is_begun(_name(store.tables[-1], block))]
+    n_tokens = sum(map(len, absent))
     run.files.require_space(n_tokens * store.bytes_per_token, f"The gradients of {n_tokens:,} tokens")
     model = load(run.config.clustered_checkpoint, run.device)
     n = sum(map(len, blocks))

@@ -539,6 +539,18 @@ def test_too_little_space_for_the_gradients_is_said_before_they_are_computed(con
     assert not calls
 
 
+def test_gradients_that_are_stored_already_need_no_further_space(config, tmp_path, monkeypatch):
+    work = tmp_path / "work"
+    run_until(config, work, "similarity")
+    hurt(work, "gradients/rows000000", "gone")
+    of_one_file = 2 * 14_256 * 10
+    usage = shutil._ntuple_diskusage(10**9, 10**9 - of_one_file, of_one_file)
+    monkeypatch.setattr("compute.workspace.shutil.disk_usage", lambda path: usage)
+    calls = counting(monkeypatch, "compute.numerics.gradients.gradient_rows")
+    run_until(config, work, "similarity")
+    assert len(calls) == 1
+
+
 @pytest.mark.parametrize("module", ["compute.workspace", "compute.bundle"])
 def test_a_full_disk_stops_the_run_which_later_goes_on(bundle, config, almost, tmp_path, monkeypatch, module):
     import errno
