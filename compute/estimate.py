@@ -30,6 +30,7 @@ SECONDS_PER_PAIR = 9.3e-9  # of tokens, in one start of k-means on one core
 FAST_SHARE = 0.6  # of the work of thirty starts
 FLOAT64_SHARE = 0.3  # of the rate of products, in an eigendecomposition
 REFINED_BLOCK_BYTES = 2_000_000_000  # of gradients in memory while neighbours are refined
+GPU_BLOCK_BYTES = 48e9  # of gradients that an 80 GB GPU holds beside everything else
 WIDE = 200.0  # matrices this wide run at half the rate of large ones
 _BFLOAT16_FROM = 8e8
 _UNKNOWN_SIZE = "{name}: its size is not known before it is downloaded; its cost is left out."
@@ -114,21 +115,40 @@ def estimate(
 def with_auto_mode(
     config: RunConfig, *, hours: float = 2.0, free_bytes: float | None = None, device: str = "cpu"
 ) -> tuple[RunConfig, str]:
-    """The settings with the exact comparison where it fits time and disk for sure, else with sketches; and why."""
-    exact = dataclasses.replace(config, similarity=dataclasses.replace(config.similarity, mode="exact", refine=0))
-    cost = estimate(exact, device=device)
-    needed = sum(phase.seconds for phase in cost.phases if phase.name in ("gradients", "similarity")) / 3600
+    """The settings with the exact comparison where it fits time and disk for sure, else with sketches; and why.
+
+    On a GPU whose gradients do not fit the disk, the exact comparison keeps blocks of them in its memory instead.
+    """
     shape = _shape(config.clustered_checkpoint, [])
-    store = _store_bytes(exact, shape)
-    if shape is not None and needed <= hours and (free_bytes is None or store < free_bytes):
-        return exact, f"Exact: about {needed:.1f} hours of {hours:g} allowed, and {store / 1e9:.1f} GB of gradients."
+    limit = f"the size of {config.clustered} is not known yet"
+    for exact in _exact_ways(config, shape, device):
+        cost = estimate(exact, device=device)
+        needed = sum(phase.seconds for phase in cost.phases if phase.name in ("gradients", "similarity")) / 3600
+        store, block = _store_bytes(exact, shape) / 1e9, exact.similarity.block_tokens
+        if needed > hours:
+            limit = f"it would take about {needed:.1f} hours of {hours:g} allowed"
+        elif free_bytes is not None and store > free_bytes / 1e9:
+            limit = f"its gradients need {store:.1f} GB, and {free_bytes / 1e9:.1f} GB are free"
+        else:
+            kept = f"blocks of {block:,} tokens in memory" if block else f"{store:.1f} GB of gradients on the disk"
+            return exact, f"Exact: about {needed:.1f} hours of {hours:g} allowed, with {kept}."
     sketched = dataclasses.replace(config.similarity, mode="sketch", block_tokens=None)
-    limit = f"it would take about {needed:.1f} hours of {hours:g} allowed"
+    return (
+        dataclasses.replace(config, similarity=sketched),
+        f"Sketches instead of the exact comparison: {limit}.",
+    )
+
+
+def _exact_ways(config: RunConfig, shape: Shape | None, device: str) -> list[RunConfig]:
+    """With a store on the disk; then, on a GPU, with blocks as large as its memory holds."""
     if shape is None:
-        limit = f"the size of {config.clustered} is not known yet"
-    elif needed <= hours:
-        limit = f"its gradients need {store / 1e9:.1f} GB, and {(free_bytes or 0) / 1e9:.1f} GB are free"
-    return dataclasses.replace(exact, similarity=sketched), f"Sketches instead of the exact comparison: {limit}."
+        return []
+    blocks = [config.similarity.block_tokens]
+    if blocks == [None] and device.startswith("cuda"):
+        size = min(max(1, int(GPU_BLOCK_BYTES / (BYTES_ROW * _n_columns(config, shape)))), config.selection.n_tokens)
+        blocks.append(size)
+    wanted = [dataclasses.replace(config.similarity, mode="exact", refine=0, block_tokens=block) for block in blocks]
+    return [dataclasses.replace(config, similarity=one) for one in wanted]
 
 
 _MODE_NOTES = {"exact": "every number of every gradient", "sketch": "random sketches"}

@@ -135,3 +135,11 @@ def test_auto_takes_sketches_where_the_cost_is_not_known():
     config, why = with_auto_mode(base, free_bytes=1e15)
     assert config.similarity.mode == "sketch"
     assert "not known yet" in why
+
+
+def test_auto_keeps_blocks_in_a_gpu_s_memory_where_the_disk_is_too_small():
+    config, why = with_auto_mode(paper(), free_bytes=50e9, device="cuda")
+    assert config.similarity.mode == "exact"
+    assert config.similarity.block_tokens == int(48e9 / (2 * 18_915_328))
+    assert "blocks of 1,268 tokens in memory" in why
+    assert with_auto_mode(paper(), free_bytes=1e12, device="cuda")[0].similarity.block_tokens is None
