@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FOLDER = "blocks"
 TOKENS_PER_CHUNK = 250  # after each, what was compared can be saved
-PASSING_BYTES = 1_000_000_000  # of gradients that are compared with a block in one product
+PASSING_BYTES = {"cpu": 1e9, "cuda": 8e9}  # of gradients that are compared with a block in one product
 REFINED = "partial/refined"
 
 
@@ -158,7 +158,7 @@ def _passing(
         ):
             held.append((chosen[places], vectors.clone()))
             n_bytes += vectors.nbytes
-            if n_bytes >= PASSING_BYTES:
+            if n_bytes >= PASSING_BYTES[vectors.device.type]:
                 yield np.concatenate([places for places, _ in held]), torch.cat([vectors for _, vectors in held])
                 held, n_bytes = [], 0
     if held:
