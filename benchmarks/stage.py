@@ -39,7 +39,7 @@ from compute.numerics.vectors import vector_batches
 
 N_TOKENS, N_BLOCKS = 1000, 40
 FILES_EVERY = 40  # of the installed text files one in so many is read: 2,000 documents
-ROWS_PER_FILE = 250
+ROWS_PER_FILE = 500  # as the method cuts the rows of this network
 GRAM_COLUMNS = 16_384
 SAMPLED = 200  # the reference's passes that are timed where it is not run whole
 

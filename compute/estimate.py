@@ -15,7 +15,7 @@ from compute.config import CheckpointRef, RunConfig
 from compute.demo.suite import demo_suite
 from compute.errors import ComputeError
 from compute.registry import guessed_parameters, known_size
-from compute.suites import DEMO, resolve
+from compute.suites import DEMO, longer_than_read, resolve
 
 DEMO_PREDICTIONS, DEMO_VOCABULARY = 212_466, 4096
 TOKENS_PER_DOCUMENT = 534.0  # of the Pile's test part, cut at 1,024
@@ -36,7 +36,7 @@ _BFLOAT16_FROM = 8e8
 _UNKNOWN_SIZE = "{name}: its size is not known before it is downloaded; its cost is left out."
 _GUESSED = "{name}: taken for a network of {billions:.2g} billion parameters, by its name."
 _ASSUMED = "The corpus is counted as {documents:,} documents of {tokens:.0f} tokens; its real length is not known yet."
-_NO_COUNT = "Nobody has counted the corpus's documents: limit them, or the time cannot be told."
+_NO_COUNT = "Nobody has counted the documents, so their losses are left out: say how many are read at most."
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ def estimate(
         PhaseCost("similarity", _similarity(config, clustered, machine), _MODE_NOTES[config.similarity.mode]),
         PhaseCost("clustering", _clustering(config, machine), f"{len(config.clustering.ks)} ks"),
     ]
+    unknown += [too_long for ref in config.suite.checkpoints if (too_long := longer_than_read(config, ref))]
     return Estimate(
         phases=tuple(phase for phase in phases if phase.seconds > 0),
         download_bytes=download,
@@ -126,17 +127,21 @@ def with_auto_mode(
         needed = sum(phase.seconds for phase in cost.phases if phase.name in ("gradients", "similarity")) / 3600
         store, block = _store_bytes(exact, shape) / 1e9, exact.similarity.block_tokens
         if needed > hours:
-            limit = f"it would take about {needed:.1f} hours of {hours:g} allowed"
+            limit = f"it would take about {_time(needed)} of {hours:g} hours allowed"
         elif free_bytes is not None and store > free_bytes / 1e9:
             limit = f"its gradients need {store:.1f} GB, and {free_bytes / 1e9:.1f} GB are free"
         else:
             kept = f"blocks of {block:,} tokens in memory" if block else f"{store:.1f} GB of gradients on the disk"
-            return exact, f"Exact: about {needed:.1f} hours of {hours:g} allowed, with {kept}."
+            return exact, f"Exact: about {_time(needed)} of {hours:g} hours allowed, with {kept}."
     sketched = dataclasses.replace(config.similarity, mode="sketch", block_tokens=None)
     return (
         dataclasses.replace(config, similarity=sketched),
         f"Sketches instead of the exact comparison: {limit}.",
     )
+
+
+def _time(hours: float) -> str:
+    return f"{hours:.1f} hours" if hours >= 1.5 else f"{max(1, round(60 * hours))} minutes"
 
 
 def _exact_ways(config: RunConfig, shape: Shape | None, device: str) -> list[RunConfig]:

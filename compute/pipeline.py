@@ -27,7 +27,7 @@ from compute.steps.weights import expected_megabytes, fetch, hub_sources
 from compute.workspace import Workspace, make_folder
 
 PHASES = ("weights", "corpus", "losses", "curves", "selection", "gradients", "similarity", "clustering", "bundle")
-TOKENS_PER_SHARD = 250
+TOKENS_PER_SHARD = 500
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from compute.config import (
 )
 from compute.demo.suite import SUITE_FOLDER, DemoSuite
 from compute.demo.suite import demo_suite as read_demo_suite
-from compute.errors import ConfigError
+from compute.errors import ComputeError, ConfigError
 
 DEMO = "demo:"  # paths that start so lie in the demo suite's own folder
 _SECTIONS: dict[str, Any] = {
@@ -53,6 +54,20 @@ def resolve_tokenizer(path: str) -> Path:
         return tokenizer_of(HubRef.parse(path))
     found = resolve(path)
     return found / "tokenizer.json" if found.is_dir() else found
+
+
+def longer_than_read(config: RunConfig, ref: CheckpointRef) -> str:
+    """A sentence where documents may be longer than a network reads at once; empty where not, or not known yet."""
+    try:
+        facts = json.loads((resolve(ref.path) / "config.json").read_bytes())
+        reads = int(facts.get("max_position_embeddings") or facts["n_positions"])
+    except (ComputeError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
+    if config.corpus.max_length <= reads + 1:
+        return ""
+    return (
+        f"{ref.key} reads at most {reads:,} tokens, but documents are cut at {config.corpus.max_length:,}: lower that."
+    )
 
 
 def expected_sha256(ref: CheckpointRef) -> str | None:

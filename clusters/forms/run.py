@@ -31,6 +31,7 @@ from compute.config import (
 from compute.errors import ComputeError
 from compute.estimate import with_auto_mode
 from compute.jobs.wake import device
+from compute.suites import longer_than_read
 
 MAX_TOKENS = 20_000
 MAX_LENGTH = 32_768
@@ -209,6 +210,11 @@ class RunForm(forms.Form):
                 values["config"], values["mode_reason"] = self._config(values, *suite)
             except ComputeError as error:
                 self.add_error(None, str(error))
+        if "config" in values:
+            config = values["config"]
+            too_long = filter(None, (longer_than_read(config, ref) for ref in config.suite.checkpoints))
+            if sentence := next(too_long, ""):
+                self.add_error("max_length", sentence)
         return values
 
     def _check_sizes(self, values: dict[str, Any]) -> None:

@@ -278,7 +278,8 @@ def _phase_text(job: Job, progress: Progress, phase: Phase, kind: str) -> str:
         return f"{phase.n_total:,} {_unit(phase)} · {duration(phase.seconds)}"
     if kind == "now":
         rate = f"{_per_second(progress.recent_rate)}/s" if progress.state == "running" and progress.recent_rate else ""
-        return " · ".join(filter(None, [done_of(phase) or "starting", rate]))
+        begun = done_of(phase) or ("starting" if job.is_open else "")
+        return " · ".join(filter(None, [begun, rate]))
     if phase.name == "clustering":
         clustering = job.config.get("clustering", {})
         return f"{len(clustering.get('ks', ()))} k × {len(clustering.get('affinities', ()))} affinities"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ def add_clustering(command: Group, *, ks: str = "numbers of clusters") -> None:
 
 
 def add_affinities(command: Group) -> None:
-    command.add_argument("--affinities", type=words, metavar="|".join(AFFINITIES), help="separated by commas (both)")
+    command.add_argument("--affinities", type=words, metavar=",".join(AFFINITIES), help="one of them or both (both)")
 
 
 def corpus_of(arguments: argparse.Namespace, *, max_length: int = 1024) -> CorpusConfig:
@@ -150,6 +151,7 @@ def model_of(text: str) -> CheckpointRef:
     if text.startswith(("/", ".", "~")) or text.count("/") > 1:
         raise CheckpointError(f"There is no checkpoint folder {text}. Check the path, or give OWNER/NAME of the Hub.")
     ref = HubRef.parse(text)
+    print(f"There is no folder {text} here; the network of that name on the Hub is meant.", file=sys.stderr)
     return CheckpointRef(lm=ref.name, revision=ref.revision, path=f"{HUB}{ref}")
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from compute.cli.arguments import MODEL_HELP, words
+from compute.cli.arguments import words
 from compute.config import HubRef
 from compute.registry import SUITES, suite_config
 
@@ -16,7 +16,7 @@ SECONDS_PER_LINE = 2.0
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     text = "bring weights and tokenizers of the Hub here, so that runs need no network"
     command = commands.add_parser("fetch", help=text, description=text)
-    command.add_argument("models", nargs="*", metavar="OWNER/NAME[@REVISION]", help=MODEL_HELP)
+    command.add_argument("models", nargs="*", metavar="OWNER/NAME[@REVISION]", help="networks of the Hub")
     command.add_argument("--suite", choices=sorted(SUITES), help="all sizes of a known suite, or those of --sizes")
     command.add_argument("--sizes", type=words, metavar="SIZE,…", help="such as 70m,160m")
     command.add_argument("--revisions", type=words, metavar="STEP,…", help="final, all, steps, or step1000..step143000")

@@ -25,7 +25,7 @@ _COMPARING = ("sketch_size", "sketch_seed", "refine", "block_tokens")
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = _command(commands, "losses", losses, "the loss of every prediction, in nats")
-    shared.add_out(command, "gets losses.npy (float32, nats) and starts.npy (int64, documents + 1)")
+    shared.add_out(command, "gets losses.npy (float32, nats), starts.npy (int64, documents + 1) and losses.json")
     shared.add_precision(command)
     command = _command(commands, "select", select, "the tokens that are predicted well and not copied from context")
     command.add_argument("--losses", type=Path, required=True, metavar="FILE", help="losses.npy of the same text")
@@ -42,12 +42,17 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "similarity",
             similarity,
             "the cosine of every pair of tokens' gradients",
-            "gets similarity.npy and similarity_abs.npy (float32, tokens × tokens)",
+            "gets similarity.npy and similarity_abs.npy (float32, tokens × tokens) and similarity.json",
         ),
     ):
         command = _command(commands, name, do, text)
         command.add_argument("--tokens", type=Path, required=True, metavar="FILE", help="flat indices, .npy")
-        command.add_argument("--mode", choices=("exact", "sketch"), default="exact", help="(exact)")
+        command.add_argument(
+            "--mode",
+            choices=("exact", "sketch"),
+            default="exact",
+            help="exact to 2e-5: rows are kept in half precision (exact)",
+        )
         shared.add_vectors(command)
         shared.add_sketch(command)
         shared.add_out(command, out)
@@ -56,6 +61,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def losses(arguments: argparse.Namespace) -> None:
     """Write the losses of one network over a text."""
+    from compute.steps.checkpoints import precision_of
     from compute.steps.losses import losses as losses_of
 
     with _run(arguments, "losses", "predictions") as run:
@@ -63,6 +69,7 @@ def losses(arguments: argparse.Namespace) -> None:
         column = losses_of(run, ref)
         save(arguments.out / "losses.npy", column)
         save(arguments.out / "starts.npy", run.corpus.tokens.prediction_starts)
+        save_json(arguments.out / "losses.json", _made_of(run) | {"precision": precision_of(run, ref)})
     print(f"{len(column):,} losses, mean {float(np.mean(column, dtype=np.float64)):.4f} nats, in {arguments.out}")
 
 
@@ -102,6 +109,7 @@ def gradients(arguments: argparse.Namespace) -> None:
 def similarity(arguments: argparse.Namespace) -> None:
     """Write the cosines of all pairs, signed and of absolute values, in the order of the file of tokens."""
     from compute.steps.similarity import similarity as compare
+    from compute.steps.similarity import similarity_facts
 
     given = flat_array(arguments.tokens, "tokens", "i")
     with _run(arguments, "similarity", "column blocks") as run:
@@ -110,9 +118,18 @@ def similarity(arguments: argparse.Namespace) -> None:
         is_kept = compared.flat_index[np.minimum(places, len(compared.flat_index) - 1)] == given
         for kind, name in (("signed", "similarity"), ("absolute", "similarity_abs")):
             save(arguments.out / f"{name}.npy", _in_order(compared.cosines[kind], places, is_kept))
+        save_json(arguments.out / "similarity.json", _made_of(run) | similarity_facts(run))
     if not is_kept.all():
         print(f"{int((~is_kept).sum())} gradients are zero and have no direction: their cosines are written as 0.")
     print(f"Cosines of {len(given):,} tokens in {arguments.out}")
+
+
+def _made_of(run: Run) -> dict[str, Any]:
+    """Network and text that a result was computed from."""
+    from compute.steps.checkpoints import checkpoint_facts
+
+    ref = run.config.clustered_checkpoint
+    return {"model": ref.key, **checkpoint_facts(run, ref), "corpus": run.corpus.facts}
 
 
 def _in_order(cosines: np.ndarray, places: np.ndarray, is_kept: np.ndarray) -> np.ndarray:

@@ -140,12 +140,15 @@ def _do_part(config: RunConfig, workspace: Path, arguments: argparse.Namespace) 
 
 def _with_decided_mode(config: RunConfig, workspace: Path, arguments: argparse.Namespace) -> RunConfig:
     """What auto stands for: decided once for a workspace, so that all processes and all attempts do the same."""
+    if arguments.estimate and not workspace.is_dir():
+        chosen, why = _chosen_mode(config, workspace, arguments)
+        print(why, file=sys.stderr)
+        return chosen
     files, stamp = Workspace(workspace), digest([config.to_json(), arguments.hours])
     with files.alone("auto"):
         decided = files.load_json("auto", stamp)
         if decided is None:
-            free = shutil.disk_usage(workspace).free
-            chosen, why = with_auto_mode(config, hours=arguments.hours, free_bytes=free, device=arguments.device)
+            chosen, why = _chosen_mode(config, workspace, arguments)
             decided = {"similarity": dataclasses.asdict(chosen.similarity), "why": why}
             if not arguments.estimate:
                 files.save_json("auto", decided, stamp)
@@ -153,13 +156,20 @@ def _with_decided_mode(config: RunConfig, workspace: Path, arguments: argparse.N
     return dataclasses.replace(config, similarity=SimilarityConfig(**decided["similarity"]))
 
 
+def _chosen_mode(config: RunConfig, workspace: Path, arguments: argparse.Namespace) -> tuple[RunConfig, str]:
+    """By the free space where the workspace is, or will be."""
+    there = next(folder for folder in (workspace, *workspace.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    return with_auto_mode(config, hours=arguments.hours, free_bytes=free, device=arguments.device)
+
+
 def _print_estimate(cost: Estimate) -> None:
     for phase in cost.phases:
         print(f"{phase.name:<12} {_clock(phase.seconds):>10}  {phase.note}".rstrip())
     print(f"{'in all':<12} {_clock(cost.seconds):>10}  {cost.rate}")
-    print(f"{'downloads':<12} {cost.download_bytes / 1e9:>7,.1f} GB")
-    print(f"{'disk':<12} {cost.disk_bytes / 1e9:>7,.1f} GB")
-    print(f"{'memory':<12} {cost.memory_bytes / 1e9:>7,.1f} GB")
+    for name, n_bytes in (("downloads", cost.download_bytes), ("disk", cost.disk_bytes), ("memory", cost.memory_bytes)):
+        size = f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.0f} MB"
+        print(f"{name:<12} {size:>10}")
     for sentence in cost.unknown:
         print(sentence)
 

@@ -187,7 +187,7 @@ def check_token_ids(model: nn.Module, token_ids: np.ndarray, length: int) -> Non
     if length > config.max_position_embeddings + 1:
         raise CheckpointError(
             f"A document has {length} tokens, but the model reads {config.max_position_embeddings}. Cut documents to "
-            f"at most {config.max_position_embeddings} tokens (max_length)."
+            f"at most {config.max_position_embeddings} tokens (--max-length; 'Tokens of a document' in the form)."
         )
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from compute.numerics.sketch import CountSketch
 
-BYTES_PER_FILE = 200_000_000
+BYTES_PER_FILE = 1_000_000_000
 NUMBERS_PER_FILE = 500_000_000  # of gradients; some seconds of work, so that a kill costs little
-ROWS_PER_FILE = (1, 2, 5, 10, 25, 50, 125, 250)
+ROWS_PER_FILE = (1, 2, 5, 10, 25, 50, 125, 250, 500)  # batches of like length are found among so many
 EXACT = "rows"
 
 

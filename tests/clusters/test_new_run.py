@@ -427,3 +427,11 @@ def test_without_the_demo_suite_the_other_kinds_still_open(client: Client, monke
 
 def test_every_suite_of_the_registry_can_be_chosen() -> None:
     assert set(SUITES) < set(RUN_FORMS)
+
+
+def test_documents_longer_than_a_folder_s_network_reads_are_refused_before_the_start(root: Path) -> None:
+    for step in ("step1", "step2"):
+        (root / "mine" / step / "config.json").write_text('{"model_type": "gpt_neox", "max_position_embeddings": 256}')
+    errors = RUN_FORMS["folders"](filled("folders", **own_folders(root), max_length="1024")).errors
+    assert "mine/step1 reads at most 256 tokens, but documents are cut at 1,024" in errors["max_length"][0]
+    assert "max_length" not in RUN_FORMS["folders"](filled("folders", **own_folders(root), max_length="256")).errors

@@ -252,12 +252,33 @@ def test_a_run_in_parts_is_published_by_bundle(tiny_suite, tmp_path, capsys):
 
 def test_an_estimate_computes_nothing(tiny_suite, tmp_path, capsys):
     run = ["qdg", "--suite", "pythia", "--clustered-model", "EleutherAI/pythia-70m-v0", "--corpus", "pile.jsonl.zst"]
+    run += ["--mode", "auto"]
     assert main([*run, "--documents", "20000", "--estimate", "--device", "cuda", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr()
     assert "in all" in printed.out
     assert "49.1 GB" in printed.out
     assert "belongs to the suite pythia-v0" in printed.err
     assert not any(tmp_path.iterdir())
+
+
+def test_an_estimate_says_that_a_network_reads_less_than_documents_hold(tiny_suite, tmp_path, capsys):
+    run = ["qdg", "--suite-folder", f"mine={tiny_suite / CLUSTERED}", "--tokenizer", f"{tiny_suite}/tokenizer.json"]
+    run += ["--clustered", "mine", "--corpus", f"{tiny_suite}/text.jsonl", "--documents", "60", "--ks", "2"]
+    assert main([*run, "--max-length", "1024", "--estimate", "--out", str(tmp_path)]) == 0
+    assert "mine/main reads at most 48 tokens, but documents are cut at 1,024" in capsys.readouterr().out
+    assert main([*run, "--max-length", "48", "--estimate", "--out", str(tmp_path)]) == 0
+    assert "reads at most" not in capsys.readouterr().out
+
+
+def test_a_result_says_beside_it_what_it_was_made_of(lost, model, tmp_path, reference):
+    assert json.loads((lost / "losses.json").read_text())["precision"] == "float32"
+    given = write_tokens(tmp_path, np.array(reference.array("selection/flat_index")))
+    arguments = ["similarity", *model, "--tokens", given, "--mode", "sketch", "--sketch-size", "1024"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    facts = json.loads((tmp_path / "similarity.json").read_text())
+    assert (facts["mode"], facts["sketch_size"]) == ("sketch", 1024)
+    assert facts["weights_sha256"] == reference.manifest["checkpoints"][-1]["weights_sha256"]
+    assert facts["corpus"]["sha256"] == reference.manifest["corpus"]["sha256"]
 
 
 # every command

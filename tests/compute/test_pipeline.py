@@ -448,7 +448,7 @@ def test_text_that_the_networks_do_not_know_is_refused(own_suite, tmp_path):
 
 
 def test_documents_longer_than_the_networks_read_are_refused(config, tmp_path):
-    with pytest.raises(CheckpointError, match="max_length"):
+    with pytest.raises(CheckpointError, match="at most 48 tokens"):
         attempt(changed(config, max_length=2 * MAX_LENGTH), tmp_path)
 
 
