@@ -58,4 +58,9 @@ class _Line:
     def __call__(self, n_done: int, n_total: int) -> None:
         if time.monotonic() - self.shown >= SECONDS_PER_LINE:
             self.shown = time.monotonic()
-            print(f"{self.name}: {n_done / 1e6:,.0f} of {n_total / 1e6:,.0f} MB", file=sys.stderr, flush=True)
+            far = (
+                f"{n_done / 1e6:,.0f} of {n_total / 1e6:,.0f} MB"
+                if n_total
+                else "no answer of the Hub yet, still trying"
+            )
+            print(f"{self.name}: {far}", file=sys.stderr, flush=True)
