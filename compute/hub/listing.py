@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 import httpx2
 from huggingface_hub import HfApi, constants
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, RevisionNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
@@ -51,14 +51,6 @@ def listed(ref: HubRef) -> Listing:
     if not cache.is_commit(info.sha):
         raise CheckpointError(failures.no_hub(f"its answer about {ref} names no commit"))
     return Listing(str(info.sha), {file.name: file for file in files})
-
-
-def list_revisions(repo_id: str) -> list[str]:
-    """Branches and tags of a repository."""
-    with failures.in_words(HubRef(repo_id)):
-        if failures.is_offline():
-            raise OfflineModeIsEnabled
-        return _revisions(repo_id)
 
 
 def _revisions(repo_id: str) -> list[str]:

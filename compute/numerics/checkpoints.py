@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +17,14 @@ from transformers.utils import logging as transformers_logging
 
 from compute.errors import CheckpointError
 from compute.numerics.families import ModuleRoles, count_parameters, family_roles, module_roles
+from compute.registry import SUITES
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float64)
 MOST_LAYERS = 1000
 
 
-@dataclass(frozen=True)
-class PythiaSize:
-    """One size of the Pythia suite, with the names of its first release (v0) and of the paper."""
-
-    layers: int
-    d_model: int
-    heads: int
-    vocabulary: int  # padded
-    v0: str
-    paper: str
-
-
-PYTHIA_SIZES: Mapping[str, PythiaSize] = {
-    "pythia-70m": PythiaSize(6, 512, 8, 50304, "pythia-70m-v0", "pythia-19m"),
-    "pythia-160m": PythiaSize(12, 768, 12, 50304, "pythia-160m-v0", "pythia-125m"),
-    "pythia-410m": PythiaSize(24, 1024, 16, 50304, "pythia-410m-v0", "pythia-350m"),
-    "pythia-1b": PythiaSize(16, 2048, 8, 50304, "pythia-1b-v0", "pythia-800m"),
-    "pythia-1.4b": PythiaSize(24, 2048, 16, 50304, "pythia-1.4b-v0", "pythia-1.3b"),
-    "pythia-2.8b": PythiaSize(32, 2560, 32, 50304, "pythia-2.8b-v0", "pythia-2.7b"),
-    "pythia-6.9b": PythiaSize(32, 4096, 32, 50432, "pythia-6.9b-v0", "pythia-6.7b"),
-    "pythia-12b": PythiaSize(36, 5120, 40, 50688, "pythia-12b-v0", "pythia-13b"),
-}
+PYTHIA_SIZES = tuple(size.lm for size in SUITES["pythia"].sizes)
+_HEADS = {"70m": 8, "160m": 12, "410m": 16, "1b": 8, "1.4b": 16, "2.8b": 32, "6.9b": 32, "12b": 40}
 
 
 def pythia_config(name: str) -> GPTNeoXConfig:
@@ -53,21 +33,22 @@ def pythia_config(name: str) -> GPTNeoXConfig:
     Parameters
     ----------
     name : str
-        A key of `PYTHIA_SIZES`, its v0 name, or the paper's name.
+        One of `PYTHIA_SIZES`, its v0 name, or the paper's name.
 
     Raises
     ------
     CheckpointError
         If no size has this name.
     """
-    size = next((size for key, size in PYTHIA_SIZES.items() if name in (key, size.v0, size.paper)), None)
+    known = (*SUITES["pythia"].sizes, *SUITES["pythia-v0"].sizes)
+    size = next((size for size in known if name in size.names), None)
     if size is None:
         raise CheckpointError(f"There is no Pythia size {name!r}; choose among {', '.join(PYTHIA_SIZES)}.")
     return GPTNeoXConfig(
         vocab_size=size.vocabulary,
         hidden_size=size.d_model,
-        num_hidden_layers=size.layers,
-        num_attention_heads=size.heads,
+        num_hidden_layers=size.n_layers,
+        num_attention_heads=_HEADS[size.short],
         intermediate_size=4 * size.d_model,
         max_position_embeddings=2048,
         eos_token_id=0,

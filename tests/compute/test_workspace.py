@@ -1,6 +1,7 @@
 """Files of an unfinished run: whole and right, or as good as absent."""
 
 import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -184,3 +185,15 @@ def test_a_lock_keeps_others_out_and_can_be_shared(tmp_path):
             pass
     with second.alone("run", tell=refuse):
         pass
+
+
+def test_what_was_not_used_for_long_is_dropped_and_what_was_touched_stays(tmp_path):
+    files = Workspace(tmp_path)
+    for name in ("old", "used"):
+        files.save(name, np.arange(3), "stamp")
+        os.utime(tmp_path / f"{name}.npy.note", (0, 0))
+    files.touch("used")
+    files.remove_unused(3600)
+    assert files.load("old", "stamp") is None
+    assert files.load("used", "stamp") is not None
+    assert not list(tmp_path.glob("old.*"))

@@ -13,7 +13,6 @@ from compute.errors import Cancelled, CheckpointError
 from compute.hub import fetch
 from compute.hub.cache import folder_of, hub_cache, tokenizer_of
 from compute.hub.fetch import fetch_checkpoint, fetch_tokenizer
-from compute.hub.listing import list_revisions
 from tests.hub.checkpoints import gpt_neox, llama, pickled
 
 NET = HubRef("me/net")
@@ -190,12 +189,6 @@ def test_a_file_that_was_shortened_on_disk_is_fetched_again(fake_hub):
     weights.resolve().write_bytes(b"short")
     fetch_checkpoint(NET)
     assert weights.read_bytes() == gpt_neox()["model.safetensors"]
-
-
-def test_branches_are_listed(fake_hub):
-    for step in (1, 2):
-        fake_hub.add("me/net", gpt_neox(), revision=f"step{step}")
-    assert list_revisions("me/net") == ["step1", "step2"]
 
 
 def test_looking_for_a_folder_loads_neither_torch_nor_the_hubs_library():
