@@ -15,6 +15,7 @@ from compute.numerics.scaling import PowerLawFit, fit_power_law
 
 CAVEAT = 0.2  # the paper's own allowance for the slope of an envelope
 LOSS_EDGES = (0.0, *(10 ** (-4 + i / 10) for i in range(54)))  # nats: ten bins a decade up to 20, and all below 10⁻⁴
+EMERGENCE_NATS = 0.5  # a cluster counts as learned where its mean loss falls below this
 FEW_TOKENS = 3  # clusters of so few tokens say more about k than about frequency
 
 

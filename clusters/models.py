@@ -69,6 +69,8 @@ class Run(models.Model):
     )  # {"counts": [[…]], "monogenicity": range, "n_eff": range, "classes"}
     is_private = models.BooleanField(default=False)
     archived_at = models.DateTimeField(null=True, blank=True)
+    verified_at = models.DateTimeField(null=True, blank=True)  # when every file's hash was last found right
+    damage = models.TextField(blank=True)  # what was found wrong with the bundle instead, in a sentence
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -79,6 +81,10 @@ class Run(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("clusters:run", args=[self.slug])
+
+    @property
+    def is_verifying(self) -> bool:
+        return self.verified_at is None and not self.damage
 
 
 class RunCheckpoint(models.Model):
@@ -134,6 +140,8 @@ class Cluster(models.Model):
     similarity_across = models.FloatField(null=True)  # mean cosine to all other clustered tokens
     mean_curve = models.JSONField()  # mean loss in nats over the run's sizes, ascending
     mean_monogenicity = models.FloatField(null=True)
+    emergence_parameters = models.FloatField(null=True)  # size at which the mean loss falls below EMERGENCE_NATS
+    emergence_step = models.FloatField(null=True)  # training step of the clustered network, likewise
     nearest = models.JSONField(default=list)  # [[label, cosine of the two centroids], …] at most 5
 
     class Meta:

@@ -2,9 +2,18 @@
 
 from django.urls import URLPattern, path
 
-from clusters.views import accounts, clusters, documents, manage, preferences, rank_frequency, runs, tokens
+from clusters.views import accounts, documents, manage, preferences, rank_frequency, runs
+from clusters.views.clusters import cluster_urls
+from clusters.views.compare import compare_urls
 from clusters.views.corpora import corpus_urls
 from clusters.views.jobs import job_urls
+from clusters.views.losses import losses_urls
+from clusters.views.maps import map_urls
+from clusters.views.probe import probe_urls
+from clusters.views.scaling import scaling_urls
+from clusters.views.sequence import sequence_urls
+from clusters.views.similarity import similarity_urls
+from clusters.views.tokens import token_urls
 from clusters.views.twins import page
 
 app_name = "clusters"
@@ -14,11 +23,16 @@ urlpatterns: list[URLPattern] = [
     *corpus_urls,
     *page("runs/<slug:slug>", runs.overview, "run"),
     *page("runs/<slug:slug>/rank-frequency", rank_frequency.show, "rank-frequency"),
-    *page("runs/<slug:slug>/k/<str:k>/clusters", clusters.index, "clusters"),
-    *page("runs/<slug:slug>/k/<str:k>/clusters/<str:label>", clusters.show, "cluster"),
-    *page("runs/<slug:slug>/tokens", tokens.index, "tokens"),
-    *page("runs/<slug:slug>/tokens/<str:index>", tokens.show, "token"),
+    *cluster_urls,
+    *similarity_urls,
+    *token_urls,
     *page("runs/<slug:slug>/documents/<str:number>", documents.show, "document"),
+    *losses_urls,
+    *scaling_urls,
+    *sequence_urls,
+    *map_urls,
+    *compare_urls,
+    *probe_urls,
     path("preferences/theme/", preferences.theme, name="theme"),
     path("runs/<slug:slug>/manage/", manage.manage, name="run-manage"),
     path("sign-in/", accounts.sign_in, name="sign-in"),

@@ -150,6 +150,7 @@ USE_THOUSAND_SEPARATOR = False
 
 # ── computing ──
 BUNDLE_DIR = DATA_DIR / "bundles"  # published, immutable
+DERIVED_DIR = DATA_DIR / "derived"  # what pages work out of bundles once; safe to delete
 WORKSPACE_DIR = DATA_DIR / "workspaces"  # shards of jobs under way
 RUNNER = env.choice("QW_RUNNER", "local", ("local", "celery"))
 DEVICE = env.device("QW_DEVICE")  # that workers compute on; jobs for a GPU wait in its own queue

@@ -25,7 +25,7 @@ from clusters.parameters import (
 from clusters.queries import clusters as reads
 from clusters.queries.tokens import curve_classes, size_curves, step_curves
 from clusters.views.addresses import cluster_address, clusters_address
-from clusters.views.twins import answer, links_context
+from clusters.views.twins import answer, links_context, page
 
 CARD_CANDIDATES, CARD_CONTEXTS, CARD_TOKENS, CARD_ANSWERS = 30, 3, 16, 5
 CONTEXTS_A_PAGE = 10
@@ -247,3 +247,9 @@ def _contexts(run: Run, indices: list[int], asked: ClusterQuery) -> dict[str, An
         "first_shown": start + 1,
         "last_shown": start + len(contexts),
     }
+
+
+cluster_urls = [
+    *page("runs/<slug:slug>/k/<str:k>/clusters", index, "clusters"),
+    *page("runs/<slug:slug>/k/<str:k>/clusters/<str:label>", show, "cluster"),
+]

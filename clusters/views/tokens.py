@@ -15,7 +15,7 @@ from clusters.queries import tokens as reads
 from clusters.queries.clusters import visible_run
 from clusters.readings import Scores, Unit
 from clusters.views.addresses import cluster_address
-from clusters.views.twins import answer, links_context
+from clusters.views.twins import answer, links_context, page
 
 ROW_TOKENS = 16
 
@@ -138,3 +138,9 @@ def _facts(reader: Reader, place: Any, scores: Scores, memberships: list[Members
         "scores": vars(scores),
         "clusters": clusters,
     }
+
+
+token_urls = [
+    *page("runs/<slug:slug>/tokens", index, "tokens"),
+    *page("runs/<slug:slug>/tokens/<str:index>", show, "token"),
+]
