@@ -2,10 +2,12 @@
 
 from django.urls import URLPattern, path
 
-from clusters.views import accounts, documents, manage, preferences, rank_frequency, runs
+from clusters.views import accounts, manage, preferences, rank_frequency, runs
 from clusters.views.clusters import cluster_urls
 from clusters.views.compare import compare_urls
 from clusters.views.corpora import corpus_urls
+from clusters.views.documents import document_urls
+from clusters.views.finder import finder_urls
 from clusters.views.jobs import job_urls
 from clusters.views.losses import losses_urls
 from clusters.views.maps import map_urls
@@ -25,8 +27,9 @@ urlpatterns: list[URLPattern] = [
     *page("runs/<slug:slug>/rank-frequency", rank_frequency.show, "rank-frequency"),
     *cluster_urls,
     *similarity_urls,
+    *finder_urls,
     *token_urls,
-    *page("runs/<slug:slug>/documents/<str:number>", documents.show, "document"),
+    *document_urls,
     *losses_urls,
     *scaling_urls,
     *sequence_urls,

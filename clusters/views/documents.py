@@ -11,7 +11,7 @@ from clusters.contexts import Reader
 from clusters.parameters import context_view, page_number
 from clusters.queries import documents as reads
 from clusters.queries.clusters import visible_run
-from clusters.views.twins import answer, links_context
+from clusters.views.twins import answer, links_context, page
 
 TOKENS_A_PAGE = 2048
 
@@ -50,3 +50,6 @@ def show(request: HttpRequest, slug: str, number: str, twin: str | None = None) 
         "next": document + 1 if document + 1 < reader.corpus.n_documents else None,
     } | links_context(request, "json", "csv")  # fmt: skip
     return render(request, "documents/show.html", ctx)
+
+
+document_urls = [*page("runs/<slug:slug>/documents/<str:number>", show, "document")]

@@ -1,4 +1,4 @@
-"""The list of clustered tokens, and the page of any token of the corpus."""
+"""The page of any token of the corpus."""
 
 from __future__ import annotations
 
@@ -9,33 +9,13 @@ from django.shortcuts import render
 
 from clusters.charts import token as charts
 from clusters.contexts import Reader
-from clusters.models import Affinity, Membership, Run, Token
-from clusters.parameters import TOKEN_SORTS, context_view, reach_choices, token_list_query, unit_of
+from clusters.models import Affinity, Membership, Run
+from clusters.parameters import context_view, reach_choices, unit_of
 from clusters.queries import tokens as reads
 from clusters.queries.clusters import visible_run
 from clusters.readings import Scores, Unit
 from clusters.views.addresses import cluster_address
 from clusters.views.twins import answer, links_context, page
-
-ROW_TOKENS = 16
-
-
-def index(request: HttpRequest, slug: str, twin: str | None = None) -> HttpResponseBase:
-    """A page of clustered tokens."""
-    run = visible_run(request.user, slug)
-    asked = token_list_query(request.GET)
-    found, has_more = reads.page_of_tokens(run, sort=asked.sort, answer=asked.answer, page=asked.page)
-    if twin:
-        head, rows = _rows_of(found)
-        payload = {"page": asked.page, "has_more": has_more,
-                   "tokens": [dict(zip(head, row, strict=True)) for row in rows]}  # fmt: skip
-        return answer(twin, name=f"{slug}-tokens", payload=payload, head=head, rows=rows)
-    ctx = {
-        "run": run, "here": "tokens", "asked": asked, "sorts": TOKEN_SORTS, "has_more": has_more,
-        "previous_page": asked.page - 1,
-        "next_page": asked.page + 1, "hits": _hits(run, found), "sizes": run.manifest["sizes"],
-    } | links_context(request, "json", "csv")  # fmt: skip
-    return render(request, "tokens/index.html", ctx)
 
 
 def show(request: HttpRequest, slug: str, index: str, twin: str | None = None) -> HttpResponseBase:
@@ -67,30 +47,6 @@ def show(request: HttpRequest, slug: str, index: str, twin: str | None = None) -
         "next": number + 1 if place.position < n_predictions else None, "n_document_tokens": n_predictions + 1,
     } | links_context(request, "json")  # fmt: skip
     return render(request, "tokens/show.html", ctx)
-
-
-def _hits(run: Run, found: list[Token]) -> list[dict[str, Any]]:
-    reader = Reader(run)
-    indices = [token.flat_index for token in found]
-    curves = reads.size_curves(run, indices)
-    return [
-        {
-            "token": token,
-            "context": reader.context(place, ROW_TOKENS),
-            "spark": charts.token_spark(curve),
-            "shape": charts.CLASS_SHAPES.get(token.curve_class, ""),
-        }
-        for token, place, curve in zip(found, reader.places(indices), curves, strict=True)
-    ]
-
-
-def _rows_of(found: list[Token]) -> tuple[list[str], list[list[Any]]]:
-    head = ["index", "document", "position", "answer", "loss_nats", "monogenicity", "n_eff", "class"]
-    rows = [
-        [t.flat_index, t.document, t.position, t.answer, t.loss_nats, t.monogenicity, t.n_eff, t.curve_class]
-        for t in found
-    ]
-    return head, rows
 
 
 def _figures(run: Run, number: int, scores: Scores, unit: Unit) -> list[Any]:
@@ -141,6 +97,5 @@ def _facts(reader: Reader, place: Any, scores: Scores, memberships: list[Members
 
 
 token_urls = [
-    *page("runs/<slug:slug>/tokens", index, "tokens"),
     *page("runs/<slug:slug>/tokens/<str:index>", show, "token"),
 ]
