@@ -59,6 +59,11 @@ def search_text(query: QueryDict, name: str) -> str:
     return query.get(name, "").replace("\0", "").encode("utf-8", "ignore").decode()[:MAX_TEXT]
 
 
+def selected_token(query: QueryDict) -> int | None:
+    """The flat index of the token that the page's views have selected together, or None."""
+    return whole_number(query.get("token", ""))
+
+
 def affinity_of(query: QueryDict) -> str:
     return chosen(query, "affinity", Affinity.values, Affinity.SIGNED)
 

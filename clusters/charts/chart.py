@@ -14,9 +14,10 @@ A page's view asks for payloads; its template draws each with one tag:
 Axis      log_axis(values, label), linear_axis(values, label), category_axis(names, label); ticks can be given.
           `log_axis(…, with_zero=True)` keeps a place for 0 before a break (step 0 of a training run).
 Series    kind and what its points hold:
-          line, step   [x, y]                   points       [x, y, tooltip?, href?]
+          line, step   [x, y]                   points       [x, y, tooltip?, href?, token?]
           area, band   [x, lower, upper]        bars         [x0, x1, y]  (from the axis' foot)
           cells        [x0, x1, y0, y1, shade]  intervals    [x, y, lower, upper]  (across, on a category axis)
+          A point's token is a flat index: the mark then belongs to the page's linked selection.
 css       c1…c6 categories, v0…v7 order (viridis), h0…h7 density, "mean", "faint", "env", "fitl", "refl", "act", "ink"
 label     text beside the series, placed clear of the others; "^" starts a superscript ("r^−1.24"); label_at=[x, y]
           says beside what, otherwise the last point; [x, y, "s" | "m" | "e"] fixes it there, by start, middle or end.
@@ -26,6 +27,7 @@ window    [x0, x1], shaded from top to bottom
 legend    [(marker, css, text)], only where texts beside the marks don't fit
 table     {"head": […], "rows": [[…]]} of raw numbers: the table under the chart, and its CSV; made from the series
           where it is left out
+help      Help(what, formula, source): "What is this?" under every figure
 size      "half" (410 × 284, one drawing), "third" (360 × 264), "wide" (760 × 500 and, for phones, 390 × 380), "side"
 
 Curves    curve_chart(…, over="parameters" | "steps") for losses of tokens and clusters; sparkline(points) for lists.
@@ -36,8 +38,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import cycle
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, TypedDict
 
 from clusters.charts.geometry import line_path, linear_ticks, log_ticks, thin, tick_text
 
@@ -88,6 +91,15 @@ class Table(TypedDict):
     rows: list[list[Any]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Help:
+    """What a figure shows, for somebody who sees it for the first time."""
+
+    what: str
+    formula: str = ""
+    source: str = ""  # where the paper speaks of it
+
+
 class Chart(TypedDict):
     slug: str
     number: int
@@ -103,7 +115,7 @@ class Chart(TypedDict):
     legend_title: str
     table: Table
     size: str
-    note: NotRequired[str]
+    help: Help | None
 
 
 def linear_axis(
@@ -168,7 +180,7 @@ def make_chart(
     *, slug: str, number: int, title: str, x: Axis, y: Axis, series: Sequence[Series], description: str = "",
     reading: str = "", rules: Sequence[Rule] = (), window: Sequence[float] | None = None,
     legend: Sequence[tuple[str, str, str]] = (), legend_title: str = "", table: Table | None = None,
-    size: str = "half",
+    size: str = "half", help: Help | None = None,
 ) -> Chart:  # fmt: skip
     """Everything one figure shows; see this module's head for what the parts mean."""
     shown = list(series)
@@ -177,12 +189,14 @@ def make_chart(
         "x": x, "y": y, "series": shown, "rules": list(rules),
         "window": [float(v) for v in window] if window else None, "legend": list(legend),
         "legend_title": legend_title, "table": _checked(table) if table else _table_of(x, y, shown), "size": size,
+        "help": help,
     }  # fmt: skip
 
 
 def curve_chart(
     curves: Sequence[dict[str, Any]], *, over: Literal["parameters", "steps"], slug: str, number: int, title: str,
     reading: str = "", unit: Literal["nats", "bits"] = "nats", size: str = "half", y_max: float | None = None,
+    help: Help | None = None,
 ) -> Chart:  # fmt: skip
     """Loss curves over network size or training step, given in nats.
 
@@ -209,7 +223,7 @@ def curve_chart(
         ys += [y for _, y in points]
     labels = {"parameters": "non-embedding parameters", "steps": "training step"}
     return make_chart(
-        slug=slug, number=number, title=title, reading=reading, series=series, size=size,
+        slug=slug, number=number, title=title, reading=reading, series=series, size=size, help=help,
         description=f"{title}: loss in {unit} against {labels[over]}",
         x=log_axis(xs, labels[over], pad=1.15 if over == "parameters" else 1.0,
                    with_zero=over == "steps" and any(x == 0 for x in xs)),

@@ -237,8 +237,10 @@ _DRAWN = {
 }  # fmt: skip
 
 
-def marker(shape: str, css: str, x: float, y: float, r: float, title: str = "", href: str = "") -> Mark:
-    more = {"title": title, "href": href}
+def marker(
+    shape: str, css: str, x: float, y: float, r: float, title: str = "", href: str = "", token: str = ""
+) -> Mark:
+    more = {"title": title, "href": href, "token": token}
     if shape == "dot":
         return {"tag": "circle", "css": f"dot {css}", "cx": round(x, 1), "cy": round(y, 1), "r": r, **more}
     return path(f"solid dot {css}", marker_path(shape, x, y, r), **more)
@@ -257,7 +259,8 @@ def _markers(series: Series, x: Scale, y: Scale) -> list[Mark]:
     else:
         return []
     return [
-        marker(shape, fill(series["css"]), x(p[0]), y(p[1]), r, *(str(more or "") for more in p[2:4])) for p in points
+        marker(shape, fill(series["css"]), x(p[0]), y(p[1]), r, *("" if more is None else str(more) for more in p[2:5]))
+        for p in points
     ]
 
 
