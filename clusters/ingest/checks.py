@@ -12,7 +12,7 @@ from compute.errors import BundleError, CorpusError
 from compute.numerics.corpus import TokenizedCorpus
 from compute.numerics.vocabulary import Vocabulary
 
-SCORES = ("monogenicity", "amplitude_bits", "n_eff", "linearity", "breakthroughness")
+SCORES = ("monogenicity", "amplitude_bits", "n_eff", "linearity", "breakthroughness", "slope", "r_squared")
 _KEYS: dict[str, tuple[str, ...]] = {
     "corpus": ("name", "sha256", "n_documents", "n_tokens", "n_predictions", "max_length", "tokenizer_sha256"),
     "clustered": ("lm", "revision"),

@@ -14,7 +14,7 @@ from compute.steps.losses import losses, losses_stamp
 from compute.steps.run import Run
 from compute.workspace import digest
 
-SCORES = ("monogenicity", "amplitude_bits", "n_eff", "linearity", "breakthroughness")
+SCORES = ("monogenicity", "amplitude_bits", "n_eff", "linearity", "breakthroughness", "r_squared")
 MIN_SIZES = 3  # a curve over fewer sizes has no scores
 N_DENSITY_BINS = 40
 CURVES_PER_CHUNK = 100_000
@@ -28,7 +28,7 @@ def curves(run: Run) -> dict[str, np.ndarray]:
     """
     refs = sizes(run)
     stamp = digest(["curves", *(losses_stamp(run, ref) for ref in refs)])
-    names = ["losses", *((*SCORES, "class", "density") if len(refs) >= MIN_SIZES else ())]
+    names = ["losses", *((*SCORES, "slope", "class", "density") if len(refs) >= MIN_SIZES else ())]
     found = {name: run.files.load(f"curves/{name}", stamp, mmap=True) for name in names}
     arrays = {name: array for name, array in found.items() if array is not None}
     if len(arrays) < len(names):
@@ -88,6 +88,7 @@ def _scores(run: Run, table: np.ndarray, refs: list[CheckpointRef]) -> dict[str,
         kinds.append(classify(parts[-1]))
         run.tell(min(first + CURVES_PER_CHUNK, len(table)), len(table))
     scores = {name: np.concatenate([getattr(part, name) for part in parts]) for name in SCORES}
+    scores["slope"] = np.concatenate([part.slope for part in parts]) * np.float32(math.log(2))  # bits to nats
     scores["class"] = np.concatenate(kinds)
     shown = scores["class"] != FLAT
     density, _, _ = np.histogram2d(

@@ -39,6 +39,7 @@ _UNITS = {
     "losses": "nats",
     "amplitude_bits": "bits",
     "n_eff": "sizes",
+    "slope": "nats per unit of ln non-embedding parameters",
     "class": "0 flat, 1 monogenic, 2 polygenic, 3 mixed",
     "density": "predictions",
 }

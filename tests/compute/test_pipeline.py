@@ -205,6 +205,17 @@ def test_sizes_are_the_columns_of_the_curves(bundle):
     assert np.array_equal(bundle.array("curves/losses"), np.column_stack(columns))
 
 
+def test_slopes_and_r_squared_are_those_of_a_line_in_nats(bundle):
+    ln_scale = np.log([entry["n_non_embedding"] for entry in bundle.manifest["sizes"]])
+    table = np.asarray(bundle.array("curves/losses"), np.float64)
+    slope, level = np.polyfit(ln_scale, table.T, 1)
+    assert bundle.array("curves/slope") == pytest.approx(slope, abs=1e-5)
+    left = ((table - level[:, None] - slope[:, None] * ln_scale) ** 2).sum(axis=1)
+    total = ((table - table.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+    assert bundle.array("curves/r_squared") == pytest.approx(1 - left / total, abs=1e-5)
+    assert bundle.manifest["arrays"]["curves/slope"]["unit"] == "nats per unit of ln non-embedding parameters"
+
+
 def test_mean_losses_are_those_of_the_columns(bundle):
     for entry in bundle.manifest["checkpoints"]:
         assert entry["mean_loss_nats"] == pytest.approx(bundle.array(entry["column"]).mean(dtype=np.float64))
