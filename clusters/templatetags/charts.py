@@ -13,6 +13,7 @@ from clusters.charts.draw import draw
 
 register = template.Library()
 ROWS_SHOWN = 100
+EMBED_ROOM = 190  # of a frame around the drawing: title, reading, source
 
 
 @register.inclusion_tag("charts/_chart.html", takes_context=True)
@@ -34,7 +35,20 @@ def chart(context: dict[str, Any], payload: Chart, reading_href: str = "", readi
         "reading_text": reading_text,
         "svg_href": _download(context, payload["slug"], "svg"),
         "csv_href": _download(context, payload["slug"], "csv"),
-    }
+        "is_embedded": context.get("is_embedded", False),
+    } | _embed(context, payload["slug"], wide[1])
+
+
+@register.inclusion_tag("charts/_later.html", takes_context=True)
+def chart_later(context: dict[str, Any], slug: str, title: str) -> dict[str, Any]:
+    """A place that the figure fills when it is scrolled into view; a link to it without JavaScript."""
+    return {"slug": slug, "title": title, "href": _download(context, slug, "html")} | _embed(context, slug, 0)
+
+
+@register.inclusion_tag("charts/_embed.html", takes_context=True)
+def embed(context: dict[str, Any], slug: str, title: str, height: int = 640) -> dict[str, Any]:
+    """How to show this part of the page on another site: a snippet and a preview."""
+    return {"title": title} | _embed(context, slug, height)
 
 
 @register.inclusion_tag("charts/_bar.html")
@@ -78,6 +92,16 @@ def short_hash(value: str) -> str:
 @register.filter
 def bytes_text(value: int | None) -> str:
     return numbers.bytes_text(value)
+
+
+def _embed(context: dict[str, Any], slug: str, height: int) -> dict[str, Any]:
+    """The address of one figure alone, and how tall a frame it wants."""
+    stem, request = context.get("twin_path"), context.get("request")
+    if not stem or request is None:
+        return {"embed_href": ""}
+    query = context.get("twin_query") or ""
+    address = f"{stem}/?{query}{'&' if query else ''}{urlencode({'figure': slug})}&embed=true"
+    return {"embed_href": request.build_absolute_uri(address), "embed_height": height + EMBED_ROOM}
 
 
 def _download(context: dict[str, Any], slug: str, twin: str) -> str:

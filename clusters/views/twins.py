@@ -11,8 +11,13 @@ calls `show(request, slug, twin=None)` for the page and with twin="json" | "csv"
         return answer(twin, name="demo-rank-frequency", payload=payload, head=[…], rows=…, charts=charts,
                       figure=request.GET.get("figure"))
 
-`?figure=<slug>` narrows `.csv` and `.svg` to one chart. Templates get their links from `links(request, "json", "csv")`
-as `ctx["twins"]`, and from `ctx["twin_path"]` (set by `links_context`) for the downloads under each chart.
+`?figure=<slug>` narrows `.csv` and `.svg` to one chart, and `.html` is that chart as a fragment, for loading it later.
+Templates get their links from `links_context(request, "json", "csv")`: `ctx["twins"]`, and `ctx["twin_path"]` for the
+downloads under each chart.
+
+The page's own address with `?embed=true&figure=<slug>` shows one chart alone, for frames on other sites: it knows
+nobody, so it shows what everybody may see, reads no cookie and sets none. `panels={"contexts": (template, ctx)}`
+makes more than charts embeddable.
 """
 
 from __future__ import annotations
@@ -20,20 +25,24 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.template.response import SimpleTemplateResponse
 from django.urls import URLPattern, path, register_converter
 
 from clusters.charts.chart import Chart
 from clusters.charts.standalone import standalone_svg
 
+THEMES = ("light", "dark")
 RISKY_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class TwinConverter:
-    regex = "json|csv|svg"
+    regex = "json|csv|svg|html"
 
     def to_python(self, value: str) -> str:
         return value
@@ -48,16 +57,52 @@ register_converter(TwinConverter, "twin")
 def page(route: str, view: Callable[..., HttpResponseBase], name: str, *, twin_route: str = "") -> list[URLPattern]:
     """The routes of a page and of its twins."""
     return [
-        path(f"{route}/" if route else "", view, name=name),
-        path(f"{twin_route or route}.<twin:twin>", view, name=f"{name}-twin"),
+        path(f"{route}/" if route else "", _embeddable(view), name=name),
+        path(f"{twin_route or route}.<twin:twin>", _placed(view), name=f"{name}-twin"),
     ]
+
+
+def _placed(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """The view; a figure that it answers alone learns where its page is."""
+
+    @wraps(view)
+    def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response = view(request, *args, **kwargs)
+        if isinstance(response, SimpleTemplateResponse):
+            ctx = links_context(request, base=request.path.rstrip("/").removesuffix(".html"))
+            page_path = f"{ctx['twin_path']}/" + (f"?{ctx['twin_query']}" if ctx["twin_query"] else "")
+            theme = request.GET.get("theme", "")
+            ctx |= {"request": request, "theme": theme if theme in THEMES else "auto"}
+            own = response.context_data or {}
+            response.context_data = own | ctx | {"page_href": request.build_absolute_uri(page_path)}
+        return response
+
+    return shown
+
+
+def _embeddable(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """The view; with `?embed=true` its answer for frames on other sites, which knows nobody."""
+
+    @wraps(view)
+    def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.GET.get("embed") != "true" or request.method not in ("GET", "HEAD"):
+            return view(request, *args, **kwargs)
+        request.user = AnonymousUser()
+        request.COOKIES.clear()
+        response: Any = _placed(view)(request, *args, **kwargs, twin="embed")
+        response.xframe_options_exempt = True
+        response._csp_replace = {"frame-ancestors": ["*"]}
+        return response
+
+    return shown
 
 
 def links_context(request: HttpRequest, *twins: str, base: str = "") -> dict[str, Any]:
     """What templates need to link to this page's twins: `twins`, `twin_path`, `twin_query`."""
     stem = base or request.path.rstrip("/")
     query = request.GET.copy()
-    query.pop("figure", None)
+    for name in ("figure", "embed", "tour"):
+        query.pop(name, None)
     tail = f"?{query.urlencode()}" if query else ""
     return {
         "twins": [{"text": f".{twin}", "href": f"{stem}.{twin}{tail}"} for twin in twins],
@@ -75,10 +120,13 @@ def answer(
     rows: Iterable[Sequence[object]] | None = None,
     charts: Sequence[Chart] = (),
     figure: str | None = None,
+    panels: Mapping[str, tuple[str, dict[str, Any]]] | None = None,
 ) -> HttpResponseBase:
     """Answer the twin asked for, or 404 where the page has none of that kind."""
     if twin == "json":
         return json_response(payload)
+    if twin in ("html", "embed"):
+        return _alone(twin, charts, figure or "", panels or {})
     if figure:
         chart = _chosen(charts, figure)
         name = name if name.endswith(figure) else f"{name}-{figure}"
@@ -88,6 +136,18 @@ def answer(
     if twin == "csv" and head is not None and rows is not None:
         return csv_response(f"{name}.csv", head, rows)
     raise Http404(f"This page has no .{twin}; name a figure (?figure=…) or ask for .json.")
+
+
+def _alone(
+    twin: str, charts: Sequence[Chart], figure: str, panels: Mapping[str, tuple[str, dict[str, Any]]]
+) -> SimpleTemplateResponse:
+    """One figure or panel: as a fragment of its page, or as a page of its own that other sites may frame."""
+    template = "charts/embed.html" if twin == "embed" else "charts/alone.html"
+    if figure in panels:
+        name, ctx = panels[figure]
+        return SimpleTemplateResponse(template, ctx | {"panel": name, "is_embedded": twin == "embed"})
+    chart = _chosen(charts, figure, *panels)
+    return SimpleTemplateResponse(template, {"chart": chart, "is_embedded": twin == "embed"})
 
 
 def json_response(payload: object) -> HttpResponse:
@@ -139,11 +199,11 @@ def _csv_lines(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterato
         yield writer.writerow([safe_cell(cell) for cell in row])
 
 
-def _chosen(charts: Sequence[Chart], slug: str) -> Chart:
+def _chosen(charts: Sequence[Chart], slug: str, *others: str) -> Chart:
     for chart in charts:
         if chart["slug"] == slug:
             return chart
-    known = ", ".join(chart["slug"] for chart in charts) or "none"
+    known = ", ".join([*(chart["slug"] for chart in charts), *others]) or "none"
     raise Http404(f"This page has no figure “{slug}”. Its figures: {known}.")
 
 
