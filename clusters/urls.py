@@ -37,6 +37,7 @@ urlpatterns: list[URLPattern] = [
     *compare_urls,
     *probe_urls,
     path("preferences/theme/", preferences.theme, name="theme"),
+    path("preferences/tour/", preferences.end_tour, name="tour"),
     path("runs/<slug:slug>/manage/", manage.manage, name="run-manage"),
     path("sign-in/", accounts.sign_in, name="sign-in"),
     path("sign-in/<str:token>/", accounts.sign_in_link, name="sign-in-link"),
