@@ -52,7 +52,8 @@ def run_links(context: dict[str, Any]) -> list[list[dict[str, str]]]:
         ]
         for group in PAGES
     ]
-    return [[link for link in group if link["href"]] for group in groups]
+    there = ([link for link in group if link["href"]] for group in groups)
+    return [group for group in there if group]
 
 
 @register.simple_tag(takes_context=True)
