@@ -156,7 +156,7 @@ def fit_power_law(x: ArrayLike, y: ArrayLike) -> PowerLawFit:
     >>> round(fit_power_law([1, 10, 100], [8, 4, 2]).alpha, 3)
     0.301
     """
-    x, y = _positive_points(x, y, at_least=2)
+    x, y = positive_points(x, y, at_least=2)
     line = fit_line(np.log(x), np.log(y))
     return PowerLawFit(
         alpha=0.0 - line.slope,
@@ -203,7 +203,7 @@ def fit_power_law_with_offset(x: ArrayLike, y: ArrayLike) -> OffsetPowerLawFit:
     >>> round(fit_power_law_with_offset(x, 1 + 2 * x**-0.5).offset, 4)
     1.0
     """
-    x, y = _positive_points(x, y, at_least=3)
+    x, y = positive_points(x, y, at_least=3)
     if len(np.unique(x)) < 3:
         raise FitError("a power law with an offset needs at least three different x")
     centre, floor = float(np.log(x).mean()), float(y.min())
@@ -262,7 +262,8 @@ def _points(x: ArrayLike, y: ArrayLike, *, at_least: int) -> tuple[NDArray[np.fl
     return x, y
 
 
-def _positive_points(x: ArrayLike, y: ArrayLike, *, at_least: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def positive_points(x: ArrayLike, y: ArrayLike, *, at_least: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return both as float64 of shape (n,); FitError where a power law cannot be fitted to them."""
     x, y = _points(x, y, at_least=at_least)
     for name, values in (("x", x), ("y", y)):
         bad = np.flatnonzero(values <= 0)

@@ -1,0 +1,263 @@
+"""Broken neural scaling laws: power laws above a floor whose exponent changes at breaks, fitted in logs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import OptimizeResult, least_squares
+from scipy.special import expit, stdtrit
+
+from compute.errors import FitError
+from compute.numerics.scaling import positive_points
+
+MOST_BREAKS = 4
+FLOOR_STARTS = (0.0, 0.5, 0.9, 0.98)  # the floor's share of the smallest y at each start
+WIDTH_STARTS = (0.15, 0.5, 1.5)  # in ln x
+N_PLACES = 8  # breaks start on so many places, even in ln x
+N_POLISHED = 6  # best starts that are fitted
+STEEPEST = 20.0  # largest exponent or change of exponent that is looked for
+NARROWEST, WIDEST = 0.02, 10.0  # of a break, in ln x
+ROUGH = {"xtol": 1e-9, "ftol": 1e-9, "gtol": 1e-9, "max_nfev": 120}
+FINE = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "max_nfev": 400}
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Break:
+    """Where a power law changes its exponent.
+
+    Attributes
+    ----------
+    at : float
+        d, in the unit of x.
+    change : float
+        c, added to the exponent far beyond the break; negative where the fall slows down.
+    width : float
+        f, in units of ln x: the exponent changes over a few times this; small is sharp.
+    """
+
+    at: float
+    change: float
+    width: float
+
+
+@dataclass(frozen=True)
+class BrokenPowerLaw:
+    """y = a + b x^(−c₀) Π (1 + (x/dᵢ)^(1/fᵢ))^(−cᵢ fᵢ).
+
+    Attributes
+    ----------
+    offset, amplitude : float
+        a >= 0 and b > 0, in the unit of y.
+    exponent : float
+        c₀, positive where y falls before the first break.
+    breaks : tuple of Break
+        In order of their places; none makes a power law above a floor.
+    """
+
+    offset: float
+    amplitude: float
+    exponent: float
+    breaks: tuple[Break, ...] = ()
+
+    def predict(self, x: ArrayLike) -> Floats:
+        """Evaluate the law at `x` (any shape, positive); returns the unit of y.
+
+        Notes
+        -----
+        ln(y − a) = ln b − c₀ ln x − Σ cᵢ fᵢ ln(1 + exp((ln x − ln dᵢ)/fᵢ)), so that no power overflows.
+        """
+        u = np.log(np.asarray(x, dtype=np.float64))
+        fall = math.log(self.amplitude) - self.exponent * u
+        for one in self.breaks:
+            fall = fall - one.change * one.width * np.logaddexp(0.0, (u - math.log(one.at)) / one.width)
+        with np.errstate(over="ignore"):  # beyond the largest float the law is infinite
+            return self.offset + np.exp(fall)
+
+
+@dataclass(frozen=True)
+class BrokenFit:
+    """A fitted broken power law.
+
+    Attributes
+    ----------
+    law : BrokenPowerLaw
+    intervals : dict from str to tuple of two floats
+        95% intervals of "a", "b", "c0", "c1", "f1", "d1", "c2", …; nan where no degree of freedom is left.
+    rms : float
+        Root mean square of the residuals in ln y.
+    n_points : int
+    """
+
+    law: BrokenPowerLaw
+    intervals: dict[str, tuple[float, float]]
+    rms: float
+    n_points: int
+
+
+def n_parameters(n_breaks: int) -> int:
+    """Numbers that a law with so many breaks is made of."""
+    return 3 * n_breaks + 3
+
+
+def fit_broken_power_law(x: ArrayLike, y: ArrayLike, *, n_breaks: int) -> BrokenFit:
+    """Fit a broken power law by least squares in ln y.
+
+    Parameters
+    ----------
+    x, y : array_like of shape (n,), float
+        Positive and finite, at least 3 n_breaks + 3 different x.
+    n_breaks : int
+        0 to 4; 0 is a power law above a floor.
+
+    Returns
+    -------
+    BrokenFit
+
+    Raises
+    ------
+    FitError
+        Too few points or different x, values that are not positive and finite, or another number of breaks.
+
+    Notes
+    -----
+    Minimises Σ (ln y − ln ŷ)² over a in [0, min y), ln b, c₀ and every cᵢ, ln fᵢ, ln dᵢ, with dᵢ inside the range of
+    x. Starts lie on a grid of floors, widths and places; given these, ln b and all exponents follow by linear least
+    squares. The best starts are fitted, the best of those to the last digits. Intervals are those of the linearised
+    fit (in ln for b, f and d): with few points or a break near an end they are wide, and say so.
+
+    References
+    ----------
+    Caballero et al., Broken Neural Scaling Laws, arXiv:2210.14891, equation 1.
+
+    Examples
+    --------
+    >>> x = np.geomspace(1, 1e6, 40)
+    >>> law = BrokenPowerLaw(0.5, 4.0, 0.1, (Break(at=1e3, change=0.4, width=0.5),))
+    >>> fitted = fit_broken_power_law(x, law.predict(x), n_breaks=1).law.breaks[0]
+    >>> round(fitted.at), round(fitted.change, 3)
+    (1000, 0.4)
+    """
+    if n_breaks not in range(MOST_BREAKS + 1):
+        raise FitError(f"n_breaks is {n_breaks}; it must be from 0 to {MOST_BREAKS}")
+    at_least = n_parameters(n_breaks)
+    x, y = positive_points(x, y, at_least=at_least)
+    if len(np.unique(x)) < at_least:
+        raise FitError(f"a law of {at_least} numbers needs as many different x, but there are {len(np.unique(x))}")
+    problem = _Problem(np.log(x), np.log(y), n_breaks)
+    starts = sorted(problem.starts(), key=problem.cost)[:N_POLISHED]
+    rough = min((problem.solve(start, ROUGH) for start in starts), key=lambda found: found.cost)
+    return problem.read(problem.solve(rough.x, FINE))
+
+
+class _Problem:
+    """Residuals in ln y of θ = (floor's share, level at the middle, c₀, then c, ln f, ln d of every break)."""
+
+    def __init__(self, u: Floats, ln_y: Floats, n_breaks: int) -> None:
+        self.u, self.ln_y, self.n_breaks = u, ln_y, n_breaks
+        self.middle, self.floor = float(u.mean()), float(np.exp(ln_y.min()))
+        low = [0.0, -np.inf, -STEEPEST] + [-STEEPEST, math.log(NARROWEST), float(u.min())] * n_breaks
+        high = [1 - 1e-9, np.inf, STEEPEST] + [STEEPEST, math.log(WIDEST), float(u.max())] * n_breaks
+        self.bounds = (np.array(low), np.array(high))
+
+    def starts(self) -> Iterator[Floats]:
+        places = np.linspace(self.u.min(), self.u.max(), N_PLACES + 2)[1:-1]
+        widths = WIDTH_STARTS if self.n_breaks else WIDTH_STARTS[:1]
+        for where in itertools.combinations(places, self.n_breaks):
+            for width, share in itertools.product(widths, FLOOR_STARTS):
+                yield self._start(share, width, where)
+
+    def _start(self, share: float, width: float, where: tuple[float, ...]) -> Floats:
+        """Level and exponents by linear least squares, given the floor and where and how wide the breaks are."""
+        above = np.exp(self.ln_y) - share * self.floor
+        weight = above / np.exp(self.ln_y)  # d ln y = weight · d ln(y − a)
+        columns = [np.ones_like(self.u), self.middle - self.u]
+        columns += [-width * np.logaddexp(0.0, (self.u - place) / width) for place in where]
+        design = np.stack(columns, 1)
+        found = np.linalg.lstsq(design * weight[:, None], np.log(above) * weight, rcond=None)[0]
+        theta = [share, *found[:2]]
+        for change, place in zip(found[2:], where, strict=True):
+            theta += [change, math.log(width), place]
+        return np.clip(theta, *self.bounds)
+
+    def _parts(self, theta: Floats) -> tuple[Floats, list[tuple[Floats, Floats]]]:
+        """ln(y − a), and of every break f·ln(1 + e^z) and the sigmoid of z."""
+        fall = theta[1] - theta[2] * (self.u - self.middle)
+        parts = []
+        for change, ln_width, place in theta[3:].reshape(-1, 3):
+            width = math.exp(ln_width)
+            z = (self.u - place) / width
+            bend = width * np.logaddexp(0.0, z)
+            parts.append((bend, expit(z)))
+            fall = fall - change * bend
+        return fall, parts
+
+    def residuals(self, theta: Floats) -> Floats:
+        return np.logaddexp(self._parts(theta)[0], math.log(max(theta[0] * self.floor, 1e-300))) - self.ln_y
+
+    def jacobian(self, theta: Floats) -> Floats:
+        fall, parts = self._parts(theta)
+        ln_floor = math.log(max(theta[0] * self.floor, 1e-300))
+        ln_total = np.logaddexp(fall, ln_floor)
+        weight = np.exp(fall - ln_total)
+        columns = [self.floor * np.exp(-ln_total), weight, -weight * (self.u - self.middle)]
+        for (change, _, place), (bend, slope) in zip(theta[3:].reshape(-1, 3), parts, strict=True):
+            by_width = -change * (bend - (self.u - place) * slope)  # ∂/∂ ln f
+            columns += [-weight * bend, weight * by_width, weight * change * slope]
+        return np.stack(columns, 1)
+
+    def cost(self, theta: Floats) -> float:
+        residual = self.residuals(theta)
+        return float(residual @ residual)
+
+    def solve(self, start: Floats, tolerances: dict[str, float]) -> OptimizeResult:
+        low, high = self.bounds
+        inside = np.clip(
+            start, np.where(np.isfinite(low), low + 1e-7, low), np.where(np.isfinite(high), high - 1e-7, high)
+        )
+        return least_squares(self.residuals, inside, jac=self.jacobian, bounds=self.bounds, x_scale="jac", **tolerances)
+
+    def read(self, found: OptimizeResult) -> BrokenFit:
+        """The law and its intervals, breaks in order of their places."""
+        theta = found.x
+        triples = theta[3:].reshape(-1, 3)
+        order = np.argsort(triples[:, 2], kind="stable")
+        ln_b = theta[1] + theta[2] * self.middle
+        share = theta[0] if theta[0] > 1e-6 else 0.0
+        breaks = tuple(Break(math.exp(d), float(c), math.exp(f)) for c, f, d in triples[order])
+        law = BrokenPowerLaw(float(share * self.floor), math.exp(ln_b), float(theta[2]), breaks)
+        half = self._half_widths(found)
+        intervals = {"a": _around(law.offset, half[0] * self.floor), "b": _around_ln(ln_b, half[1])}
+        intervals["c0"] = _around(law.exponent, half[2])
+        for place, i in enumerate(order.tolist(), 1):
+            c, f, d = (3 + 3 * i + j for j in range(3))
+            intervals[f"c{place}"] = _around(theta[c], half[c])
+            intervals[f"f{place}"] = _around_ln(theta[f], half[f])
+            intervals[f"d{place}"] = _around_ln(theta[d], half[d])
+        rms = math.sqrt(2 * found.cost / len(self.u))
+        return BrokenFit(law, intervals, rms, len(self.u))
+
+    def _half_widths(self, found: OptimizeResult) -> Floats:
+        """Half of every 95% interval, of θ with ln b in the level's place; nan without a degree of freedom."""
+        freedom = len(self.u) - len(found.x)
+        if freedom < 1:
+            return np.full(len(found.x), np.nan)
+        change = np.eye(len(found.x))
+        change[1, 2] = self.middle
+        covariance = change @ np.linalg.pinv(found.jac.T @ found.jac) @ change.T
+        variance = np.maximum(np.diagonal(covariance), 0) * 2 * found.cost / freedom
+        return float(stdtrit(freedom, 0.975)) * np.sqrt(variance)
+
+
+def _around(value: float, half: float) -> tuple[float, float]:
+    return float(value - half), float(value + half)
+
+
+def _around_ln(ln_value: float, half: float) -> tuple[float, float]:
+    with np.errstate(over="ignore"):
+        return float(np.exp(ln_value - half)), float(np.exp(ln_value + half))

@@ -1,0 +1,60 @@
+"""Laws judged by what they foretell."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from compute.errors import FitError
+from compute.numerics.bnsl import Break, BrokenPowerLaw
+from compute.numerics.laws import LAWS, compare_laws
+
+X = np.geomspace(10, 1e5, 30)
+BROKEN = BrokenPowerLaw(0.5, 4.0, 0.02, (Break(300.0, 0.4, 0.5),))
+
+
+@pytest.mark.parametrize(
+    ("y", "best"),
+    [(2 + 9 * X**-0.4, "offset"), (BROKEN.predict(X), "break-1")],
+)
+def test_the_law_that_made_the_points_foretells_them_best(y, best):
+    noise = np.exp(np.random.default_rng(0).normal(0, 1e-4, len(X)))
+    assert compare_laws(X, y * noise, names=("power", "offset", "break-1")).best.name == best
+
+
+def test_more_numbers_never_fit_the_sample_worse():
+    y = BROKEN.predict(X) * np.exp(np.random.default_rng(1).normal(0, 0.02, len(X)))
+    errors = [trial.rms for trial in compare_laws(X, y).trials]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_a_fifth_with_the_largest_x_is_held_out_whatever_the_order():
+    y, order = 9 * X**-0.4, np.random.default_rng(2).permutation(30)
+    bent = y * np.repeat([1, 2], [24, 6])  # only the held-out points are off the law
+    found = compare_laws(X[order], bent[order], names=("power",))
+    assert found.n_held_out == 6
+    assert found.trials[0].held_out_rms == pytest.approx(math.log(2))
+
+
+def test_six_sizes_are_too_few_for_a_break_and_two_for_any_judgement():
+    six = compare_laws(X[:6], 9 * X[:6] ** -0.4)
+    assert [trial.law is not None for trial in six.trials] == [True, True, False, False]
+    assert six.trials[2].n_needed == LAWS["break-1"] + 1 == 7
+    two = compare_laws(X[:2], 9 * X[:2] ** -0.4)
+    assert two.best is None
+    assert two.fitted == []
+
+
+def test_the_laws_agree_where_they_were_fitted_and_spread_beyond():
+    y = 2 + 9 * X**-0.4
+    found = compare_laws(X, y, names=("power", "offset"))
+    low, high = found.spread_at(1e7)
+    assert high == pytest.approx(2 + 9 * 1e7**-0.4, rel=1e-4)
+    assert low < high
+
+
+def test_points_that_no_power_law_has_are_refused():
+    with pytest.raises(FitError, match="positive"):
+        compare_laws([1, 2, 3], [1, 0, 1])
