@@ -61,6 +61,7 @@ def write_bundle(
     content, entries = _losses(rng, networks)
     content |= _corpus(rng) | _selection(rng, content[entries[-1]["column"]])
     content |= _curves(content, networks, rng) if curves else {}
+    content |= _views(content, networks, rng) if curves else {}
     stated = _manifest(entries, networks) | (manifest or {})
     with BundleWriter(directory, name) as writer:
         for key, array in (content | (arrays or {})).items():
@@ -136,6 +137,30 @@ def _curves(
     }
 
 
+def _views(
+    content: dict[str, np.ndarray], networks: tuple[tuple[str, int], ...], rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """What newer bundles hold for the explorer: lines through curves, curves over steps, maps, sketches."""
+    lm = networks[-1][0]
+    x = np.log([size for _, size in networks])
+    y = content["curves/losses"].astype(np.float64)
+    dx, dy = x - x.mean(), y - y.mean(axis=1, keepdims=True)
+    slope = dy @ dx / max(dx @ dx, 1e-12)
+    left = ((dy - slope[:, None] * dx) ** 2).sum(axis=1)
+    mapped = np.arange(0, n_predictions(), 2, dtype=np.int64)
+    sketches = rng.normal(size=(N_SELECTED, 64))
+    sketches /= np.linalg.norm(sketches, axis=1, keepdims=True)
+    return {
+        "curves/slope": slope.astype(np.float32),
+        "curves/r_squared": (1 - left / np.maximum((dy**2).sum(axis=1), 1e-12)).astype(np.float32),
+        f"curves/steps/{lm}": np.stack([content[f"losses/{lm}/step{s}"] for s in STEPS], 1).astype(np.float16),
+        "map/gradients": rng.normal(size=(N_SELECTED, 2)).astype(np.float32),
+        "map/curves": rng.normal(size=(len(mapped), 2)).astype(np.float32),
+        "map/curves_index": mapped,
+        "sketches/signed": (sketches * 8).astype(np.float16),
+    }
+
+
 def _manifest(entries: list[dict[str, Any]], networks: tuple[tuple[str, int], ...]) -> dict[str, Any]:
     lm, revision = entries[-1]["lm"], entries[-1]["revision"]
     refs = [{"lm": e["lm"], "revision": e["revision"], "path": f"demo:{e['lm']}/{e['revision']}"} for e in entries]
@@ -161,6 +186,8 @@ def _manifest(entries: list[dict[str, Any]], networks: tuple[tuple[str, int], ..
             "n_selected": N_SELECTED, "stride": 1, "n_zero_gradients": 0,
         },
         "overlap": None,
+        "map": {"n_neighbors": 15, "min_dist": 0.1, "seed": 0},
+        "probe": {"table": "sketches/signed", "size": 64, "seed": 0},
         "clusterings": [
             {"affinity": affinity, "k": k, "array": f"clustering/{affinity}/k{k}"}
             for affinity in ("signed", "absolute")
