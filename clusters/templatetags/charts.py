@@ -22,7 +22,7 @@ def chart(context: dict[str, Any], payload: Chart, reading_href: str = "", readi
     wide, narrow = SIZES[payload["size"]]
     sizes = [(wide, " wideonly" if narrow else ""), *([(narrow, " narrow")] if narrow else [])]
     drawings = [
-        {"css": css, "width": one.width, "height": one.height, "marks": one.marks}
+        {"css": css, "width": one.width, "height": one.height, "marks": one.marks, "role": _role(one.marks)}
         for one, css in ((draw(payload, size), css) for size, css in sizes)
     ]
     rows = payload["table"]["rows"]
@@ -92,6 +92,11 @@ def short_hash(value: str) -> str:
 @register.filter
 def bytes_text(value: int | None) -> str:
     return numbers.bytes_text(value)
+
+
+def _role(marks: list[dict[str, Any]]) -> str:
+    """A picture; where it holds links, a group of things."""
+    return "group" if any(mark.get("href") for mark in marks) else "img"
 
 
 def _embed(context: dict[str, Any], slug: str, height: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from clusters.parameters import changed
 
 register = template.Library()
 
-_LINKED = '<a href="{}{}"{} class="{}" tabindex="-1" data-tip="{}">{}</a>{}'
+_LINKED = '<a href="{}{}"{}{} class="{}" tabindex="-1" data-tip="{}">{}</a>{}'
 _BLANKS = re.compile(rf"(?<={NEWLINE}) +| {{2,}}")  # indentation: nothing would be seen of it
 _UNLINKED = '<span class="{}" data-tip="{}">{}</span>{}'
 
@@ -40,7 +40,16 @@ def _box(base: str, box: TokenBox, breaks: bool, is_shaded: bool, anchors: bool)
     if box.index is None:
         return format_html(_UNLINKED, css, box.tip, text, after)
     name = format_html(' id="t-{}"', box.index) if anchors else ""
-    return format_html(_LINKED, base, f"{box.index}/", name, css, box.tip, text, after)
+    return format_html(_LINKED, base, f"{box.index}/", name, _spoken(box), css, box.tip, text, after)
+
+
+def _spoken(box: TokenBox) -> SafeString | str:
+    """A name for a box that shows nothing but blanks."""
+    text = "".join(box.lines)
+    if text.strip():
+        return ""
+    words = "part of a character" if not text else "space" if len(text) == 1 else f"{len(text)} spaces"
+    return format_html(' aria-label="{}"', words)
 
 
 def _classes(box: TokenBox, is_shaded: bool) -> Iterator[str]:

@@ -39,7 +39,7 @@ def _to_run(page, run) -> None:
 
 
 def _to_rank_frequency(page, run) -> None:
-    page.get_by_label("Run", exact=True).get_by_role("link", name="Rank–frequency").click()
+    page.get_by_label(run.name, exact=True).get_by_role("link", name="Rank–frequency").click()
     page.wait_for_url("**/rank-frequency/")
 
 
