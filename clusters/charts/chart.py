@@ -76,6 +76,7 @@ class Series(TypedDict):
     marker_at: Literal["", "all", "end"]
     width: float | None
     is_strong: bool
+    token: int | None  # of a line: the token that the whole line shows
 
 
 class Rule(TypedDict):
@@ -159,7 +160,7 @@ def category_axis(names: Sequence[str], label: str = "") -> Axis:
 def make_series(
     kind: Kind, points: Iterable[Sequence[Any]], *, name: str = "", css: str = "c1", label: str = "",
     label_at: Sequence[Any] | None = None, marker: str = "", marker_at: Literal["", "all", "end"] = "",
-    width: float | None = None, is_strong: bool = False,
+    width: float | None = None, is_strong: bool = False, token: int | None = None,
 ) -> Series:  # fmt: skip
     """One set of marks; points that are no numbers are left out."""
     kept = [[_plain(v) for v in point] for point in points]
@@ -167,7 +168,7 @@ def make_series(
     return {
         "kind": kind, "name": name or label, "css": css, "points": kept, "label": label,
         "label_at": [_plain(v) for v in label_at] if label_at else None, "marker": marker,
-        "marker_at": marker_at or ("all" if marker else ""), "width": width, "is_strong": is_strong,
+        "marker_at": marker_at or ("all" if marker else ""), "width": width, "is_strong": is_strong, "token": token,
     }  # fmt: skip
 
 
@@ -201,7 +202,8 @@ def curve_chart(
     """Loss curves over network size or training step, given in nats.
 
     A curve is {"points": [[x, loss_nats], …]} with, as wanted, "name", "label", "css" ("mean", "faint", c1…, v0…),
-    "marker", and "band": [[x, low_nats, high_nats], …] drawn under it. Over steps, step 0 stands before a break.
+    "marker", "token" (the flat index that it belongs to), and "band": [[x, low_nats, high_nats], …] drawn under it.
+    Over steps, step 0 stands before a break.
     """
     factor = 1 / LN2 if unit == "bits" else 1.0
     series, xs, ys = [], [], [0.0]
@@ -217,7 +219,7 @@ def curve_chart(
         series.append(
             make_series("line", points, name=curve.get("name", ""), css=curve.get("css", css),
                         label=curve.get("label", ""), marker=curve.get("marker", "" if is_faint else marker),
-                        is_strong=curve.get("css") == "mean")
+                        is_strong=curve.get("css") == "mean", token=curve.get("token"))
         )  # fmt: skip
         xs += [x for x, _ in points]
         ys += [y for _, y in points]

@@ -189,7 +189,9 @@ def _line(series: Series, x: Scale, y: Scale, frame: Box) -> list[Mark]:
     points = thin(_pixels(series, x, y))
     if x.zero_at is not None and points and series["points"][0][0] <= 0:
         points = points[1:]  # nothing joins 0 to the first power: its marker stands alone
-    extra = {"width": series["width"]} if series["width"] else {}
+    extra: dict[str, object] = {"width": series["width"]} if series["width"] else {}
+    if series["token"] is not None:
+        extra["token"] = str(series["token"])
     return [path(stroke(series), line_path(points), **extra)] if len(points) > 1 else []
 
 
