@@ -31,7 +31,7 @@ _STYLES = {  # class → attributes; {name} is a colour of the stylesheet
     "fink": {"fill": "{ink}"}, "fink3": {"fill": "{ink-3}"}, "fact": {"fill": "{accent}"}, "fline": {"fill": "{line}"},
     "sact": {"stroke": "{accent}"}, "sink": {"stroke": "{ink}"},
 }  # fmt: skip
-_FAMILY = re.compile(r"([sfb])((?:c|v|h)\d)")
+_FAMILY = re.compile(r"([sfb])((?:c|v|h)\d|d-?\d)")
 
 
 def standalone_svg(chart: Chart) -> bytes:
