@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -231,66 +231,6 @@ def fit_envelope(envelope: ArrayLike, first_rank: int, last_rank: int) -> Envelo
     )
 
 
-def bootstrap_slope(
-    labels_by_k: Mapping[int, ArrayLike] | Sequence[ArrayLike],
-    first_rank: int,
-    last_rank: int,
-    n_resamples: int = 200,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Resample tokens to see how far the envelope's slope depends on which tokens were drawn.
-
-    Parameters
-    ----------
-    labels_by_k : mapping of k to array_like of shape (n_tokens,), int, or a sequence of such arrays
-        Labels of the same tokens under every clustering.
-    first_rank, last_rank : int
-        Window counted from 1, both ends included.
-    n_resamples : int
-    seed : int
-
-    Returns
-    -------
-    low, high : float
-        2.5th and 97.5th percentile of the slope over resamples.
-
-    Raises
-    ------
-    FitError
-        The window does not suit the envelope (see `fit_envelope`), or labels differ in length.
-
-    Notes
-    -----
-    Tokens are drawn with replacement and keep their labels (nothing is clustered anew), the same draw for
-    every k. Small clusters may vanish from a draw, so a resample's envelope can be shorter than the window:
-    its fit then ends at its own last rank. The interval is that of resampled slopes; where the window holds
-    many clusters of one or two tokens it need not contain the slope of the tokens themselves.
-
-    Examples
-    --------
-    >>> low, high = bootstrap_slope({3: [0, 0, 0, 0, 1, 1, 1, 2, 2]}, 1, 3, n_resamples=20)
-    >>> low <= high
-    True
-    """
-    given = list(labels_by_k.values()) if isinstance(labels_by_k, Mapping) else list(labels_by_k)
-    columns = [np.unique(_labels(labels), return_inverse=True)[1] for labels in given]
-    lengths = {len(column) for column in columns}
-    if len(lengths) > 1:
-        raise FitError(f"the clusterings label different numbers of tokens: {sorted(lengths)}")
-    fit_envelope(envelope([sizes_by_rank(column) for column in columns]), first_rank, last_rank)
-    rng, slopes = np.random.default_rng(seed), []
-    for _ in range(n_resamples):
-        drawn = rng.integers(0, len(columns[0]), len(columns[0]))
-        resampled = envelope([_resampled_sizes(column, drawn) for column in columns])
-        last = min(last_rank, int(np.count_nonzero(resampled)))
-        if last - first_rank + 1 >= MIN_RANKS:
-            slopes.append(fit_envelope(resampled, first_rank, last).slope)
-    if not slopes:
-        raise FitError(f"no resample kept {MIN_RANKS} clusters from rank {first_rank} on; start earlier")
-    low, high = np.percentile(slopes, [2.5, 97.5])
-    return float(low), float(high)
-
-
 def adjusted_rand_index(labels_a: ArrayLike, labels_b: ArrayLike) -> float:
     """Measure how far two partitions of the same tokens agree, corrected for chance.
 
@@ -340,10 +280,6 @@ def _pairs(counts: NDArray[np.int64]) -> int:
     """Return Σ c(c − 1)/2 as a Python integer, which cannot overflow in products."""
     wide = counts.astype(np.int64)
     return int(np.sum(wide * (wide - 1) // 2))
-
-
-def _resampled_sizes(column: NDArray[np.int64], drawn: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.sort(np.bincount(column[drawn], minlength=1))[::-1]
 
 
 def _labels(labels: ArrayLike) -> NDArray[np.integer]:

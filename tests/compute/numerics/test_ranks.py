@@ -13,7 +13,6 @@ import pytest
 from compute.errors import FitError
 from compute.numerics.ranks import (
     adjusted_rand_index,
-    bootstrap_slope,
     cluster_order,
     default_window,
     envelope,
@@ -147,30 +146,6 @@ def test_too_few_ranks_or_empty_ones_are_refused():
         fit_envelope([5, 4, 3], 2, 3)
     with pytest.raises(FitError, match="0 at rank 3"):
         fit_envelope([5, 4, 0], 1, 3)
-
-
-def zipf_labels(n_tokens: int = 3000) -> dict[int, np.ndarray]:
-    rng = np.random.default_rng(5)
-    p = np.arange(1, 61.0) ** -1.5
-    fine = rng.choice(60, n_tokens, p=p / p.sum())
-    return {20: fine % 20, 60: fine}
-
-
-def test_the_bootstrap_interval_holds_the_slope_and_is_repeatable():
-    labels = zipf_labels()
-    slope = fit_envelope(envelope([sizes_by_rank(one) for one in labels.values()]), 3, 40).slope
-    low, high = bootstrap_slope(labels, 3, 40, n_resamples=60, seed=1)
-    assert low < slope < high
-    assert high - low < 0.3
-    assert bootstrap_slope(labels, 3, 40, n_resamples=60, seed=1) == (low, high)
-    assert bootstrap_slope(list(labels.values()), 3, 40, n_resamples=60, seed=1) == (low, high)
-
-
-def test_a_bootstrap_window_outside_the_envelope_is_refused():
-    with pytest.raises(FitError, match="do not lie within"):
-        bootstrap_slope(zipf_labels(), 3, 400)
-    with pytest.raises(FitError, match="different numbers of tokens"):
-        bootstrap_slope([[0, 1, 2], [0, 1]], 1, 3)
 
 
 def test_equal_partitions_agree_fully_whatever_their_names():
