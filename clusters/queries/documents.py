@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,9 +13,12 @@ import numpy as np
 from django.core.exceptions import BadRequest
 
 from clusters.arrays import array_of, bundle_of, corpus_of
+from clusters.derived import derived
 from clusters.models import Run
 from clusters.parameters import whole_number
 from clusters.queries.missing import Missing
+
+MAX_KIND = 60  # characters of a kind's name
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,19 @@ def clustered_in(run: Run, number: int) -> frozenset[int]:
     flat = array_of(run, "selection/flat_index")
     first, last = np.searchsorted(flat, starts[number : number + 2])
     return frozenset(flat[first:last].tolist())
+
+
+def kinds_of(run: Run) -> tuple[np.ndarray, list[str]]:
+    """Kind of every document as a number, and the kinds' names, the commonest first."""
+    names = derived(run, "documents/kind_names", lambda: _kinds(run)[0])
+    return derived(run, "documents/kind_codes", lambda: _kinds(run)[1]), names.tolist()
+
+
+def _kinds(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    kinds = [str(line.get("kind") or "unknown kind")[:MAX_KIND] for line in bundle_of(run).documents()]
+    names = [name for name, _ in Counter(kinds).most_common()]
+    place = {name: i for i, name in enumerate(names)}
+    return np.array(names, f"<U{MAX_KIND}"), np.array([place[kind] for kind in kinds], np.int32)
 
 
 def _described(path: str, sha256: str, number: int) -> dict[str, Any]:

@@ -1,5 +1,380 @@
 """Two-dimensional maps of tokens: by gradient, and by the shape of their loss curves."""
 
-from django.urls import URLPattern
+from __future__ import annotations
 
-map_urls: list[URLPattern] = []
+import gzip
+from functools import partial
+from typing import Any
+
+import numpy as np
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import path, reverse
+from django.utils.cache import patch_vary_headers
+
+from clusters.charts import maps as charts
+from clusters.charts.chart import Chart
+from clusters.charts.maps import Category, Colouring
+from clusters.charts.token import CLASS_SHAPES, token_spark
+from clusters.contexts import Reader
+from clusters.derived import derived
+from clusters.forms.maps import COLOURS, LAYOUTS, SIDES, MapQuery, area_of_sides, map_query
+from clusters.htmx import render_page, wants_fragment
+from clusters.models import Run
+from clusters.parameters import changed
+from clusters.queries import maps as reads
+from clusters.queries.clusters import ladder, visible_run
+from clusters.queries.missing import Missing
+from clusters.queries.runs import default_k
+from clusters.queries.tokens import clustered_token, size_curves, token_index
+from clusters.queries.tokens import scores_of as scores_of_token
+from clusters.views.addresses import cluster_address
+from clusters.views.twins import answer, links_context, page
+
+TOKENS_A_PAGE, ROW_TOKENS, NEAR_TOKENS = 25, 16, 24
+N_ANSWERS, N_CLUSTERS = 8, 5
+A_YEAR = 365 * 24 * 3600
+ALIKE = {"gradient": "gradients", "curve": "loss curves over size"}
+
+
+def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpResponseBase:
+    """One map, and the tokens of the area that was chosen on it."""
+    run = visible_run(request.user, slug)
+    layouts = reads.layouts_of(run)
+    if not layouts:
+        return _no_map(request, run, twin)
+    sides = area_of_sides(request.GET)
+    if sides is not None and not twin:
+        bare: dict[str, object] = dict.fromkeys((*SIDES, "page"))
+        return HttpResponseRedirect(changed(request.path, request.GET, **bare, area=sides) + "#chosen")
+    asked = _asked(request, run, layouts)
+    figure = request.GET.get("figure")
+    if twin == "html" and figure == "near":
+        panels = {"near": ("runs/_map_near.html", _near(run, asked, request.GET.get("token", "")))}
+        return answer(twin, name="near", payload=None, figure=figure, panels=panels)
+    chosen = _chosen(request, run, asked)
+    if not twin and wants_fragment(request):
+        return render_page(request, "runs/map.html", chosen, fragment="runs/_map_chosen.html")
+    colouring = _colouring(run, asked)
+    chart = _density(run, asked, colouring)
+    if twin:
+        head, rows = _rows(run, asked, chosen["places"], colouring)
+        payload = _payload(asked, colouring, chosen)
+        return answer(twin, name=f"{slug}-map-{asked.by}", payload=payload, head=head, rows=rows, charts=[chart],
+                      figure=figure, panels={"chosen": ("runs/_map_chosen.html", chosen)})  # fmt: skip
+    ctx = chosen | _page(run, asked, layouts, colouring) | _rectangle(request, run, asked) | {"figure": chart}
+    return render_page(request, "runs/map.html", ctx | links_context(request, "json", "csv"))
+
+
+def positions(request: HttpRequest, slug: str) -> HttpResponse:
+    """All points of a map in binary: x, then y (both float32), then steps between flat indices (uint32)."""
+    run, asked = _drawn(request, slug)
+    packed = derived(run, f"map/{asked.by}/payload", lambda: _packed_positions(run, asked.by))
+    return _binary(request, run, packed.tobytes())
+
+
+def colours(request: HttpRequest, slug: str) -> HttpResponse:
+    """The code of every point's colour in binary: uint8, in the order of the positions."""
+    run, asked = _drawn(request, slug)
+    return _binary(request, run, gzip.compress(_colouring(run, asked).codes.tobytes(), 1, mtime=0))
+
+
+def _drawn(request: HttpRequest, slug: str) -> tuple[Run, MapQuery]:
+    """The run and what is asked of its map; 404 where it has none."""
+    run = visible_run(request.user, slug)
+    layouts = reads.layouts_of(run)
+    if not layouts:
+        raise Missing(f"“{run.name}” has no map", "Its bundle holds no positions of tokens.")
+    return run, _asked(request, run, layouts)
+
+
+def _asked(request: HttpRequest, run: Run, layouts: list[str]) -> MapQuery:
+    lms = [size["lm"] for size in run.manifest["sizes"]]
+    return map_query(
+        request.GET, layouts=layouts, ks=ladder(run), default_k=default_k(run), lms=lms,
+        largest_lm=lms[-1] if lms else "",
+    )  # fmt: skip
+
+
+def _no_map(request: HttpRequest, run: Run, twin: str | None) -> HttpResponseBase:
+    if twin:
+        return answer(twin, name=f"{run.slug}-map", payload={"layouts": []}, head=["index", "x", "y"], rows=[])
+    return render(request, "runs/map_empty.html", {"run": run, "here": "map"} | links_context(request, "json"))
+
+
+# ── colours ──
+
+
+def _colouring(run: Run, asked: MapQuery) -> Colouring:
+    """Colours, legend and what neighbours have in common; the density alone where the run lacks the values."""
+    made = {"cluster": _by_cluster, "class": _by_class, "kind": _by_kind, "rank": _by_rank}
+    found = made.get(asked.colour, _by_value)(run, asked)
+    if found is None:
+        codes = np.full(len(reads.points_of(run, asked.by)), charts.REST, np.uint8)
+        what = COLOURS[asked.colour]
+        return charts.categories(codes, [], codes, what=what, rest=f"this run has no {what} to show")
+    return found
+
+
+def _labelled(colouring: Colouring, values: np.ndarray, run: Run, asked: MapQuery) -> Colouring:
+    words = charts.agreement_words(charts.agreement(values, reads.nearest_of(run, asked.by)), colouring.what)
+    return _titled(colouring, words)
+
+
+def _valued(colouring: Colouring, values: np.ndarray, run: Run, asked: MapQuery) -> Colouring:
+    words = charts.correlation_words(charts.correlation(values, reads.nearest_of(run, asked.by)), colouring.what)
+    return _titled(colouring, words)
+
+
+def _titled(colouring: Colouring, words: tuple[str, str]) -> Colouring:
+    return Colouring(colouring.codes, colouring.swatches, colouring.what, *words)
+
+
+def _by_cluster(run: Run, asked: MapQuery) -> Colouring | None:
+    if asked.k is None:
+        return None
+    labels = reads.cluster_labels_of(run, asked.by, asked.affinity, asked.k)
+    largest = reads.largest_clusters(run, asked.affinity, asked.k, len(charts.CATEGORY_MARKS))
+    shown = []
+    for cluster in largest:
+        text = cluster.top_answers[0][0] if cluster.top_answers else ""
+        href = cluster_address(run.slug, asked.k, cluster.label, asked.affinity)
+        words = f"rank {cluster.rank}" + (f" · {text}" if text else "")
+        shown.append(Category(cluster.label, words, f"{cluster.rank} {text}".strip(), href))
+    if asked.cluster is not None:
+        href = cluster_address(run.slug, asked.k, asked.cluster, asked.affinity) if asked.cluster < asked.k else ""
+        words = f"cluster {asked.cluster}"
+        shown = [Category(asked.cluster, words, words, href, ("act", "dot"))]
+    rest = "other clusters" if asked.by == "gradient" else "other clusters, or not clustered"
+    colouring = charts.categories(labels, shown, reads.points_of(run, asked.by), what="cluster", rest=rest)
+    return _labelled(colouring, labels, run, asked)
+
+
+def _by_rank(run: Run, asked: MapQuery) -> Colouring | None:
+    if asked.k is None:
+        return None
+    labels = reads.cluster_labels_of(run, asked.by, asked.affinity, asked.k)
+    ranks = reads.ranks_of(run, asked.affinity, asked.k).astype(float)
+    values = np.where(labels >= 0, ranks[np.maximum(labels, 0)], np.nan)
+    colouring = charts.shades(values, charts.rank_edges(asked.k), what="cluster ranks", rest="not clustered")
+    return _valued(colouring, values, run, asked)
+
+
+def _by_class(run: Run, asked: MapQuery) -> Colouring | None:
+    found = reads.classes_of(run, asked.by)
+    if found is None:
+        return None
+    codes, names = found
+    shown = [Category(names.index(name), name, mark=mark) for name, mark in charts.CLASS_MARKS.items() if name in names]
+    colouring = charts.categories(codes, shown, reads.points_of(run, asked.by), what="class", rest="flat")
+    return _labelled(colouring, np.asarray(codes, np.int64), run, asked)
+
+
+def _by_kind(run: Run, asked: MapQuery) -> Colouring:
+    codes, names = reads.document_kinds_of(run, asked.by)
+    shown = [Category(i, name) for i, name in enumerate(names[: len(charts.CATEGORY_MARKS)])]
+    points = reads.points_of(run, asked.by)
+    return _labelled(charts.categories(codes, shown, points, what="kind", rest="other kinds"), codes, run, asked)
+
+
+def _by_value(run: Run, asked: MapQuery) -> Colouring | None:
+    if asked.colour == "loss":
+        losses = reads.losses_of(run, asked.by)
+        lms = [size["lm"] for size in run.manifest["sizes"]]
+        values, what = (None, "") if losses is None else (losses[:, lms.index(asked.lm)], f"losses under {asked.lm}")
+    else:
+        values, what = reads.scores_of(run, asked.by, asked.colour), f"{COLOURS[asked.colour]}"
+    if values is None:
+        return None
+    return _valued(charts.shades(values, charts.EDGES[asked.colour], what=what), np.asarray(values), run, asked)
+
+
+# ── what the page shows ──
+
+
+def _box(run: Run, asked: MapQuery) -> tuple[float, float, float, float]:
+    """What is shown at first: the part that the address names, else everything."""
+    if asked.view:
+        return asked.view
+    box = reads.box_of(run, asked.by)
+    return charts.framed((box.left, box.bottom, box.right, box.top))
+
+
+def _density(run: Run, asked: MapQuery, colouring: Colouring) -> Chart:
+    box = _box(run, asked)
+    counts = reads.density(run, asked.by, reads.Box(*box), *charts.CELLS)
+    return charts.density_chart(
+        counts, box, colouring, title=colouring.title, reading=colouring.reading, area=asked.area,
+        made=_made(run), what=ALIKE[asked.by],
+    )  # fmt: skip
+
+
+def _made(run: Run) -> str:
+    """How the map was computed, as far as the bundle says."""
+    known = reads.how_made(run)
+    words = {"n_neighbors": "neighbours", "min_dist": "least distance", "seed": "seed"}
+    parts = [f"{text} {known[name]}" for name, text in words.items() if name in known]
+    return f"Computed by UMAP ({', '.join(parts)})." if parts else "Computed by UMAP."
+
+
+def _page(run: Run, asked: MapQuery, layouts: list[str], colouring: Colouring) -> dict[str, Any]:
+    slug, version = run.slug, run.bundle_sha256[:12]
+    n = len(reads.points_of(run, asked.by))
+    coloured = {"by": asked.by, "colour": asked.colour, "affinity": asked.affinity, "k": asked.k, "lm": asked.lm,
+                "cluster": asked.cluster, "v": version}  # fmt: skip
+    query = "&".join(f"{name}={value}" for name, value in coloured.items() if value not in (None, ""))
+    ks = ladder(run)
+    return {
+        "run": run, "here": "map", "colours": COLOURS, "layouts": [(name, LAYOUTS[name]) for name in layouts],
+        "colouring": colouring, "alike": ALIKE[asked.by], "made": _made(run), "n_points": n,
+        "ks": ks.get(asked.affinity, []), "affinities": list(ks), "sizes": run.manifest["sizes"],
+        "positions_href": f"{reverse('clusters:map-positions', args=[slug])}?by={asked.by}&v={version}",
+        "colours_href": f"{reverse('clusters:map-colours', args=[slug])}?{query}",
+        "near_href": reverse("clusters:map-twin", args=[slug, "html"]),
+        "box": _numbers(_box(run, asked)), "whole": _numbers(charts.framed(_sides(run, asked))),
+        "needs_k": asked.colour in ("cluster", "rank"), "is_part": n < run.corpus.n_predictions,
+    }  # fmt: skip
+
+
+def _rectangle(request: HttpRequest, run: Run, asked: MapQuery) -> dict[str, Any]:
+    """The form that names an area by its sides, for those who don't draw."""
+    box = reads.box_of(run, asked.by)
+    filled = charts.sides(asked.area) if asked.area else {}
+    leave = (*SIDES, "area", "page")
+    return {
+        "rectangle_sides": [(side, filled.get(side, "")) for side in SIDES],
+        "kept": [(name, value) for name, value in request.GET.items() if name not in leave],
+        "reach": {side: f"{getattr(box, side):.3g}".replace("-", "−") for side in SIDES},
+    }
+
+
+def _sides(run: Run, asked: MapQuery) -> tuple[float, float, float, float]:
+    box = reads.box_of(run, asked.by)
+    return box.left, box.bottom, box.right, box.top
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:.6g}" for value in values)
+
+
+# ── the chosen area ──
+
+
+def _chosen(request: HttpRequest, run: Run, asked: MapQuery) -> dict[str, Any]:
+    """The tokens inside the area: how many, what they answer, and a page of them."""
+    ctx: dict[str, Any] = {"run": run, "asked": asked, "places": None, "area": asked.area}
+    if not asked.area:
+        return ctx
+    here = partial(changed, "", request.GET, figure=None, embed=None)
+    places = reads.inside(reads.points_of(run, asked.by), asked.area)
+    start = (asked.page - 1) * TOKENS_A_PAGE
+    indices = reads.indices_of(run, asked.by)[places[start : start + TOKENS_A_PAGE]].tolist()
+    answers, n_answers = reads.commonest_answers(run, asked.by, places, N_ANSWERS)
+    return ctx | {
+        "places": places, "n_inside": len(places), "hits": _hits(run, indices),
+        "answers": charts.shares(answers, len(places)), "n_other_answers": n_answers - len(answers),
+        "clusters": _clusters_inside(run, asked, places), "first_shown": start + 1,
+        "last_shown": start + len(indices), "has_more": start + TOKENS_A_PAGE < len(places),
+        "per_page": TOKENS_A_PAGE, "area_query": here(page=None), "without_area": here(page=None, area=None),
+        "previous_query": here(page=asked.page - 1), "next_query": here(page=asked.page + 1),
+    }  # fmt: skip
+
+
+def _hits(run: Run, indices: list[int]) -> list[dict[str, Any]]:
+    if not indices:
+        return []
+    reader = Reader(run)
+    curves = size_curves(run, indices)
+    scores = [scores_of_token(run, index) for index in indices]
+    return [
+        {
+            "index": place.index, "place": place, "context": reader.context(place, ROW_TOKENS),
+            "spark": token_spark(curve), "scores": score, "shape": CLASS_SHAPES[score.curve_class],
+        }
+        for place, curve, score in zip(reader.places(indices), curves, scores, strict=True)
+    ]  # fmt: skip
+
+
+def _clusters_inside(run: Run, asked: MapQuery, places: np.ndarray) -> list[dict[str, Any]]:
+    if asked.k is None:
+        return []
+    found = reads.commonest_clusters(run, asked.by, asked.affinity, asked.k, places, N_CLUSTERS)
+    return [
+        row | {"href": cluster_address(run.slug, asked.k, int(row["text"]), asked.affinity)}
+        for row in charts.shares([(str(label), n) for label, n in found], len(places))
+    ]
+
+
+def _near(run: Run, asked: MapQuery, token: str) -> dict[str, Any]:
+    """One token, shortly: for the point under the pointer."""
+    index = token_index(run, token)
+    reader = Reader(run)
+    [place] = reader.places([index])
+    row = clustered_token(run, index) if asked.k else None
+    label = None
+    if row is not None and asked.k:
+        label = int(reads.cluster_labels_of(run, "gradient", asked.affinity, asked.k)[row.row])
+    scores = scores_of_token(run, index)
+    return {
+        "run": run, "asked": asked, "index": index, "place": place, "one": reader.context(place, NEAR_TOKENS),
+        "scores": scores, "shape": CLASS_SHAPES[scores.curve_class], "spark": token_spark(size_curves(run, [index])[0]),
+        "label": label,
+        "cluster_href": "" if label is None or not asked.k
+        else cluster_address(run.slug, asked.k, label, asked.affinity),
+    }  # fmt: skip
+
+
+def _rows(run: Run, asked: MapQuery, places: np.ndarray | None, colouring: Colouring) -> tuple[list[str], Any]:
+    """The points of the area, or all of them, for a table."""
+    points, indices = reads.points_of(run, asked.by), reads.indices_of(run, asked.by)
+    texts = {swatch.code: swatch.text for swatch in colouring.swatches}
+    which = range(len(points)) if places is None else places.tolist()
+    rows = (
+        [int(indices[i]), float(points[i, 0]), float(points[i, 1]), texts.get(int(colouring.codes[i]), "")]
+        for i in which
+    )
+    return ["index", "x", "y", colouring.what], rows
+
+
+def _payload(asked: MapQuery, colouring: Colouring, chosen: dict[str, Any]) -> dict[str, Any]:
+    legend = [{"code": s.code, "text": s.text, "n_points": s.n} for s in colouring.swatches]
+    payload: dict[str, Any] = {
+        "by": asked.by, "colour": asked.colour, "k": asked.k, "affinity": asked.affinity,
+        "n_points": len(colouring.codes), "legend": legend, "finding": colouring.reading, "area": asked.area,
+    }  # fmt: skip
+    if chosen["places"] is not None:
+        payload["n_inside"] = chosen["n_inside"]
+        payload["page"] = asked.page
+        payload["answers"] = chosen["answers"]
+        payload["clusters"] = chosen["clusters"]
+        payload["tokens"] = [hit["index"] for hit in chosen["hits"]]
+    return payload
+
+
+# ── binary ──
+
+
+def _packed_positions(run: Run, by: str) -> np.ndarray:
+    points = np.asarray(reads.points_of(run, by), "<f4")
+    steps = np.diff(np.asarray(reads.indices_of(run, by), np.int64), prepend=0).astype("<u4")
+    raw = points[:, 0].tobytes() + points[:, 1].tobytes() + steps.tobytes()
+    return np.frombuffer(gzip.compress(raw, 6, mtime=0), np.uint8)
+
+
+def _binary(request: HttpRequest, run: Run, packed: bytes) -> HttpResponse:
+    """Bytes that never change under their address, which names the bundle."""
+    takes_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
+    body = packed if takes_gzip else gzip.decompress(packed)
+    response = HttpResponse(body, content_type="application/octet-stream")
+    if takes_gzip:
+        response["Content-Encoding"] = "gzip"
+    response["Cache-Control"] = f"{'private' if run.is_private else 'public'}, max-age={A_YEAR}, immutable"
+    patch_vary_headers(response, ["Accept-Encoding"])
+    return response
+
+
+map_urls = [
+    *page("runs/<slug:slug>/map", show, "map"),
+    path("runs/<slug:slug>/map/positions", positions, name="map-positions"),
+    path("runs/<slug:slug>/map/colours", colours, name="map-colours"),
+]

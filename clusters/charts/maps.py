@@ -1,0 +1,255 @@
+"""What a map draws: the colour of every point with its legend, and how the points lie, counted by cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from clusters.charts.chart import Chart, Help, Series, linear_axis, make_chart, make_series
+from clusters.charts.numbers import compact, count, fixed, percent
+
+REST = 255  # code of the points that no colour of the legend is for
+CATEGORY_MARKS = tuple(
+    (f"c{colour}", shape)
+    for colour, shape in (
+        (1, "dot"), (2, "diamond"), (3, "square"), (4, "triangle"), (5, "dot"),
+        (1, "square"), (2, "triangle"), (3, "dot"), (4, "diamond"), (5, "square"),
+    )
+)  # fmt: skip
+CLASS_MARKS = {"monogenic": ("c1", "dot"), "polygenic": ("c2", "square"), "mixed": ("c3", "diamond")}
+EDGES = {
+    "loss": (0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0),
+    "monogenicity": (-0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75),
+    "n_eff": (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0),
+}
+N_SHADES = 8
+CELLS = (72, 48)  # across and down
+ASPECT = 1.5  # of the paper
+SIMILAR, SOMEWHAT = 0.5, 0.2  # rank correlations from which neighbours are called similar
+
+
+@dataclass(frozen=True)
+class Swatch:
+    """One entry of a map's legend."""
+
+    code: int
+    css: str
+    shape: str
+    text: str
+    n: int
+    label: str = ""  # beside the points themselves
+    at: tuple[float, float] | None = None
+    href: str = ""
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """A code for every point, and what the codes mean."""
+
+    codes: np.ndarray  # uint8 (n,)
+    swatches: list[Swatch]
+    what: str
+    title: str = ""
+    reading: str = ""
+
+
+@dataclass(frozen=True)
+class Category:
+    """A kind of point that has a colour of its own."""
+
+    value: int
+    text: str
+    label: str = ""
+    href: str = ""
+    mark: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """How much points that stand side by side have in common: a share of 1 or a correlation, with its interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    by_chance: float = 0.0
+
+
+def categories(values: np.ndarray, shown: Sequence[Category], points: np.ndarray, *, what: str, rest: str) -> Colouring:
+    """Colour the shown categories; all other values are one grey rest."""
+    codes = np.full(len(values), REST, np.uint8)
+    swatches = []
+    for code, category in enumerate(shown):
+        own = np.flatnonzero(values == category.value)
+        codes[own] = code
+        css, shape = category.mark or CATEGORY_MARKS[code % len(CATEGORY_MARKS)]
+        at = np.median(points[own], axis=0) if len(own) else None
+        place = (float(at[0]), float(at[1])) if at is not None else None
+        swatches.append(Swatch(code, css, shape, category.text, len(own), category.label, place, category.href))
+    return Colouring(codes, _with_rest(codes, swatches, rest), what)
+
+
+def shades(values: np.ndarray, edges: Sequence[float], *, what: str, rest: str = "unknown") -> Colouring:
+    """Colour by size: eight shades of viridis between fixed edges."""
+    known = np.isfinite(values)
+    codes = np.where(known, np.searchsorted(np.asarray(edges), values, side="right"), REST).astype(np.uint8)
+    counts = np.bincount(codes[known], minlength=len(edges) + 1)
+    texts = [f"below {edges[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(edges))]
+    texts.append(f"{edges[-1]:g} and more")
+    step = (N_SHADES - 1) / max(len(edges), 1)
+    swatches = [
+        Swatch(i, f"v{round(i * step)}", "dot", text.replace("-", "−"), int(counts[i])) for i, text in enumerate(texts)
+    ]
+    return Colouring(codes, _with_rest(codes, swatches, rest), what)
+
+
+def rank_edges(n_clusters: int) -> tuple[float, ...]:
+    """Ranks at which the shade changes, evenly on a logarithmic axis."""
+    edges = np.unique(np.geomspace(1, n_clusters + 1, N_SHADES + 1).round())[1:-1]
+    return tuple(edges.tolist()) or (2.0,)
+
+
+def agreement(labels: np.ndarray, nearest: np.ndarray) -> Neighbours | None:
+    """How often a point's nearest neighbour has its label, with a Wilson interval; labels below 0 are left out.
+
+    By chance, labels dealt at random over the same points would agree in Σ p² of the pairs.
+    """
+    own = np.flatnonzero((labels >= 0) & (labels[nearest] >= 0))
+    if not len(own):
+        return None
+    n, share = len(own), float(np.mean(labels[own] == labels[nearest[own]]))
+    shares = np.bincount(labels[own].astype(np.int64)) / n
+    z = 1.96
+    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return Neighbours(share, (middle - half) / scale, (middle + half) / scale, n, float(np.sum(shares**2)))
+
+
+def correlation(values: np.ndarray, nearest: np.ndarray) -> Neighbours | None:
+    """Rank correlation of a point's value with that of its nearest neighbour, with Fisher's interval."""
+    own = np.flatnonzero(np.isfinite(values) & np.isfinite(values[nearest]))
+    if len(own) < 4:
+        return None
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # ties share their mean rank
+    a, b = ranks[own], ranks[nearest[own]]
+    if a.std() == 0 or b.std() == 0:
+        return None
+    r = float(np.clip(np.corrcoef(a, b)[0, 1], -0.999999, 0.999999))
+    half = 1.96 / math.sqrt(len(own) - 3)
+    return Neighbours(r, math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half), len(own))
+
+
+def agreement_words(found: Neighbours | None, what: str) -> tuple[str, str]:
+    """Title and reading of a map coloured by category."""
+    if found is None:
+        return f"Points by {what}", "Too few points have one to compare neighbours."
+    times = found.value / found.by_chance if found.by_chance else 0.0
+    verb = "shares" if times >= 1 else "seldom shares"
+    title = f"{percent(found.value)} of points stand beside one of the same {what}"
+    reading = (
+        f"A point’s nearest neighbour on the map {verb} its {what}: {percent(found.value)} "
+        f"({percent(found.low)} to {percent(found.high)}, n = {count(found.n)}); by chance {percent(found.by_chance)}."
+    )
+    return title, reading
+
+
+def correlation_words(found: Neighbours | None, what: str) -> tuple[str, str]:
+    """Title and reading of a map coloured by size."""
+    if found is None:
+        return f"Points by {what}", "All points are alike in it, so neighbours cannot be compared."
+    degree = "similar" if found.value >= SIMILAR else "somewhat similar" if found.value >= SOMEWHAT else "unrelated"
+    title = f"Neighbours on the map have {degree} {what}"
+    reading = (
+        f"Rank correlation of a point’s {what} with its nearest neighbour’s: {fixed(found.value)} "
+        f"({fixed(found.low)} to {fixed(found.high)}, n = {count(found.n)})."
+    )
+    return title, reading
+
+
+def shares(counts: Sequence[tuple[str, int]], n: int) -> list[dict[str, Any]]:
+    """Texts with how many of n tokens have each, for bars."""
+    return [{"text": text, "n": found, "share": percent(found / n), "of": n} for text, found in counts]
+
+
+def sides(area: Sequence[tuple[float, float]]) -> dict[str, str]:
+    """The smallest rectangle around an area, as its form's fields hold it."""
+    x, y = [corner[0] for corner in area], [corner[1] for corner in area]
+    return {name: f"{v:g}" for name, v in (("left", min(x)), ("bottom", min(y)), ("right", max(x)), ("top", max(y)))}
+
+
+def framed(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """The box widened or heightened to the paper's shape, so that both directions have one scale."""
+    left, bottom, right, top = box
+    width, height = right - left, top - bottom
+    wider, taller = max(height * ASPECT - width, 0) / 2, max(width / ASPECT - height, 0) / 2
+    return left - wider, bottom - taller, right + wider, top + taller
+
+
+def density_chart(
+    counts: np.ndarray, box: tuple[float, float, float, float], colouring: Colouring | None, *, title: str,
+    reading: str, area: Sequence[tuple[float, float]], made: str, what: str,
+) -> Chart:  # fmt: skip
+    """How many points stand where: the map without its points, for paper and for browsers without scripts."""
+    left, bottom, right, top = box
+    most = int(counts.max()) if counts.size else 0
+    series = [*_cells(counts, box, most), *(_places(colouring, box) if colouring else [])]
+    if area:
+        series.append(make_series("line", [*area, area[0]], name="chosen area", css="act"))
+    across, down = np.nonzero(counts)
+    width, height = (right - left) / counts.shape[0], (top - bottom) / counts.shape[1]
+    rows = [
+        [round(left + (i + 0.5) * width, 4), round(bottom + (j + 0.5) * height, 4), int(counts[i, j])]
+        for i, j in zip(across.tolist(), down.tolist(), strict=True)
+    ]
+    return make_chart(
+        slug="map", number=1, title=title, reading=reading, size="wide", series=series,
+        description=f"Density of the points of the map by {what}; the axes have no meaning",
+        x=linear_axis([left, right], "", ticks=[], exact=True), y=linear_axis([bottom, top], "", ticks=[], exact=True),
+        legend=_density_legend(most), table={"head": ["x", "y", "points in the cell"], "rows": rows},
+        help=Help(
+            what=f"Every point is a token; tokens that are alike by their {what} are drawn near each other. Only who "
+            "is near whom means something: the axes have no unit, and long distances and the sizes of gaps say "
+            f"little. {made}",
+            source="The authors show such projections of training curves beside the paper",
+        ),
+    )  # fmt: skip
+
+
+def _with_rest(codes: np.ndarray, swatches: list[Swatch], rest: str) -> list[Swatch]:
+    n = int(np.count_nonzero(codes == REST))
+    return [*swatches, Swatch(REST, "line2", "dot", rest, n)] if n else swatches
+
+
+def _cells(counts: np.ndarray, box: tuple[float, float, float, float], most: int) -> list[Series]:
+    left, bottom, right, top = box
+    width, height = (right - left) / counts.shape[0], (top - bottom) / counts.shape[1]
+    scale = N_SHADES / math.log(most + 1) if most else 0.0
+    cells = []
+    for i, j in zip(*(part.tolist() for part in np.nonzero(counts)), strict=True):
+        x, y = left + i * width, bottom + j * height
+        cells.append([x, x + width, y, y + height, f"h{min(int(scale * math.log(counts[i, j])), N_SHADES - 1)}"])
+    return [make_series("cells", cells, name="points in a cell")] if cells else []
+
+
+def _density_legend(most: int) -> list[tuple[str, str, str]]:
+    return [("square", "h0", "1"), ("square", f"h{N_SHADES - 1}", f"{compact(most)} tokens a cell")] if most > 1 else []
+
+
+def _places(colouring: Colouring, box: tuple[float, float, float, float]) -> list[Series]:
+    """A mark at the middle of every category that has a text of its own."""
+    left, bottom, right, top = box
+    found = []
+    for swatch in colouring.swatches:
+        if not (swatch.label and swatch.at and left <= swatch.at[0] <= right and bottom <= swatch.at[1] <= top):
+            continue
+        point = [*swatch.at, swatch.text, swatch.href]
+        found.append(
+            make_series("points", [point], name=swatch.text, css=swatch.css, label=swatch.label, marker=swatch.shape)
+        )
+    return found
