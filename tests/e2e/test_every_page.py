@@ -1,0 +1,140 @@
+"""What holds on every page of a run: quiet, accessible, fit for phones, readable without JavaScript, embeddable."""
+
+from __future__ import annotations
+
+import http.server
+import re
+import threading
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PAGES = (
+    "", "k/6/clusters/", "k/6/clusters/?view=table", "k/6/clusters/1/", "rank-frequency/", "similarity/", "sequence/",
+    "compare/", "tokens/", "tokens/7/", "documents/3/", "map/", "probe/", "losses/", "scaling/",
+)  # fmt: skip
+SERIOUS = ("serious", "critical")
+
+
+def settled(page: Page) -> Page:
+    """The page, once what loads later has come; scrolling brings all of it into view."""
+    page.wait_for_load_state("networkidle")
+    for _ in range(40):
+        if page.evaluate("scrollY + innerHeight >= document.documentElement.scrollHeight - 1"):
+            break
+        page.evaluate("scrollBy(0, innerHeight * 0.8)")
+        page.wait_for_timeout(30)
+    page.wait_for_load_state("networkidle")
+    return page
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/", *(f"/runs/synthetic/{page}" for page in PAGES), "/jobs/", "/corpora/"])
+def test_nothing_on_a_page_shuts_anybody_out(visit, run, theme, path):
+    page = settled(visit(theme=theme).open(path))
+    found = Axe().run(page).response["violations"]
+    said = [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in SERIOUS]
+    assert said == []
+
+
+@pytest.mark.parametrize("width", [390, 360])
+def test_every_page_fits_a_phone(visit, run, width):
+    visited = visit(width=width)
+    for path in PAGES:
+        page = settled(visited.open(f"/runs/synthetic/{path}"))
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        visited.check()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_can_be_read_without_javascript(visit, run, path):
+    page = visit(javascript=False).open(f"/runs/synthetic/{path}")
+    expect(page.locator("h1")).to_be_visible()
+    assert len(page.locator("main").inner_text()) > 300
+    hidden = page.locator(".later:not(:has(noscript a))")
+    assert hidden.count() == 0, "a figure that comes later has no link"
+
+
+def test_the_keyboard_reaches_a_run_s_pages_and_skips_to_the_content(visit, run):
+    page = visit().open("/runs/synthetic/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+
+
+def test_the_tour_leads_on_and_ends_for_good(visit, run):
+    page = visit().open("/runs/synthetic/")
+    for title in ("A run in one page", "Clusters are candidate quanta"):
+        expect(page.locator(".tour h2")).to_have_text(title)
+        page.locator(".tour").get_by_role("link", name="Next").click()
+    page.locator(".tour").get_by_role("button", name="Done").click()
+    page.wait_for_url("**/tokens/")
+    page.goto(page.url.replace("tokens/", ""))
+    expect(page.locator(".tour")).to_have_count(0)
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[str]:
+    """Another site's address: every page of it frames what its query names."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            framed = unquote(self.path.partition("?frame=")[2])
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(f'<!doctype html><title>a blog</title><iframe src="{framed}" width=700></iframe>'.encode())
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/"
+    server.shutdown()
+    thread.join()
+
+
+def test_a_figure_stands_in_a_frame_of_another_site_and_the_page_does_not(browser, live_server, run, elsewhere):
+    context = browser.new_context()
+    page = context.new_page()
+    whole = f"{live_server.url}/runs/synthetic/rank-frequency/"
+    page.goto(f"{elsewhere}?frame={whole}?embed=true%26figure=rank-frequency")
+    framed = page.frame_locator("iframe")
+    expect(framed.locator("figure svg.chart").first).to_be_visible()
+    assert context.cookies(live_server.url) == []
+    page.goto(f"{elsewhere}?frame={whole}")
+    page.wait_for_load_state("networkidle")
+    assert framed.locator("figure").count() == 0
+    context.close()
+
+
+def test_the_snippet_shows_the_figure_that_it_stands_under(visit, run, live_server):
+    page = visit().open("/runs/synthetic/rank-frequency/")
+    page.locator("#fig-rank-frequency .embed summary").click()
+    snippet = page.locator("#fig-rank-frequency .embed textarea").input_value()
+    address = re.search(r'src="([^"]+)"', snippet)[1].replace("&amp;", "&")
+    assert address.startswith(live_server.url)
+    page.goto(address)
+    expect(page.locator("figure#fig-rank-frequency")).to_be_visible()
+
+
+def test_a_selected_token_is_selected_everywhere_and_after_a_reload(visit, run):
+    cluster = run.clusterings.get(k=6, affinity="signed").clusters.get(rank=1)
+    page = visit().open(f"/runs/synthetic/k/6/clusters/{cluster.label}/")
+    row = page.locator(".ctxs > li[data-token]").first
+    token = row.get_attribute("data-token")
+    row.locator(".meta b").click()
+    expect(row).to_have_class(re.compile("is-on"))
+    assert f"token={token}" in page.url
+    page.reload()
+    expect(page.locator(f'.ctxs > li[data-token="{token}"]')).to_have_class(re.compile("is-on"))
+    page.locator(".ctxs > li[data-token] .meta b").first.click()
+    expect(page.locator(".ctxs > li.is-on")).to_have_count(0)
+    assert "token=" not in page.url
