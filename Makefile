@@ -51,7 +51,7 @@ e2e: $(VENV)/.dev ## Only the tests in a real browser
 bench: $(VENV)/.dev ## Measure what the speed claims rest on
 	$(BIN)/python -m benchmarks
 
-screenshots: $(VENV)/.dev ## Make the README's pictures from the demo run
+screenshots: $(VENV)/.dev ## Make pictures of every page from the demo run, light and dark, wide and narrow
 	$(BIN)/python -m docs.screenshots
 
 train: $(VENV)/.compute ## Train the demo suite's networks again (hours on two cores)

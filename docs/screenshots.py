@@ -1,7 +1,8 @@
-"""Make the README's pictures from the demo run: python -m docs.screenshots [--out docs/img] [--port 8099].
+"""Pictures of every page of the demo run: python -m docs.screenshots [--out var/screenshots] [--port 8099].
 
-Starts the server on the data folder in use, opens every page in headless Chromium and saves
-PNG files at 1440 and 390 px, light and dark. Needs `make demo-data` first, and Chromium.
+Starts the server on the data folder in use, opens every page in headless Chromium and saves PNG files at 1440 and
+390 px, light and dark; the README's three are copied to docs/img. Says what overflows its width and what the
+browser complains of, and then ends with status 1. Needs `make demo-data` first, and Chromium.
 """
 
 from __future__ import annotations
@@ -20,25 +21,35 @@ from playwright.sync_api import Browser, sync_playwright
 PAGES = {
     "runs": "/",
     "overview": "/runs/{run}/",
-    "rank-frequency": "/runs/{run}/rank-frequency/",
     "clusters": "/runs/{run}/k/{k}/clusters/",
+    "clusters-table": "/runs/{run}/k/{k}/clusters/?view=table",
     "cluster": "/runs/{run}/k/{k}/clusters/{label}/",
+    "rank-frequency": "/runs/{run}/rank-frequency/",
+    "similarity": "/runs/{run}/similarity/?k={k}",
+    "sequence": "/runs/{run}/sequence/?k={k}",
+    "compare": "/runs/{run}/compare/",
+    "tokens": "/runs/{run}/tokens/",
     "token": "/runs/{run}/tokens/{token}/",
     "document": "/runs/{run}/documents/{document}/",
+    "map": "/runs/{run}/map/",
+    "map-curves": "/runs/{run}/map/?by=curve",
+    "probe": "/runs/{run}/probe/",
+    "losses": "/runs/{run}/losses/",
+    "scaling": "/runs/{run}/scaling/",
     "jobs": "/jobs/",
+    "corpora": "/corpora/",
 }
 README = ("overview", "cluster", "rank-frequency")
 VIEWS = [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make the README's pictures from the demo run.")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "img")
+    parser = argparse.ArgumentParser(description="Make pictures of every page of the demo run.")
+    parser.add_argument("--out", type=Path, default=Path("var/screenshots"))
     parser.add_argument("--port", type=int, default=8099)
     parser.add_argument("--run", default="demo")
     parser.add_argument("--k", type=int, default=100)
     parser.add_argument("--label", type=int, help="the cluster shown (default: the twelfth by size)")
-    parser.add_argument("--all", action="store_true", help="every page in four views, not the README's in one")
     given = parser.parse_args()
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
@@ -46,21 +57,23 @@ def main() -> None:
     root = f"http://127.0.0.1:{given.port}"
     command = [sys.executable, "manage.py", "up", "--port", str(given.port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    complaints: list[str] = []
     try:
         wait_for(root)
         names = addresses(root, given.run, given.k, given.label)
-        if not given.all:
-            names = {name: names[name] for name in README}
         given.out.mkdir(parents=True, exist_ok=True)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
             )
-            for width, theme in VIEWS if given.all else VIEWS[:1]:
-                take(browser, root, names, given.out, width, theme, is_only=not given.all)
+            for width, theme in VIEWS:
+                complaints += take(browser, root, names, given.out, width, theme)
     finally:
         server.terminate()
         server.wait(30)
+    for name in README:
+        shutil.copy(given.out / f"{name}-1440-light.png", Path(__file__).parent / "img" / f"{name}.png")
+    sys.exit("\n".join(complaints) if complaints else 0)
 
 
 def wait_for(root: str) -> None:
@@ -91,20 +104,32 @@ def addresses(root: str, run: str, k: int, label: int | None) -> dict[str, str]:
     return {name: pattern.format(**values) for name, pattern in PAGES.items()}
 
 
-def take(
-    browser: Browser, root: str, names: dict[str, str], out: Path, width: int, theme: str, *, is_only: bool
-) -> None:
-    """Open and save every page at one width and theme."""
+def take(browser: Browser, root: str, names: dict[str, str], out: Path, width: int, theme: str) -> list[str]:
+    """Open and save every page at one width and theme; give what is wrong with any."""
+    complaints: list[str] = []
     context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme="dark" if theme == "dark" else "light"
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if theme == "dark" else "light",
+        reduced_motion="reduce",
     )
+    context.add_cookies([{"name": "tour", "value": "seen", "url": root}])
     page = context.new_page()
+    page.on("console", lambda said: complaints.append(f"{page.url}: {said.text}") if said.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
     for name, path in names.items():
-        page.goto(root + path, wait_until="load")
-        suffix = "" if is_only else f"-{width}-{theme}"
-        page.screenshot(path=out / f"{name}{suffix}.png", full_page=True)
-        print(f"{name}{suffix}.png")
+        page.goto(root + path, wait_until="networkidle")
+        for _ in range(30):  # what loads later comes when it is scrolled into view
+            page.evaluate("scrollBy(0, innerHeight)")
+            if page.evaluate("scrollY + innerHeight >= document.documentElement.scrollHeight - 1"):
+                break
+        page.wait_for_load_state("networkidle")
+        page.evaluate("scrollTo(0, 0)")
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            complaints.append(f"{path} is wider than {width} px")
+        page.screenshot(path=out / f"{name}-{width}-{theme}.png", full_page=True)
+        print(f"{name}-{width}-{theme}.png")
     context.close()
+    return complaints
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def test_a_figure_stands_in_a_frame_of_another_site_and_the_page_does_not(browse
     whole = f"{live_server.url}/runs/synthetic/rank-frequency/"
     page.goto(f"{elsewhere}?frame={whole}?embed=true%26figure=rank-frequency")
     framed = page.frame_locator("iframe")
-    expect(framed.locator("figure svg.chart").first).to_be_visible()
+    expect(framed.locator("figure#fig-rank-frequency")).to_be_visible()
     assert context.cookies(live_server.url) == []
     page.goto(f"{elsewhere}?frame={whole}")
     page.wait_for_load_state("networkidle")
