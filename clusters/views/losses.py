@@ -1,5 +1,227 @@
 """How losses are distributed, by network and by step."""
 
-from django.urls import URLPattern
+from __future__ import annotations
 
-losses_urls: list[URLPattern] = []
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
+from django.urls import URLPattern, path, reverse
+from django.utils.cache import patch_cache_control
+
+from clusters.charts import losses as figures
+from clusters.charts import losses_by_step as training
+from clusters.charts import near_zero
+from clusters.charts.chart import Chart
+from clusters.charts.losses import Look
+from clusters.charts.numbers import compact, count, percent
+from clusters.distributions import Distribution
+from clusters.htmx import render_page
+from clusters.models import Run
+from clusters.parameters import changed, chosen, unit_of, whole_number
+from clusters.queries import losses as queries
+from clusters.queries.clusters import visible_run
+from clusters.queries.missing import Missing
+from clusters.views import twins
+
+HEAD = ("network", "revision", "step", "non-embedding parameters", "final", "mean loss, nats", "median, nats",
+        "share under threshold", "share in first bin", "out of range", "peak of L p(L), nats")  # fmt: skip
+STEPS_NAMED = 12  # in a sentence about a step that was not measured
+FRAMES_KEPT_S = 3600
+Networks = dict[str, list[Distribution]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The checkpoint under the slider and how losses are drawn."""
+
+    look: Look
+    lm: str = ""
+    place: int = 0  # of the step among the network's
+
+
+def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpResponseBase:
+    """p(L) and L·p(L) by size and by step, what lies near zero, and what stays learned."""
+    run = visible_run(request.user, slug)
+    found = queries.distributions(run)
+    networks = queries.by_network(found)
+    asked = _asked(request.GET, run, networks)
+    figure = request.GET.get("figure")
+    charts = _charts(run, found, networks, asked)
+    if twin:
+        if queries.can_persist(run) and "persistence" not in charts and figure in (None, "persistence"):
+            charts["persistence"] = _persistence(run)
+        drawn = [chart for chart in charts.values() if chart]
+        return twins.answer(
+            twin, name=f"{run.slug}-losses", payload=_payload(run, found, asked, drawn), head=HEAD,
+            rows=map(_row, found), charts=drawn, figure=figure,
+        )  # fmt: skip
+    ctx = {
+        "run": run,
+        "here": "losses",
+        "asked": asked.look,
+        "charts": {slug.replace("-", "_"): chart for slug, chart in charts.items()},
+        "persists": queries.can_persist(run),
+        "has_counts": any(one.has_counts for one in found),
+        "finals": [_final(one, asked.look) for one in queries.finals(found)],
+        "training": _training(request, run, networks, asked) if networks else None,
+        "scales": [
+            {"text": text, "href": changed(request.path, request.GET, y=y), "is_on": asked.look.is_log == bool(y)}
+            for text, y in (("even", None), ("logarithmic", "log"))
+        ],
+        **twins.links_context(request, "json", "csv"),
+    }
+    return render_page(request, "runs/losses.html", ctx)
+
+
+def frames(request: HttpRequest, slug: str) -> HttpResponse:
+    """What the slider changes, for every step of a network: marks as paths, numbers as texts."""
+    run = visible_run(request.user, slug)
+    networks = queries.by_network(queries.distributions(run))
+    if not networks:
+        raise Missing(f"“{run.name}” measured no network at two steps or more", "There is nothing to play.")
+    asked = _asked(request.GET, run, networks)
+    steps, place, query = networks[asked.lm], reverse("clusters:losses", args=[run.slug]), request.GET
+    marks = training.frames(networks, asked.lm, asked.look)
+    entries = [
+        {
+            "step": count(one.step),
+            "href": changed(place, query, lm=asked.lm, step=one.step),
+            "values": _readout(one, asked.look),
+            "marks": own,
+        }
+        for one, own in zip(steps, marks, strict=True)
+    ]
+    response = twins.json_response({"lm": asked.lm, "frames": entries})
+    patch_cache_control(response, private=True, max_age=FRAMES_KEPT_S)
+    return response
+
+
+def _asked(query: QueryDict, run: Run, networks: Networks) -> Asked:
+    threshold = float(run.manifest.get("selection", {}).get("threshold_nats", 0.1))
+    look = Look(unit_of(query), chosen(query, "y", ("even", "log"), "even") == "log", threshold)
+    if not networks:
+        return Asked(look)
+    usual = run.checkpoint.lm if run.checkpoint.lm in networks else list(networks)[-1]
+    lm = chosen(query, "lm", list(networks), usual)
+    return Asked(look, lm, _place(query.get("step", ""), lm, [one.step for one in networks[lm]]))
+
+
+def _place(text: str, lm: str, steps: list[int | None]) -> int:
+    """Where the step stands among those measured; the last where none is named."""
+    if not text:
+        return len(steps) - 1
+    step = whole_number(text)
+    if step is None or step not in steps:
+        named = ", ".join(map(str, steps[:STEPS_NAMED]))
+        more = f" and {len(steps) - STEPS_NAMED} more up to {steps[-1]}" if len(steps) > STEPS_NAMED else ""
+        raise BadRequest(f"step is {text[:20]!r}; {lm} was measured at {named}{more}.")
+    return steps.index(step)
+
+
+def _charts(run: Run, found: list[Distribution], networks: Networks, asked: Asked) -> dict[str, Chart | None]:
+    """The figures by slug in the order of their numbers; None where the run has no numbers for one."""
+    look, finals = asked.look, queries.finals(found)
+    charts: dict[str, Chart | None] = {
+        "mean-sizes": figures.mean_by_size(finals, look, number=1),
+        "density-sizes": figures.density_by_size(finals, look, number=2),
+        "integrand-sizes": figures.integrand_by_size(finals, look, number=3),
+    }
+    if networks:
+        drawn = training.training_charts(networks[asked.lm], asked.place, look, number=4)
+        charts |= {chart["slug"]: chart for chart in drawn}
+        charts["mean-steps"] = training.mean_by_step(networks, networks[asked.lm][asked.place], look, number=6)
+    charts["near-zero-sizes"] = near_zero.near_zero_by_size(finals, look, number=7)
+    charts["near-zero-steps"] = near_zero.near_zero_by_step(networks, look, number=8)
+    if queries.can_persist(run) and queries.has_persistence(run):
+        charts["persistence"] = _persistence(run)
+    return charts
+
+
+def _persistence(run: Run) -> Chart | None:
+    return near_zero.persistence_chart(queries.learned(run), queries.LEARNED_NATS, number=9)
+
+
+def _training(request: HttpRequest, run: Run, networks: Networks, asked: Asked) -> dict[str, Any]:
+    """The slider: networks to choose from, steps, and the numbers of the chosen checkpoint."""
+    steps = networks[asked.lm]
+    own = steps[asked.place].step
+    query = request.GET.copy()
+    query.pop("step", None)
+    frames_at = reverse("clusters:losses-frames", args=[run.slug])
+    return {
+        "lm": asked.lm,
+        "networks": [
+            {
+                "lm": lm,
+                "size": compact(there[0].n_non_embedding),
+                "is_on": lm == asked.lm,
+                "href": changed(request.path, request.GET, lm=lm,
+                                step=own if any(one.step == own for one in there) else None),
+            }
+            for lm, there in networks.items()
+        ],
+        "steps": [one.step for one in steps],
+        "step": own,
+        "place": asked.place,
+        "last": len(steps) - 1,
+        "readout": _readout(steps[asked.place], asked.look),
+        "frames": changed(frames_at, query, lm=asked.lm),
+    }  # fmt: skip
+
+
+def _readout(one: Distribution, look: Look) -> dict[str, str]:
+    """The numbers of one checkpoint as the page shows them."""
+    values = {"step": count(one.step), "mean": look.loss(one.mean_nats), "below": percent(one.fraction_below)}
+    if one.has_counts:
+        peak, half = one.integrand_peak
+        values |= {
+            "first": percent(one.first_share),
+            "peak": f"{look.loss(peak)}",
+            "half": f"±{look.loss(half)}",
+            "outside": count(one.n_outside),
+        }
+    return values
+
+
+def _final(one: Distribution, look: Look) -> dict[str, Any]:
+    """A row of the table of networks."""
+    median = one.quantiles_nats.get("0.5")
+    return {
+        "one": one,
+        "values": _readout(one, look),
+        "median": look.loss(median) if median is not None else "–",
+    }
+
+
+def _row(one: Distribution) -> list[object]:
+    has = one.has_counts
+    return [
+        one.lm, one.revision, one.step, one.n_non_embedding, one.is_final, one.mean_nats,
+        one.quantiles_nats.get("0.5"), one.fraction_below, one.first_share if has else None,
+        one.n_outside if has else None, one.integrand_peak[0] if has else None,
+    ]  # fmt: skip
+
+
+def _payload(run: Run, found: list[Distribution], asked: Asked, charts: list[Chart]) -> dict[str, Any]:
+    rows: Iterator[list[object]] = map(_row, found)
+    edges = next((one.edges for one in found if one.has_counts), None)
+    return {
+        "run": run.slug,
+        "unit": asked.look.unit,
+        "threshold_nats": asked.look.threshold_nats,
+        "bins": {"n": len(edges) - 1, "first_nats": float(edges[1]), "last_nats": float(edges[-1])}
+        if edges is not None
+        else None,
+        "checkpoints": [dict(zip(HEAD, row, strict=True)) for row in rows],
+        "chosen": {"lm": asked.lm} if asked.lm else None,
+        "figures": charts,
+    }
+
+
+losses_urls: list[URLPattern] = [
+    *twins.page("runs/<slug:slug>/losses", show, "losses"),
+    path("runs/<slug:slug>/losses/frames.json", frames, name="losses-frames"),
+]

@@ -1,0 +1,252 @@
+"""How losses are spread: p(L), L·p(L) and their mean, by size and by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from clusters.charts.chart import (
+    Axis,
+    Chart,
+    Help,
+    Series,
+    Table,
+    curve_chart,
+    linear_axis,
+    log_axis,
+    make_chart,
+    make_series,
+)
+from clusters.charts.numbers import compact, count, fixed, percent
+from clusters.distributions import DECADE, LN2, Distribution, even_places, log_places
+from clusters.readings import Unit
+
+N_SHADES = 8
+MERGED = f"{DECADE} a decade"  # how finely bins are drawn beyond the first ones
+FLOOR = 1e-5  # of the largest density: where a logarithmic axis ends
+DENSITY_HELP = Help(
+    what="Each line is a histogram of the losses of single predictions, so its area between two losses is the share "
+    "of predictions between them. A network that knows a token surely has a loss near zero.",
+    formula="p(L) = count in a bin / (predictions within all bins × width of the bin)",
+    source="§5, Figures 3 and 11",
+)
+INTEGRAND_HELP = Help(
+    what="The area under a line is the mean loss, so its height says which losses the mean is made of. Sure "
+    "predictions are many and add next to nothing.",
+    formula="⟨L⟩ = ∫ L p(L) dL",
+    source="§5, Figures 3 and 11",
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How losses are drawn."""
+
+    unit: Unit = "nats"
+    is_log: bool = False  # the axis of p(L)
+    threshold_nats: float = 0.1
+
+    @property
+    def factor(self) -> float:
+        """From nats to the unit."""
+        return 1 / LN2 if self.unit == "bits" else 1.0
+
+    def loss(self, nats: float, digits: int = 2) -> str:
+        return f"{fixed(nats * self.factor, digits)} {self.unit}"
+
+    def small(self, nats: float) -> str:
+        """A loss of few digits, as the first bin's width."""
+        return f"{nats * self.factor:.2g} {self.unit}"
+
+    @property
+    def threshold(self) -> str:
+        return f"{self.threshold_nats * self.factor:.3g} {self.unit}"
+
+
+# ── by size ──
+
+
+def density_by_size(finals: Sequence[Distribution], look: Look, *, number: int) -> Chart | None:
+    """p(L) of every network at the end of its training; None without histograms."""
+    shown = [one for one in finals if one.has_counts]
+    if not shown:
+        return None
+    series = [density_line(one, look, shade(i, len(shown)), _size_label(one, i, shown)) for i, one in enumerate(shown)]
+    return make_chart(
+        slug="density-sizes", number=number, size="third", title=_density_title(shown),
+        description=f"Density of losses per {look.unit[:-1]}, one line a network",
+        reading=_density_reading(shown, look), series=above_floor(series, look),
+        x=density_x(shown[0], look), y=density_y(top_of(series), look), help=DENSITY_HELP,
+        table=density_table(shown, look),
+    )  # fmt: skip
+
+
+def integrand_by_size(finals: Sequence[Distribution], look: Look, *, number: int) -> Chart | None:
+    """L·p(L) of every network at the end of its training; None without histograms."""
+    shown = [one for one in finals if one.has_counts]
+    if not shown:
+        return None
+    series = []
+    for i, one in enumerate(shown):
+        line = integrand_line(one, look, shade(i, len(shown)))
+        top = max(line["points"], key=lambda point: point[1])
+        series.append(line | {"label": _size_label(one, i, shown), "label_at": top})
+    largest = shown[-1]
+    return make_chart(
+        slug="integrand-sizes", number=number, size="third",
+        title=f"Half of {'the' if len(shown) == 1 else 'the largest network’s'} mean loss comes from losses above "
+              f"{look.loss(largest.half_mass, 1)}",
+        description=f"Loss times its density against loss in {look.unit}, one line a network",
+        reading=_integrand_reading(shown, look), series=series, x=integrand_x(largest, look),
+        y=linear_axis([0, top_of(series)], "L · p(L)", from_zero=True, n=4), help=INTEGRAND_HELP,
+        table=integrand_table(shown, look),
+    )  # fmt: skip
+
+
+def mean_by_size(finals: Sequence[Distribution], look: Look, *, number: int) -> Chart | None:
+    """Mean loss and the middle half of all losses against size; None for one size."""
+    if len({one.n_non_embedding for one in finals}) < 2:
+        return None
+    first, last = finals[0], finals[-1]
+    curve = {"points": [[one.n_non_embedding, one.mean_nats] for one in finals], "name": "mean", "css": "mean",
+             "label": "mean", "marker": "dot"}  # fmt: skip
+    quartiles = [[one.n_non_embedding, one.quantiles_nats["0.25"], one.quantiles_nats["0.75"]] for one in finals
+                 if {"0.25", "0.75"} <= one.quantiles_nats.keys()]  # fmt: skip
+    medians = [[one.n_non_embedding, one.quantiles_nats["0.5"]] for one in finals if "0.5" in one.quantiles_nats]
+    curves = [curve | ({"band": quartiles} if len(quartiles) > 1 else {})]
+    if len(medians) > 1:
+        curves.append({"points": medians, "name": "median", "css": "c2", "label": "median", "marker": "diamond"})
+    change = last.mean_nats - first.mean_nats
+    return curve_chart(
+        curves, over="parameters", slug="mean-sizes", number=number, size="third", unit=look.unit,
+        title=f"Mean loss {'falls' if change < 0 else 'does not fall'} from {look.loss(first.mean_nats)} to "
+              f"{look.loss(last.mean_nats)} over size",
+        reading="The band holds the middle half of all predictions." if len(quartiles) > 1 else "",
+        help=Help(what="The mean over all predictions of each network at the end of its training, with the median "
+                  "and the quartiles: most of the spread lies between tokens, not between networks.",
+                  formula="⟨L⟩ = (1/n) Σ Lᵢ, summed in double precision", source="§5, Figure 3"),
+    )  # fmt: skip
+
+
+# ── parts ──
+
+
+def share_title(first: Distribution, last: Distribution, look: Look, *, by: str = "training") -> str:
+    a, b = first.fraction_below, last.fraction_below
+    how = "rises" if b > a else "falls" if b < a else "stays"
+    ends = f"from {percent(a)} to {percent(b)}" if a != b else f"at {percent(a)}"
+    return f"The share under {look.threshold} {how} {ends} over {by}"
+
+
+def shade(place: int, n: int) -> str:
+    """The viridis step of the place among n, dark to light."""
+    return f"v{round(place * (N_SHADES - 1) / max(n - 1, 1))}"
+
+
+def density_line(one: Distribution, look: Look, css: str, label: str = "") -> Series:
+    middles, p = one.curve(log_places(one.edges))
+    points = [[x * look.factor, y / look.factor] for x, y in zip(middles.tolist(), p.tolist(), strict=True)]
+    return make_series("line", points, name=one.name, css=css, label=label, is_strong=False)
+
+
+def integrand_line(one: Distribution, look: Look, css: str) -> Series:
+    middles, p = one.curve(even_places(len(one.counts)))
+    points = [[x * look.factor, x * y] for x, y in zip(middles.tolist(), p.tolist(), strict=True)]
+    return make_series("line", points, name=one.name, css=css)
+
+
+def above_floor(series: list[Series], look: Look) -> list[Series]:
+    """On a logarithmic axis, only what its foot lies under."""
+    if not look.is_log:
+        return series
+    floor = FLOOR * top_of(series)
+    return [one | {"points": [point for point in one["points"] if point[1] >= floor]} for one in series]
+
+
+def density_x(one: Distribution, look: Look) -> Axis:
+    ends = [float(one.edges[1]) / 2 * look.factor, float(one.edges[-1]) * look.factor]
+    return log_axis(ends, f"loss, {look.unit}", n=5)
+
+
+def density_y(top: float, look: Look) -> Axis:
+    label = f"p(L), per {look.unit[:-1]}"
+    if look.is_log:
+        return log_axis([FLOOR * top, top], label, n=6)
+    return linear_axis([0, top], label, from_zero=True, n=4)
+
+
+def integrand_x(one: Distribution, look: Look) -> Axis:
+    return linear_axis([0, float(one.edges[-1]) * look.factor], f"loss, {look.unit}", n=6, exact=True)
+
+
+def top_of(series: Iterable[Series]) -> float:
+    """The highest point of all lines."""
+    return max((point[1] for one in series for point in one["points"]), default=1.0)
+
+
+def first_width(one: Distribution) -> float:
+    """Of the first bin, in nats."""
+    return float(one.edges[1] - one.edges[0]) if one.has_counts else 0.0
+
+
+def _size_label(one: Distribution, place: int, shown: Sequence[Distribution]) -> str:
+    """The ends of the range are named."""
+    if place == 0:
+        return f"{compact(one.n_non_embedding)} parameters"
+    return compact(one.n_non_embedding) if place == len(shown) - 1 else ""
+
+
+def _density_title(shown: Sequence[Distribution]) -> str:
+    n = sum(one.first_is_densest for one in shown)
+    if len(shown) == 1:
+        return "No loss is as common as one near zero" if n else "The commonest loss is not near zero"
+    if n == len(shown):
+        return f"For all {count(n)} networks no loss is as common as one near zero"
+    if n == 0:
+        return "For no network is a loss near zero the commonest"
+    return f"For {count(n)} of {count(len(shown))} networks no loss is as common as one near zero"
+
+
+def _density_reading(shown: Sequence[Distribution], look: Look) -> str:
+    small, large = shown[0], shown[-1]
+    edge = look.small(first_width(large))
+    shares = (
+        f"Share of the first bin, under {edge}: {percent(small.first_share)} for {compact(small.n_non_embedding)} "
+        f"parameters, {percent(large.first_share)} for {compact(large.n_non_embedding)}. "
+        if len(shown) > 1
+        else f"Share of the first bin, under {edge}: {percent(large.first_share)}. "
+    )
+    outside = max(one.n_outside for one in shown)
+    end = look.loss(float(large.edges[-1]), 1)
+    left = f"at most {count(outside)} of a network’s losses lie" if outside else "no loss lies"
+    return f"{shares}Bins of {edge}, from there on merged to {MERGED}; {left} over {end}."
+
+
+def _integrand_reading(shown: Sequence[Distribution], look: Look) -> str:
+    small, large = shown[0], shown[-1]
+    peak, half = large.integrand_peak
+    peaks = f"{look.loss(small.integrand_peak[0], 1)} to {look.loss(peak, 1)}" if len(shown) > 1 else look.loss(peak, 1)
+    below = percent(large.mass_below(look.threshold_nats))
+    return (
+        f"Peaks at {peaks}{' from the smallest to the largest network' if len(shown) > 1 else ''}, within "
+        f"±{look.loss(half)}. Losses under {look.threshold}, {percent(large.fraction_below)} of the largest network’s, "
+        f"add {below} of its mean."
+    )
+
+
+def density_table(shown: Sequence[Distribution], look: Look) -> Table:
+    """Every bin as counted, none merged."""
+    edges = [round(edge * look.factor, 9) for edge in shown[0].edges.tolist()]
+    columns = [(one.density / look.factor).tolist() for one in shown]
+    head = [f"from, {look.unit}", f"to, {look.unit}", *(f"p(L), {one.name}" for one in shown)]
+    rows = [list(row) for row in zip(edges[:-1], edges[1:], *columns, strict=True)]
+    return {"head": head, "rows": rows}
+
+
+def integrand_table(shown: Sequence[Distribution], look: Look) -> Table:
+    places = even_places(len(shown[0].counts))
+    middles = shown[0].curve(places)[0]
+    columns = [(middles * one.curve(places)[1]).tolist() for one in shown]
+    head = [f"loss, {look.unit}", *(f"L·p(L), {one.name}" for one in shown)]
+    rows = [list(row) for row in zip((middles * look.factor).tolist(), *columns, strict=True)]
+    return {"head": head, "rows": rows}

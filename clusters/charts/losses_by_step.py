@@ -1,0 +1,190 @@
+"""How losses fall over training: p(L), L·p(L) and the mean, with the chosen checkpoint on top."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from clusters.charts.chart import SIZES, Chart, Help, Series, curve_chart, linear_axis, make_chart, make_series
+from clusters.charts.draw import draw
+from clusters.charts.losses import (
+    DENSITY_HELP,
+    INTEGRAND_HELP,
+    MERGED,
+    Look,
+    above_floor,
+    density_line,
+    density_table,
+    density_x,
+    density_y,
+    first_width,
+    integrand_line,
+    integrand_table,
+    integrand_x,
+    shade,
+    share_title,
+)
+from clusters.charts.numbers import compact, count
+from clusters.distributions import Distribution, even_places, log_places
+
+MOST_LINES = 6  # checkpoints drawn under the chosen one
+HEADROOM = 1.2  # early checkpoints that rise further above the later ones are cut
+LATER = 2 / 3  # how far into training, in the logarithm of steps, the axis of L·p(L) begins to follow the lines
+
+
+def training_charts(steps: Sequence[Distribution], at: int, look: Look, *, number: int) -> list[Chart]:
+    """p(L) and L·p(L) of one network at some steps, and of the chosen one; none without histograms."""
+    if not all(one.has_counts for one in steps):
+        return []
+    lines = spread_steps(steps)
+    legend = [
+        ("square", shade(i, len(lines)), f"step {compact(one.step)}" if i == 0 else compact(one.step))
+        for i, one in enumerate(lines)
+    ]
+    faint = [density_line(one, look, shade(i, len(lines))) for i, one in enumerate(lines)]
+    own = chosen_density(steps[at], look)
+    first, last = steps[0], steps[-1]
+    density = make_chart(
+        slug="density-step", number=number, size="third", title=share_title(first, last, look),
+        description=f"Density of losses of {first.lm} at some steps of its training and at the chosen one",
+        reading=f"Bins of {look.small(first_width(last))}, merged from there on to {MERGED}.",
+        series=above_floor([*faint, own], look), legend=legend, x=density_x(last, look),
+        y=density_y(_tallest(steps, look), look), help=DENSITY_HELP, table=density_table([*lines, steps[at]], look),
+    )  # fmt: skip
+    top = integrand_top(steps)
+    return [density, _integrand_training(steps, at, lines, legend, top, look, number + 1)]
+
+
+def _integrand_training(
+    steps: Sequence[Distribution], at: int, lines: Sequence[Distribution], legend: list[tuple[str, str, str]],
+    top: float, look: Look, number: int,
+) -> Chart:  # fmt: skip
+    first, last = steps[0], steps[-1]
+    series = [_cut(integrand_line(one, look, shade(i, len(lines))), top) for i, one in enumerate(lines)]
+    n_cut = sum(_bulk(one) > top for one in steps)
+    higher = f" {count(n_cut)} early steps rise above the frame." if n_cut > 1 else " One step rises above the frame."
+    moves = "moves" if last.integrand_peak[0] != first.integrand_peak[0] else "stays"
+    return make_chart(
+        slug="integrand-step", number=number, size="third",
+        title=f"The bulk of the loss {moves} from {look.loss(first.integrand_peak[0], 1)} to "
+              f"{look.loss(last.integrand_peak[0], 1)}" if moves == "moves" else
+              f"The bulk of the loss stays at {look.loss(last.integrand_peak[0], 1)}",
+        description=f"Loss times its density of {first.lm} at some steps of its training and at the chosen one",
+        reading=f"Peaks of L·p(L), within ±{look.loss(last.integrand_peak[1])}, from step {count(first.step)} to "
+                f"{count(last.step)}.{higher if n_cut else ''}",
+        series=[*series, chosen_integrand(steps[at], top, look)], legend=legend, x=integrand_x(last, look),
+        y=linear_axis([0, top], "L · p(L)", n=4, exact=True), help=INTEGRAND_HELP,
+        table=integrand_table([*lines, steps[at]], look),
+    )  # fmt: skip
+
+
+def chosen_density(one: Distribution, look: Look) -> Series:
+    return density_line(one, look, "act") | {"is_strong": True, "width": 2.5}
+
+
+def chosen_integrand(one: Distribution, top: float, look: Look) -> Series:
+    return _cut(integrand_line(one, look, "act"), top) | {"is_strong": True, "width": 2.5}
+
+
+def integrand_top(steps: Sequence[Distribution]) -> float:
+    """How high the axis of L·p(L) reaches: the first steps of training may rise above it."""
+    known = [one.step for one in steps if one.step]
+    since = known[-1] ** LATER * known[0] ** (1 - LATER) if len(known) > 1 else 0
+    later = [one for one in steps if (one.step or 0) >= since] or list(steps)
+    return HEADROOM * max(map(_bulk, later))
+
+
+def mean_by_step(
+    networks: dict[str, list[Distribution]], chosen: Distribution | None, look: Look, *, number: int
+) -> Chart | None:
+    """Mean loss of every network over its training, the chosen checkpoint marked; None without steps."""
+    if not networks:
+        return None
+    curves = [
+        {
+            "points": [[one.step, one.mean_nats] for one in steps],
+            "name": lm, "css": shade(i, len(networks)), "label": lm, "marker": "",
+        }
+        for i, (lm, steps) in enumerate(networks.items())
+    ]  # fmt: skip
+    rises = [lm for lm, steps in networks.items() if steps[-1].mean_nats > min(one.mean_nats for one in steps) * 1.002]
+    chart = curve_chart(
+        curves, over="steps", slug="mean-steps", number=number, size="third", unit=look.unit,
+        title=f"Mean loss ends above its lowest for {', '.join(rises[:3])}" if rises else
+              "Every mean is lowest at the end of training" if len(networks) > 1 else
+              "The mean is lowest at the end of training",
+        reading=_step_reading(networks, look),
+        help=Help(what="Mean loss over all predictions at every checkpoint that the run looked at. Its power law is "
+                  "fitted on the page on scaling.", source="Appendix on training dynamics, Figure 11"),
+    )  # fmt: skip
+    if chosen:
+        chart["series"].append(chosen_mean([chosen], look))
+    return chart
+
+
+def chosen_mean(steps: Sequence[Distribution], look: Look) -> Series:
+    points = [[one.step, one.mean_nats * look.factor, f"step {count(one.step)}"] for one in steps]
+    return make_series("points", points, name="chosen step", css="act")
+
+
+def _step_reading(networks: dict[str, list[Distribution]], look: Look) -> str:
+    ends = [f"{lm} {look.loss(steps[-1].mean_nats)}" for lm, steps in list(networks.items())[:4]]
+    return f"At the end: {', '.join(ends)}."
+
+
+def spread_steps(steps: Sequence[Distribution], most: int = MOST_LINES) -> list[Distribution]:
+    """At most `most` checkpoints, evenly spread over the logarithm of the step, both ends included."""
+    if len(steps) <= most:
+        return list(steps)
+    logs = [math.log1p(one.step or 0) for one in steps]
+    wanted = [logs[0] + i * (logs[-1] - logs[0]) / (most - 1) for i in range(most)]
+    places = {min(range(len(steps)), key=lambda i: abs(logs[i] - target)) for target in wanted}
+    return [steps[i] for i in sorted(places)]
+
+
+def _cut(series: Series, top: float) -> Series:
+    return series | {"points": [[x, min(y, top)] for x, y in series["points"]]}
+
+
+def _bulk(one: Distribution) -> float:
+    """The highest L·p(L), of which no unit is part."""
+    middles, p = one.curve(even_places(len(one.counts)))
+    return float((middles * p).max())
+
+
+def _tallest(steps: Sequence[Distribution], look: Look) -> float:
+    places = log_places(steps[0].edges)
+    return max(float(one.curve(places)[1].max()) for one in steps) / look.factor
+
+
+# ── what the slider changes ──
+
+
+def frames(networks: dict[str, list[Distribution]], lm: str, look: Look) -> list[dict[str, dict[str, object]]]:
+    """For every step of a network, the attributes of its marks by figure: paths of lines, places of points.
+
+    All steps are drawn at once on the page's own axes, so that a browser has nothing to compute.
+    """
+    steps = networks[lm]
+    found: list[dict[str, dict[str, object]]] = [{} for _ in steps]
+    charts = training_charts(steps, 0, look, number=1)
+    if charts:
+        top = integrand_top(steps)
+        lines = (
+            above_floor([chosen_density(one, look) for one in steps], look),
+            [chosen_integrand(one, top, look) for one in steps],
+        )
+        for chart, series in zip(charts, lines, strict=True):
+            chart["series"] = series
+            for frame, mark in zip(found, _marks(chart, "sact"), strict=True):
+                frame[chart["slug"]] = {"d": mark["d"]}
+    means = mean_by_step(networks, None, look, number=1)
+    if means:
+        means["series"].append(chosen_mean(steps, look))
+        for frame, mark in zip(found, _marks(means, "dot fact"), strict=True):
+            frame["mean-steps"] = {"cx": mark["cx"], "cy": mark["cy"]}
+    return found
+
+
+def _marks(chart: Chart, css: str) -> list[dict[str, object]]:
+    return [mark for mark in draw(chart, SIZES[chart["size"]][0]).marks if mark["css"] == css]

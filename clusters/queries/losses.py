@@ -1,0 +1,83 @@
+"""Reads of how losses are distributed: from the bundle's histograms, never from its columns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clusters.arrays import array_of, bundle_of
+from clusters.derived import derived, has_derived
+from clusters.distributions import Distribution, Learned
+from clusters.models import Run
+from compute.numerics.persistence import persistence
+
+LEARNED_NATS = 0.3  # the paper's threshold for a token that a network has learned
+_PERSISTENCE = f"losses/persistence-{LEARNED_NATS}"
+
+
+def distributions(run: Run) -> list[Distribution]:
+    """Every checkpoint in the manifest's order: by size, then step. One query, one array."""
+    rows = run.run_checkpoints.select_related("checkpoint").defer("histogram").order_by("ordinal")
+    stated = run.manifest.get("checkpoints", [])
+    edges, counts = _histograms(run)
+    found = []
+    for row in rows:
+        entry = stated[row.ordinal] if row.ordinal < len(stated) else {}
+        own = row.checkpoint
+        found.append(
+            Distribution(
+                lm=own.lm, revision=own.revision, step=own.step, n_non_embedding=own.n_non_embedding,
+                is_final=row.is_final, is_clustered=own.pk == run.checkpoint_id, mean_nats=row.mean_loss_nats,
+                fraction_below=row.fraction_below, quantiles_nats=entry.get("quantiles_nats") or {},
+                n_predictions=run.corpus.n_predictions, edges=edges,
+                counts=counts[row.ordinal] if row.ordinal < len(counts) else np.empty(0),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _histograms(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Edges in nats and counts of every checkpoint; empty in a bundle without them."""
+    names = ("losses/histogram_edges", "losses/histogram")
+    if not all(bundle_of(run).has(name) for name in names):
+        return np.empty(0), np.empty(0)
+    edges, counts = (np.asarray(array_of(run, name)) for name in names)
+    return edges.astype(np.float64), counts
+
+
+def finals(found: list[Distribution]) -> list[Distribution]:
+    """Every network at the end of its training, smallest first."""
+    return sorted((one for one in found if one.is_final), key=lambda one: one.n_non_embedding)
+
+
+def by_network(found: list[Distribution]) -> dict[str, list[Distribution]]:
+    """Checkpoints by step of every network that has two or more, smallest network first."""
+    networks: dict[str, list[Distribution]] = {}
+    for one in sorted(found, key=lambda one: one.n_non_embedding):
+        if one.step is not None:
+            networks.setdefault(one.lm, []).append(one)
+    return {lm: sorted(steps, key=lambda one: one.step or 0) for lm, steps in networks.items() if len(steps) > 1}
+
+
+def can_persist(run: Run) -> bool:
+    """Whether the bundle holds curves over two sizes or more."""
+    return bundle_of(run).has("curves/losses") and len(run.manifest.get("sizes", [])) > 1
+
+
+def has_persistence(run: Run) -> bool:
+    """Whether `learned` was worked out already."""
+    return has_derived(run, _PERSISTENCE)
+
+
+def learned(run: Run) -> list[Learned]:
+    """Tokens by the smallest size that learns them, and whether they stay learned; worked out once a run."""
+    n_first, n_staying = derived(run, _PERSISTENCE, lambda: _persistence(run)).tolist()
+    sizes = run.manifest["sizes"]
+    return [
+        Learned(size["lm"], size["n_non_embedding"], first, staying)
+        for size, first, staying in zip(sizes, n_first, n_staying, strict=True)
+    ]
+
+
+def _persistence(run: Run) -> np.ndarray:
+    found = persistence(array_of(run, "curves/losses"), threshold=LEARNED_NATS)
+    return np.stack([found.n_first, found.n_staying])
