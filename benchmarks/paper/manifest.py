@@ -64,7 +64,7 @@ def manifest(
             "refine": 0,
         },
         "map": _map(plan, n_mapped),
-        "probe": {"table": "signed", "size": plan.n_sketch, "seed": SKETCH_SEED},
+        "probe": {"table": "sketches/signed", "size": plan.n_sketch, "seed": SKETCH_SEED},
         "overlap": None,
         "clusterings": [
             {"affinity": affinity, "k": k, "array": f"clustering/{affinity}/k{k}"}
