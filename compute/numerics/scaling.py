@@ -169,6 +169,65 @@ def fit_power_law(x: ArrayLike, y: ArrayLike) -> PowerLawFit:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class PowerLawFits:
+    """Power laws of many curves over the same x.
+
+    Attributes
+    ----------
+    alpha, low, high, r_squared : ndarray of shape (n,), float64
+        As in `PowerLawFit`; nan for curves that have a value which is not positive and finite.
+    """
+
+    alpha: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    r_squared: NDArray[np.float64]
+
+
+def fit_power_laws(x: ArrayLike, y: ArrayLike) -> PowerLawFits:
+    """Fit a power law to every row of `y` at once, as `fit_power_law` does to one.
+
+    Parameters
+    ----------
+    x : array_like of shape (m,), float
+        Positive, at least two different.
+    y : array_like of shape (n, m), float
+        Any rows; those that no power law has get nan.
+
+    Raises
+    ------
+    FitError
+        Fewer than two x, one x only, x that are not positive and finite, or rows of another length.
+
+    Examples
+    --------
+    >>> fit_power_laws([1, 10, 100], [[8, 4, 2], [1, 1, 0]]).alpha.round(3)
+    array([0.301,   nan])
+    """
+    x, _ = positive_points(x, x, at_least=2)
+    y = np.asarray(y, dtype=np.float64)
+    if y.ndim != 2 or y.shape[1] != len(x):
+        raise FitError(f"every curve needs one value for each of {len(x)} x, but y has the shape {y.shape}")
+    u = np.log(x) - np.log(x).mean()
+    sxx = float(u @ u)
+    if sxx == 0:
+        raise FitError(f"a power law needs at least two different x, but all {len(x)} are {x[0]:g}")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        v = np.log(np.where(y > 0, y, np.nan))
+        v = v - v.mean(axis=1, keepdims=True)
+        slope = v @ u / sxx
+        residual, total = np.sum((v - np.outer(slope, u)) ** 2, axis=1), np.sum(v**2, axis=1)
+        r_squared = np.where(total == 0, 1.0, np.clip(1 - residual / total, 0, 1))
+    slope[~np.isfinite(slope)] = np.nan
+    r_squared[np.isnan(slope)] = np.nan
+    freedom = len(x) - 2
+    half = (
+        np.full(len(y), np.nan) if freedom < 1 else float(stdtrit(freedom, 0.975)) * np.sqrt(residual / sxx / freedom)
+    )
+    return PowerLawFits(0.0 - slope, 0.0 - slope - half, 0.0 - slope + half, r_squared)
+
+
 def fit_power_law_with_offset(x: ArrayLike, y: ArrayLike) -> OffsetPowerLawFit:
     """Fit y = E + A x^(−alpha) with a floor E >= 0 by least squares in ln y.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from compute.errors import FitError
-from compute.numerics.scaling import fit_line, fit_power_law, fit_power_law_with_offset
+from compute.numerics.scaling import fit_line, fit_power_law, fit_power_law_with_offset, fit_power_laws
 
 NON_EMBEDDING = np.array([18915328, 85056000, 302311424, 805736448, 1208602624, 2517652480, 6444163072])
 MEAN_BITS = np.array([4.222, 3.672, 3.296, 3.074, 2.983, 2.806, 2.692])  # Figure 3, read from pixels
@@ -123,3 +123,27 @@ def test_three_points_determine_a_law_with_offset_without_interval():
 def test_unsuitable_points_are_refused_with_the_reason(fit, x, y, sentence):
     with pytest.raises(FitError, match=sentence):
         fit(x, y)
+
+
+def test_many_curves_at_once_are_fitted_as_each_alone():
+    rng = np.random.default_rng(5)
+    curves = rng.uniform(0.5, 3, (4, 7))
+    fits = fit_power_laws(NON_EMBEDDING, curves)
+    for i, curve in enumerate(curves):
+        alone = fit_power_law(NON_EMBEDDING, curve)
+        assert (fits.alpha[i], fits.low[i], fits.high[i], fits.r_squared[i]) == pytest.approx(
+            (alone.alpha, alone.low, alone.high, alone.r_squared)
+        )
+
+
+def test_a_curve_that_no_power_law_has_leaves_the_others_alone():
+    fits = fit_power_laws([1, 10, 100], [[8, 4, 2], [1, 0, 1], [1, np.nan, 2]])
+    assert fits.alpha[0] == pytest.approx(math.log10(2))
+    assert np.isnan(fits.alpha[1:]).all()
+    assert np.isnan(fits.r_squared[1:]).all()
+
+
+@pytest.mark.parametrize(("x", "y"), [([1, 1], [[1, 2]]), ([1, 2], [[1, 2, 3]]), ([1, -2], [[1, 2]])])
+def test_many_curves_need_one_suitable_x(x, y):
+    with pytest.raises(FitError):
+        fit_power_laws(x, y)
