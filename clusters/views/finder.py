@@ -1,63 +1,131 @@
-"""The token finder: which predictions are learned suddenly, gradually, or never."""
+"""The token finder: which of all predictions are learned at once, bit by bit, or never."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import render
+from django.urls import reverse
 
-from clusters.charts import token as charts
-from clusters.contexts import Reader
-from clusters.models import Run, Token
-from clusters.parameters import TOKEN_SORTS, token_list_query
-from clusters.queries import tokens as reads
+from clusters.arrays import bundle_of
+from clusters.charts.chart import Chart
+from clusters.charts.finder import SPARK_TOP, density_chart
+from clusters.charts.numbers import percent
+from clusters.finding import LEAST_SIZES, ORDERS, Criteria
+from clusters.forms.finder import Asked, asked_of, is_loss, lasso_text
+from clusters.htmx import render_page
+from clusters.models import Run
 from clusters.queries.clusters import visible_run
+from clusters.queries.finder import rows
+from clusters.queries.finder.columns import Columns
+from clusters.queries.finder.pages import page_of
+from clusters.queries.finder.search import density, facet_counts, search
+from clusters.views.finder_parts import Parts, class_counts, dots
 from clusters.views.twins import answer, links_context, page
 
-ROW_TOKENS = 16
+PAGE_SIZE = 25
+MORE = "rows"  # ?part=rows: the next rows alone, for the list that is open
 
 
 def index(request: HttpRequest, slug: str, twin: str | None = None) -> HttpResponseBase:
-    """A page of clustered tokens."""
+    """Predictions that satisfy thresholds, a lasso, facets; how many; the first of them."""
     run = visible_run(request.user, slug)
-    asked = token_list_query(request.GET)
-    found, has_more = reads.page_of_tokens(run, sort=asked.sort, answer=asked.answer, page=asked.page)
+    if not bundle_of(run).has("corpus/token_ids"):
+        return render_page(request, "tokens/no_corpus.html", {"run": run, "here": "tokens"})
+    columns = Columns(run)
+    asked = asked_of(request.GET, columns.offer)
+    found = search(columns, asked.criteria)
+    if twin == "csv" and not request.GET.get("figure"):
+        return answer(twin, name=f"{slug}-tokens", payload=None, head=rows.table_head(columns),
+                      rows=rows.all_rows(columns, found))  # fmt: skip
+    indices, after = page_of(columns, found, ORDERS[asked.sort], PAGE_SIZE, asked.after)
+    parts = Parts(columns, asked, reverse("clusters:tokens", args=[slug]))
+    next_href = parts.href(asked.other(after=after)) if after else ""
+    if twin == "json":
+        return answer(twin, name=f"{slug}-tokens", payload=_payload(parts, found.count, indices, next_href))
     if twin:
-        head, rows = _rows_of(found)
-        payload = {"page": asked.page, "has_more": has_more,
-                   "tokens": [dict(zip(head, row, strict=True)) for row in rows]}  # fmt: skip
-        return answer(twin, name=f"{slug}-tokens", payload=payload, head=head, rows=rows)
+        return answer(twin, name=f"{slug}-tokens", payload=None, charts=_charts(columns, asked, indices),
+                      figure=request.GET.get("figure"))  # fmt: skip
     ctx = {
-        "run": run, "here": "tokens", "asked": asked, "sorts": TOKEN_SORTS, "has_more": has_more,
-        "previous_page": asked.page - 1,
-        "next_page": asked.page + 1, "hits": _hits(run, found), "sizes": run.manifest["sizes"],
-    } | links_context(request, "json", "csv")  # fmt: skip
-    return render(request, "tokens/index.html", ctx)
+        "run": run, "here": "tokens", "asked": asked, "n_found": found.count, "n": columns.n,
+        "hits": parts.hits(indices), "next_href": next_href, "n_sizes": len(columns.sizes),
+        "is_first": asked.after is None, "part": MORE,
+    }  # fmt: skip
+    if request.GET.get("part") == MORE:
+        return render_page(request, "tokens/index.html", ctx | _frame(request, parts), fragment="tokens/_rows.html")
+    return render_page(request, "tokens/index.html", ctx | _frame(request, parts), fragment="tokens/_finder.html")
 
 
-def _hits(run: Run, found: list[Token]) -> list[dict[str, Any]]:
-    reader = Reader(run)
-    indices = [token.flat_index for token in found]
-    curves = reads.size_curves(run, indices)
+def _frame(request: HttpRequest, parts: Parts) -> dict[str, Any]:
+    """Everything around the list."""
+    columns, asked, offer = parts.columns, parts.asked, parts.offer
+    lasso = asked.criteria.lasso
+    return links_context(request, "json", "csv") | {
+        "title": _title(columns), "why_unscored": _why_unscored(columns), "rules": parts.rules(),
+        "facets": parts.facets(facet_counts(columns, asked.criteria)), "orders": parts.orders(),
+        "planes": parts.plane_links(), "plane": columns.planes.get(asked.plane), "units": parts.unit_links(),
+        "chips": parts.chips(), "fields": parts.fields(), "hidden": parts.hidden(),
+        "lasso": lasso_text(lasso) if lasso else "", "first_href": parts.href(asked.other()), "all_href": parts.path,
+        "has_slope": {"slope", "r2"} <= offer.scores,
+        "are_sizes_asked": any(is_loss(name) for name, _ in asked.criteria.bounds), "spark_top": f"{SPARK_TOP[asked.unit]:g}",
+    }  # fmt: skip
+
+
+def _charts(columns: Columns, asked: Asked, indices: Sequence[int]) -> list[Chart]:
+    plane = columns.planes.get(asked.plane)
+    if plane is None:
+        return []
+    counts = facet_counts(columns, asked.criteria)
+    classes = class_counts(counts, Parts(columns, asked, "").picked()) if columns.has_class else {}
     return [
-        {
-            "token": token,
-            "context": reader.context(place, ROW_TOKENS),
-            "spark": charts.token_spark(curve),
-            "shape": charts.CLASS_SHAPES.get(token.curve_class, ""),
-        }
-        for token, place, curve in zip(found, reader.places(indices), curves, strict=True)
-    ]
+        density_chart(
+            density(columns, asked.criteria, plane), plane, asked.criteria,
+            n_found=search(columns, asked.criteria).count, classes=classes,
+            dots=dots(columns, asked, indices, reverse("clusters:tokens", args=[columns.run.slug])),
+        )
+    ]  # fmt: skip
 
 
-def _rows_of(found: list[Token]) -> tuple[list[str], list[list[Any]]]:
-    head = ["index", "document", "position", "answer", "loss_nats", "monogenicity", "n_eff", "class"]
-    rows = [
-        [t.flat_index, t.document, t.position, t.answer, t.loss_nats, t.monogenicity, t.n_eff, t.curve_class]
-        for t in found
-    ]
-    return head, rows
+def _title(columns: Columns) -> str:
+    """What the run's classes say of all its predictions."""
+    if not columns.has_class:
+        return "Any prediction of the corpus"
+    classes = class_counts(facet_counts(columns, Criteria()), [[], [], [], [], []])
+    one, many = (percent(classes[name] / columns.n) for name in ("monogenic", "polygenic"))
+    return f"{one} of tokens fall in one step, {many} bit by bit"
+
+
+def _why_unscored(columns: Columns) -> str:
+    """Why there is no plane to draw; "" where there is one."""
+    if columns.planes:
+        return ""
+    n = len(columns.sizes)
+    if n < LEAST_SIZES:
+        return (
+            f"A curve needs {LEAST_SIZES} sizes of network to tell one step from many, and this run has {n}. Tokens can "
+            f"be found by their losses; run more sizes of the suite to have scores."
+        )
+    return (
+        "This run’s bundle brought no scores of curves. Compute it again with this version to have them; until then "
+        "tokens can be found by their losses."
+    )
+
+
+def _payload(parts: Parts, n_found: int, indices: Sequence[int], next_href: str) -> dict[str, Any]:
+    columns = parts.columns
+    head = rows.table_head(columns)
+    facets = {
+        facet["key"]: {bar["text"]: bar["n"] for bar in (*facet["bars"], *facet["more"])}
+        for facet in parts.facets(facet_counts(columns, parts.asked.criteria))
+    }
+    listed = rows.rows_of(columns, np.asarray(indices, np.int64))
+    return {
+        "n_found": n_found, "n_predictions": columns.n, "sort": parts.asked.sort, "facets": facets,
+        "tokens": [dict(zip(head, row, strict=True)) for row in listed],
+        "next": next_href.replace("/tokens/?", "/tokens.json?") or None,
+    }  # fmt: skip
 
 
 finder_urls = [*page("runs/<slug:slug>/tokens", index, "tokens")]

@@ -1,0 +1,220 @@
+"""The columns that the finder tests, one value a prediction; what every search needs is worked out once and kept."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from clusters.arrays import array_of, bundle_of, corpus_of
+from clusters.contexts import clustered_column
+from clusters.derived import derived
+from clusters.finding import BAND_EDGES_NATS, N_BANDS, ORDERS, SCORES, Offer, Plane, planes
+from clusters.models import Run
+from compute.numerics.curves import CLASS_NAMES
+
+BLOCK = 1 << 18  # predictions tested at a time: their values stay in a core's cache
+N_CELLS = 252  # cells of a plane each way, so that M = ±½ lies between two; one code more says "not on it"
+MOST_KINDS = 250  # kinds of document told apart; those with fewest predictions are counted together
+OTHER_KINDS = "other kinds"
+UNKNOWN_CLASS, UNKNOWN_BAND = len(CLASS_NAMES), N_BANDS
+N_CLASSES, N_ALL_BANDS = UNKNOWN_CLASS + 1, UNKNOWN_BAND + 1
+
+
+class Columns:
+    """What one run knows of its predictions; nothing is read before it is asked for."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self._bundle = run, bundle_of(run)
+
+    @cached_property
+    def n(self) -> int:
+        return corpus_of(self.run).n_predictions
+
+    @property
+    def sizes(self) -> list[dict]:
+        return self.run.manifest.get("sizes", [])
+
+    @cached_property
+    def planes(self) -> dict[str, Plane]:
+        """The planes whose scores the run has."""
+        both = planes(len(self.sizes))
+        return {key: plane for key, plane in both.items() if {plane.x, plane.y} <= self.scores}
+
+    @cached_property
+    def scores(self) -> set[str]:
+        """The scores that the run has."""
+        return {key for key, score in SCORES.items() if self._bundle.has(f"curves/{score.name}")}
+
+    @cached_property
+    def size_columns(self) -> list[str]:
+        """The arrays of the sizes' losses, smallest first; none where one of them is missing."""
+        names = {(c["lm"], c["revision"]): c["column"] for c in self.run.manifest["checkpoints"]}
+        found = [names.get((size["lm"], size["revision"]), "") for size in self.sizes]
+        return found if all(map(self._bundle.has, found)) else []
+
+    @cached_property
+    def loss_column(self) -> str:
+        """The array of the clustered network's losses, or ""."""
+        name = clustered_column(self.run)
+        return name if self._bundle.has(name) else ""
+
+    @property
+    def has_class(self) -> bool:
+        return self._bundle.has("curves/class")
+
+    @property
+    def has_induced(self) -> bool:
+        return self._bundle.has("selection/induced")
+
+    @property
+    def has_clustered(self) -> bool:
+        return self._bundle.has("selection/flat_index")
+
+    @cached_property
+    def offer(self) -> Offer:
+        """What one may ask of this run."""
+        return Offer(
+            size_names=tuple(size["lm"] for size in self.sizes) if self.size_columns else (),
+            scores=frozenset(self.scores),
+            planes=self.planes,
+            kinds=tuple(self.kinds),
+            orders=tuple(key for key, order in ORDERS.items() if not order.column or self.has(order.column)),
+            has_class=self.has_class,
+            has_induced=self.has_induced,
+            has_clustered=self.has_clustered,
+            has_loss=bool(self.loss_column),
+        )
+
+    def has(self, name: str) -> bool:
+        """Whether there is a column of this name: a score, "loss", or s1, s2 …"""
+        if name == "loss":
+            return bool(self.loss_column)
+        if name in SCORES:
+            return name in self.scores
+        return name[:1] == "s" and name[1:].isdecimal() and 1 <= int(name[1:]) <= len(self.size_columns)
+
+    def values(self, name: str) -> np.ndarray:
+        """The column, float32 of shape (n,), memory-mapped."""
+        if name == "loss":
+            return array_of(self.run, self.loss_column)
+        if name in SCORES:
+            return array_of(self.run, f"curves/{SCORES[name].name}")
+        return array_of(self.run, self.size_columns[int(name[1:]) - 1])
+
+    @cached_property
+    def kinds(self) -> list[str]:
+        """The kinds of document by falling number of predictions."""
+        kept = derived(self.run, "finder/kinds", self._made_kinds)
+        return json.loads(kept.tobytes())
+
+    @property
+    def facets_shape(self) -> tuple[int, ...]:
+        """Kinds, bands of loss, classes, induced or not, clustered or not."""
+        return (max(len(self.kinds), 1), N_ALL_BANDS, N_CLASSES, 2, 2)
+
+    @property
+    def facets(self) -> np.ndarray:
+        """Of every prediction: 1 + its place in an array of `facets_shape`, uint16."""
+        return derived(self.run, "finder/facets", self._made_facets)
+
+    @property
+    def answers(self) -> np.ndarray:
+        """The token id that every prediction is about."""
+        return derived(self.run, "finder/answers", self._made_answers)
+
+    def cells(self, plane: Plane) -> np.ndarray:
+        """Of every prediction: 1 + its cell of a plane, x-major, uint16; one more than the last cell for none."""
+        name = f"finder/cells-{plane.key}-{N_CELLS}"
+        return derived(self.run, name, lambda: self._made_cells(plane))
+
+    def prepare(self) -> None:
+        """Work out what searches need, so that no reader waits for it."""
+        _ = self.facets, self.answers
+        for plane in self.planes.values():
+            self.cells(plane)
+
+    # ── made once ──
+
+    def _document_kinds(self) -> list[str]:
+        lines = (Path(self._bundle.path) / "documents.jsonl").read_bytes().splitlines()
+        return [str(json.loads(line).get("kind") or "unknown") for line in lines]
+
+    def _made_kinds(self) -> np.ndarray:
+        corpus = corpus_of(self.run)
+        counted: Counter[str] = Counter()
+        for kind, n in zip(self._document_kinds(), np.diff(corpus.prediction_starts).tolist(), strict=True):
+            counted[kind] += n
+        ordered = sorted(counted, key=lambda kind: (-counted[kind], kind))
+        kept = ordered if len(ordered) <= MOST_KINDS else [*ordered[: MOST_KINDS - 1], OTHER_KINDS]
+        return np.frombuffer(json.dumps(kept).encode(), np.uint8)
+
+    def _made_facets(self) -> np.ndarray:
+        corpus, place = corpus_of(self.run), {kind: i for i, kind in enumerate(self.kinds)}
+        by_document = np.array([place.get(kind, len(place) - 1) for kind in self._document_kinds()], np.int64)
+        codes = np.repeat(by_document, np.diff(corpus.prediction_starts)).astype(np.uint16)
+        for name, size in (("band", N_ALL_BANDS), ("class", N_CLASSES), ("induced", 2), ("clustered", 2)):
+            codes *= np.uint16(size)
+            codes += self._part(name)
+        return codes + np.uint16(1)
+
+    def _part(self, name: str) -> np.ndarray:
+        """One facet's number of every prediction, uint16 of shape (n,)."""
+        if name == "band":
+            return self._bands()
+        part = np.zeros(self.n, np.uint16)
+        if name == "class":
+            known = array_of(self.run, "curves/class") if self.has_class else UNKNOWN_CLASS
+            part[:] = np.minimum(known, UNKNOWN_CLASS)
+        elif name == "induced" and self.has_induced:
+            part[:] = array_of(self.run, "selection/induced")
+        elif name == "clustered" and self.has_clustered:
+            part[array_of(self.run, "selection/flat_index")] = 1
+        return part
+
+    def _bands(self) -> np.ndarray:
+        bands = np.full(self.n, UNKNOWN_BAND, np.uint16)
+        if self.loss_column:
+            losses = self.values("loss")
+            for first in range(0, self.n, BLOCK):
+                block = losses[first : first + BLOCK].astype(np.float64)
+                found = np.searchsorted(BAND_EDGES_NATS, block, side="right") - 1
+                bands[first : first + BLOCK] = np.where(np.isnan(block), UNKNOWN_BAND, np.maximum(found, 0))
+        return bands
+
+    def _made_answers(self) -> np.ndarray:
+        corpus = corpus_of(self.run)
+        is_predicted = np.ones(corpus.n_tokens, bool)
+        is_predicted[corpus.offsets[:-1][corpus.lengths > 0]] = False  # nothing predicts a document's first token
+        return corpus.token_ids[is_predicted]
+
+    def _made_cells(self, plane: Plane) -> np.ndarray:
+        codes = np.empty(self.n, np.uint16)
+        xs, ys = self.values(plane.x), self.values(plane.y)
+        for first in range(0, self.n, BLOCK):
+            rows = slice(first, first + BLOCK)
+            x, y = on_plane(plane, xs[rows], ys[rows])
+            i, j = (_steps(values, ends) for values, ends in ((x, plane.x_range), (y, plane.y_ends)))
+            codes[rows] = np.where((i >= 0) & (j >= 0), i * N_CELLS + j + 1, N_CELLS**2 + 1)
+        return codes
+
+
+def on_plane(plane: Plane, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values in the plane's even coordinates, float64; no number where they have no place."""
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    if plane.is_log_y:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            y = np.log(y)
+    return x, y
+
+
+def _steps(values: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
+    """The cell of every value between the ends, both included; −1 beyond them and for no number."""
+    low, high = ends
+    with np.errstate(invalid="ignore"):
+        inside = (values >= low) & (values <= high)
+        steps = np.where(inside, (values - low) * (N_CELLS / (high - low)), -1.0)
+    return np.minimum(steps.astype(np.int64), N_CELLS - 1)

@@ -1,0 +1,166 @@
+"""All predictions that satisfy criteria: tested block by block in two threads, kept as bits for the next request."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from clusters.derived import derived
+from clusters.finding import Criteria, Plane, Preset
+from clusters.queries.finder.columns import BLOCK, N_CELLS, Columns
+from clusters.queries.finder.conditions import Among, Condition, conditions, facet_table
+
+FEW = 16  # below one row in so many, what is left of a block is gathered row by row
+MOST_KEPT = 24  # results remembered; a search of ten million predictions takes 1.3 MB
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Which predictions were found: a bit each; no bits where all were."""
+
+    n: int
+    count: int
+    bits: np.ndarray | None = None  # uint8, eight predictions each, the first in the highest bit
+
+    def mask(self, start: int) -> np.ndarray | None:
+        """Whether each prediction of the block was found, bool; None where all were."""
+        if self.bits is None:
+            return None
+        n = min(BLOCK, self.n - start)
+        return np.unpackbits(self.bits[start // 8 : (start + n + 7) // 8], count=n).view(bool)
+
+    def blocks(self, first: int = 0) -> Iterator[np.ndarray]:
+        """Indices found in every block from the one with prediction `first` on."""
+        for start in range(first // BLOCK * BLOCK, self.n, BLOCK):
+            mask = self.mask(start)
+            found = np.arange(min(BLOCK, self.n - start)) if mask is None else np.flatnonzero(mask)
+            if len(found):
+                yield found + start
+
+
+class _Kept:
+    """The latest results by key, for all threads of this process."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._lock = most, Lock()
+        self._results: OrderedDict[object, Any] = OrderedDict()
+
+    def get(self, key: object, make: Callable[[], Any]) -> Any:
+        with self._lock:
+            if key in self._results:
+                self._results.move_to_end(key)
+                return self._results[key]
+        made = make()
+        with self._lock:
+            self._results[key] = made
+            while len(self._results) > self._most:
+                self._results.popitem(last=False)
+        return made
+
+
+_kept = _Kept(MOST_KEPT)
+_threads = ThreadPoolExecutor(2, thread_name_prefix="finder")
+
+
+def search(columns: Columns, criteria: Criteria) -> Found:
+    """The predictions that satisfy the criteria."""
+    if criteria.is_all:
+        return Found(columns.n, columns.n)
+    return _kept.get(("search", columns.run.bundle_sha256, criteria), lambda: _search(columns, criteria))
+
+
+def facet_counts(columns: Columns, criteria: Criteria) -> np.ndarray:
+    """How many predictions satisfy the criteria without their facets, int64 of shape `columns.facets_shape`."""
+    base, shape = criteria.base, columns.facets_shape
+
+    def counted() -> np.ndarray:
+        return _tally(search(columns, base), columns.facets, int(np.prod(shape))).reshape(shape)
+
+    if base.is_all:
+        return derived(columns.run, "finder/facet-counts", counted)
+    return _kept.get(("facets", columns.run.bundle_sha256, base), counted)
+
+
+def density(columns: Columns, criteria: Criteria, plane: Plane) -> np.ndarray:
+    """How many of the predictions found lie in each cell of a plane, int64 (N_CELLS, N_CELLS), x first."""
+
+    def counted() -> np.ndarray:
+        counts = _tally(search(columns, criteria), columns.cells(plane), N_CELLS**2 + 1)
+        return counts[:-1].reshape(N_CELLS, N_CELLS)
+
+    if criteria.is_all:
+        return derived(columns.run, f"finder/density-{plane.key}-{N_CELLS}", counted)
+    return counted()
+
+
+def preset_counts(columns: Columns, presets: Sequence[Preset]) -> list[int]:
+    """How many predictions of the corpus satisfy each rule; counted once."""
+    if not presets:
+        return []
+    rules = sha256(repr([preset.criteria for preset in presets]).encode()).hexdigest()[:16]
+    counts = derived(
+        columns.run,
+        f"finder/presets-{rules}",
+        lambda: np.array([_search(columns, preset.criteria).count for preset in presets], np.int64),
+    )
+    return counts.tolist()
+
+
+def _search(columns: Columns, criteria: Criteria) -> Found:
+    among = search(columns, criteria.base) if criteria.has_facets else Found(columns.n, columns.n)
+    tests: Sequence[Condition]
+    if criteria.has_facets:
+        tests = [Among(np.asarray(columns.facets), facet_table(columns, criteria))]
+    else:
+        tests = conditions(columns, criteria)
+    parts = list(_threads.map(lambda start: _passed(among, tests, start), range(0, columns.n, BLOCK)))
+    return Found(columns.n, sum(count for _, count in parts), np.concatenate([bits for bits, _ in parts]))
+
+
+def _passed(among: Found, tests: Sequence[Condition], start: int) -> tuple[np.ndarray, int]:
+    """One block's bits and their number; once few rows are left, the other tests see only these."""
+    stop = min(start + BLOCK, among.n)
+    mask = among.mask(start)
+    for i, test in enumerate(tests):
+        if mask is None:
+            mask = test.holds(slice(start, stop))
+            continue
+        left = np.count_nonzero(mask)
+        if left * FEW < stop - start:
+            mask = _gathered(mask, tests[i:], start)
+            break
+        mask &= test.holds(slice(start, stop))
+    mask = np.ones(stop - start, bool) if mask is None else mask
+    return np.packbits(mask), int(np.count_nonzero(mask))
+
+
+def _gathered(mask: np.ndarray, tests: Sequence[Condition], start: int) -> np.ndarray:
+    at = np.flatnonzero(mask) + start
+    for test in tests:
+        if len(at):
+            at = at[test.holds(at)]
+    mask = np.zeros(len(mask), bool)
+    mask[at - start] = True
+    return mask
+
+
+def _tally(found: Found, codes: np.ndarray, n_codes: int) -> np.ndarray:
+    """How many of the predictions found have each of the codes 1..n_codes."""
+    codes = np.asarray(codes)
+    total = np.zeros(n_codes + 1, np.int64)
+    for start in range(0, found.n, BLOCK):
+        block, mask = codes[start : start + BLOCK], found.mask(start)
+        if mask is None:
+            total += np.bincount(block, minlength=n_codes + 1)
+        elif np.count_nonzero(mask) * FEW < len(mask):
+            np.add.at(total, block[np.flatnonzero(mask)], 1)
+        else:  # code 0 counts what was not found: quicker than leaving it out
+            total += np.bincount(block * mask, minlength=n_codes + 1)
+    return total[1:]
