@@ -199,6 +199,24 @@ class ClusteringConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MapConfig:
+    """How tokens are laid out in the plane, by gradients and by loss curves."""
+
+    n_curves: int = 100_000  # predictions on the map by curves, besides the clustered ones
+    n_neighbors: int = 15
+    min_dist: float = 0.1  # how near points may come
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least("n_curves", self.n_curves, 1)
+        _at_least("n_neighbors", self.n_neighbors, 2)
+        if not 0 <= self.min_dist < 1:
+            raise ConfigError(f"min_dist is {self.min_dist}; it must be at least 0 and below 1.")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"the map's seed is {self.seed}; it must lie between 0 and 4294967295.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """One application of QDG, whole."""
 
@@ -209,6 +227,7 @@ class RunConfig:
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     similarity: SimilarityConfig = field(default_factory=SimilarityConfig)
     clustering: ClusteringConfig = field(default_factory=ClusteringConfig)
+    map: MapConfig | None = field(default_factory=MapConfig)  # None leaves the maps out
     vectors: str = "gradients"  # what is compared
     gradient_scope: str = "default"
     precision: str = "auto"  # of losses: "auto" is bfloat16 for networks of a billion parameters on a GPU, else float32
@@ -262,6 +281,7 @@ class RunConfig:
                 selection=SelectionConfig(**data.get("selection", {})),
                 similarity=SimilarityConfig(**data.get("similarity", {})),
                 clustering=ClusteringConfig(**clustering),
+                map=None if data.get("map", {}) is None else MapConfig(**data.get("map", {})),
                 **{name: data[name] for name in _PLAIN_FIELDS if name in data},
             )
         except (KeyError, TypeError, AttributeError) as error:

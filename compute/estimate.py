@@ -27,8 +27,11 @@ FP64_GPU_FLOPS = 3e13
 SECONDS_PER_DOWNLOADED_BYTE = 1 / 50e6
 BYTES_TOKEN_MAJOR, BYTES_LOSS, BYTES_ROW = 2, 4, 2
 SECONDS_PER_PAIR = 9.3e-9  # of tokens, in one start of k-means on one core
+UMAP_SECONDS, UMAP_SECONDS_PER_POINT = 15.0, 6e-4
+SECONDS_PER_SORTED_PAIR, FLOPS_OF_DISTANCES = 9e-8, 2e10
 FAST_SHARE = 0.6  # of the work of thirty starts
 FLOAT64_SHARE = 0.3  # of the rate of products, in an eigendecomposition
+PROBE_SIZE = 8192  # of the sketches beside gradients that are compared whole
 REFINED_BLOCK_BYTES = 2_000_000_000  # of gradients in memory while neighbours are refined
 GPU_BLOCK_BYTES = 48e9  # of gradients that an 80 GB GPU holds beside everything else
 WIDE = 200.0  # matrices this wide run at half the rate of large ones
@@ -101,6 +104,7 @@ def estimate(
         PhaseCost("gradients", _gradients(config, clustered, machine), _passes_note(config, clustered)),
         PhaseCost("similarity", _similarity(config, clustered, machine), _MODE_NOTES[config.similarity.mode]),
         PhaseCost("clustering", _clustering(config, machine), f"{len(config.clustering.ks)} ks"),
+        PhaseCost("map", _map(config, n_predictions)),
     ]
     unknown += [too_long for ref in config.suite.checkpoints if (too_long := longer_than_read(config, ref))]
     return Estimate(
@@ -311,6 +315,16 @@ def _clustering(config: RunConfig, machine: _Machine) -> float:
     return len(wanted.affinities) * (machine.seconds_float64(eigen) + k_means)
 
 
+def _map(config: RunConfig, n_predictions: float) -> float:
+    """UMAP on one core, its compiling included; finding neighbours grows with the square."""
+    if config.map is None:
+        return 0.0
+    n_tokens, n_checkpoints = float(config.selection.n_tokens), float(len(config.suite.checkpoints))
+    n_curves = n_tokens + min(config.map.n_curves, n_predictions)
+    neighbours = SECONDS_PER_SORTED_PAIR * n_tokens**2 + 2 * n_curves**2 * n_checkpoints / FLOPS_OF_DISTANCES
+    return UMAP_SECONDS + UMAP_SECONDS_PER_POINT * (n_tokens + n_curves) + neighbours
+
+
 def _store_bytes(config: RunConfig, shape: Shape | None) -> float:
     """Rows kept on the disk while a run is computed."""
     if shape is None or (config.similarity.mode == "exact" and config.similarity.block_tokens is not None):
@@ -325,6 +339,7 @@ def _disk(config: RunConfig, shape: Shape | None, n_predictions: float) -> float
     matrices = 2 * 4 * n * n * _kinds(config)
     labels = 8 * n * len(config.clustering.ks) * len(config.clustering.affinities)
     rows = _store_bytes(config, shape) * (2 if config.similarity.mode == "sketch" else 1)
+    rows += 0.0 if config.similarity.mode == "sketch" else 3 * BYTES_ROW * PROBE_SIZE * n
     return columns + matrices + labels + rows
 
 

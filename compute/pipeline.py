@@ -18,6 +18,7 @@ from compute.steps.clustering import clustering
 from compute.steps.curves import curves
 from compute.steps.gradients import gradient_store, gradients
 from compute.steps.losses import losses, losses_part, n_parts
+from compute.steps.maps import BY_CURVE, BY_GRADIENT, curve_map, gradient_map
 from compute.steps.provenance import ShardLog
 from compute.steps.publication import publish, published
 from compute.steps.run import Run
@@ -26,7 +27,10 @@ from compute.steps.similarity import compare_block, is_compared, similarity
 from compute.steps.weights import expected_megabytes, fetch, hub_sources
 from compute.workspace import Workspace, make_folder
 
-PHASES = ("weights", "corpus", "losses", "curves", "selection", "gradients", "similarity", "clustering", "bundle")
+PHASES = (
+    *("weights", "corpus", "losses", "curves", "selection", "gradients", "similarity", "clustering"),
+    *("map", "bundle"),
+)
 TOKENS_PER_SHARD = 500
 
 
@@ -58,6 +62,9 @@ def plan(config: RunConfig) -> list[ShardSpec]:
     shards += [
         ("clustering", affinity, "clusterings", len(config.clustering.ks)) for affinity in config.clustering.affinities
     ]
+    if config.map is not None:
+        shards += [("map", BY_GRADIENT, "points", config.selection.n_tokens)]
+        shards += [("map", BY_CURVE, "points", config.map.n_curves)]
     shards += [("bundle", config.name, "arrays", 1)]
     specs: list[ShardSpec] = []
     for phase, name, unit, n_total in shards:
@@ -139,6 +146,8 @@ def _do(run: Run, spec: ShardSpec) -> Path | None:
         case "clustering":  # spectral, at every k
             labels = clustering(run, run.config.clustering.affinities[spec.phase_ordinal])
             run.tell(len(labels), len(labels))
+        case "map":  # tokens in the plane, the like near each other
+            (gradient_map, curve_map)[spec.phase_ordinal](run)
         case "bundle":  # arrays and manifest, whole or not at all
             return publish(run, n_shards=spec.ordinal + 1)
     return None

@@ -14,6 +14,7 @@ from compute.config import (
     ClusteringConfig,
     CorpusConfig,
     HubRef,
+    MapConfig,
     RunConfig,
     SelectionConfig,
     SimilarityConfig,
@@ -29,7 +30,9 @@ _SECTIONS: dict[str, Any] = {
     "selection": SelectionConfig,
     "similarity": SimilarityConfig,
     "clustering": ClusteringConfig,
+    "map": MapConfig,
 }
+DEMO_CURVES = 20_000  # on the demo's map
 
 
 def resolve(path: str) -> Path:
@@ -85,6 +88,7 @@ def demo_config(**changes: Any) -> RunConfig:
         suite=_suite_of(demo),
         clustered=f"{demo.clustered}/step{demo.clustered_model.final_step}",
         corpus=CorpusConfig(source="demo", max_length=demo.max_length),
+        map=MapConfig(n_curves=DEMO_CURVES),
     )
     return changed(config, **changes)
 
@@ -104,8 +108,9 @@ def folder_suite(folders: Sequence[str], *, tokenizer: str, name: str = "own") -
 def changed(config: RunConfig, **changes: Any) -> RunConfig:
     """The settings with some fields replaced.
 
-    A change names a field of the run ("name", "clustered", "suite" …) or one of its corpus, selection, similarity or
-    clustering ("n_tokens", "threshold_nats", "stride", "ks", "affinities", "n_init", "seed", "max_documents" …).
+    A change names a field of the run ("name", "clustered", "suite" …) or one of its corpus, selection, similarity,
+    clustering or map ("n_tokens", "threshold_nats", "stride", "ks", "affinities", "n_init", "max_documents" …). "seed"
+    is that of the clustering.
     """
     whole = {field.name for field in dataclasses.fields(RunConfig)}
     top = {name: value for name, value in changes.items() if name in whole}
@@ -114,7 +119,7 @@ def changed(config: RunConfig, **changes: Any) -> RunConfig:
         own = {field.name for field in dataclasses.fields(kind)}
         parts = {name: rest.pop(name) for name in sorted(own & rest.keys())}
         if parts:
-            top[section] = dataclasses.replace(top.get(section, getattr(config, section)), **parts)
+            top[section] = dataclasses.replace(top.get(section, getattr(config, section)) or kind(), **parts)
     if rest:
         raise ConfigError(f"A run has no setting {sorted(rest)[0]!r}.")
     return dataclasses.replace(config, **top)

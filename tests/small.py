@@ -9,7 +9,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 from compute.bundle import open_bundle
-from compute.config import CheckpointRef, ClusteringConfig, CorpusConfig, RunConfig, SelectionConfig, SuiteConfig
+from compute.config import (
+    CheckpointRef,
+    ClusteringConfig,
+    CorpusConfig,
+    MapConfig,
+    RunConfig,
+    SelectionConfig,
+    SuiteConfig,
+)
 from compute.demo import cleaning
 from compute.demo.suite import SUITE_FOLDER, demo_suite
 from compute.errors import BundleError, CheckpointError
@@ -55,6 +63,7 @@ def small_config(directory: Path) -> RunConfig:
         corpus=CorpusConfig(source=str(_write_text(directory / "small.jsonl"))),
         selection=SelectionConfig(n_tokens=N_TOKENS),
         clustering=ClusteringConfig(ks=KS, n_init=5),
+        map=MapConfig(n_curves=1000),
     )
 
 

@@ -10,7 +10,7 @@ import shutil
 from importlib.metadata import version
 from pathlib import Path
 
-from compute.config import ClusteringConfig, CorpusConfig, RunConfig, SelectionConfig
+from compute.config import ClusteringConfig, CorpusConfig, MapConfig, RunConfig, SelectionConfig
 from compute.suites import folder_suite
 
 WIDTHS = {"tiny-s": 8, "tiny-m": 16, "tiny-l": 24}
@@ -110,4 +110,5 @@ def tiny_config(
         corpus=CorpusConfig(source=str(folder / "text.jsonl"), max_length=MAX_LENGTH),
         selection=SelectionConfig(n_tokens=n_tokens, threshold_nats=0.5),
         clustering=ClusteringConfig(ks=ks, n_init=3, seed=seed),
+        map=MapConfig(n_curves=60, n_neighbors=5),
     )

@@ -31,6 +31,7 @@ _DOING = {
     "gradients": "Computing gradients",
     "similarity": "Comparing gradients",
     "clustering": "Clustering",
+    "map": "Laying out the maps",
     "bundle": "Writing the bundle",
     "ingest": "Reading the bundle into the database",
 }

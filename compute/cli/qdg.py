@@ -28,8 +28,10 @@ _SETTINGS = (
     *("n_tokens", "threshold_nats", "stride", "exclude_induced"),
     *("sketch_size", "sketch_seed", "refine", "block_tokens"),
     *("ks", "affinities", "n_init", "seed", "effort"),
+    "n_curves",
 )
 _N_TOKENS = "how many are clustered (3000; of a known suite 10000)"
+_N_CURVES = "predictions on the map by loss curves (100000; of the demo 20000)"
 _SOURCES = ("demo", "suite", "hub", "suite_folder")
 _STORED = "config"
 
@@ -182,6 +184,11 @@ def _clock(seconds: float) -> str:
 
 def _config(arguments: argparse.Namespace) -> RunConfig:
     """The run that the arguments describe."""
+    config = _with_maps(arguments)
+    return dataclasses.replace(config, map=None) if arguments.no_map else config
+
+
+def _with_maps(arguments: argparse.Namespace) -> RunConfig:
     shared.refuse_together(arguments, _SOURCES)
     given = shared.given(arguments, _SETTINGS)
     if arguments.mode in ("exact", "sketch"):
@@ -278,6 +285,9 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("clustering")
     shared.add_clustering(group, ks="numbers of clusters (12 from 5 to 300; of a known suite the paper's 30)")
     shared.add_affinities(group)
+    group = command.add_argument_group("maps")
+    group.add_argument("--map-curves", type=int, dest="n_curves", metavar="N", help=_N_CURVES)
+    group.add_argument("--no-map", action="store_true", help="leave the maps of tokens out")
 
 
 def _add_work(command: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,6 +14,8 @@ from compute.errors import SimilarityError
 
 SIZE = 1 << 16
 N_TABLES = 512  # 8 bytes for each bucket of each: 0.27 GB at the default size, however long the gradient
+BATCH_BYTES = 1 << 28  # of rows in single precision at a time
+ROWS_COMPARED = 1024
 NORM_ENTRIES = 1 << 14  # summed by one thread, so that the last bit does not depend on how many there are
 
 
@@ -182,6 +185,73 @@ def stored_sketch(sketches: torch.Tensor) -> NDArray[np.float16]:
     return (sketches * math.sqrt(sketches.shape[1])).half().cpu().numpy()
 
 
+def sketch_rows(
+    sketch: CountSketch, rows: torch.Tensor, *, progress: Callable[[], None] = lambda: None
+) -> NDArray[np.float16]:
+    """Sketch rows that are kept in half precision, a few at a time.
+
+    Parameters
+    ----------
+    sketch : CountSketch
+    rows : Tensor of shape (n, P), float16
+        Of any length and on any device.
+    progress : callable
+        Called after every few rows.
+
+    Returns
+    -------
+    ndarray of shape (n, size), float16
+        As `stored_sketch` gives them; zeros for a row of zeros.
+
+    Raises
+    ------
+    SimilarityError
+        As `CountSketch.apply`.
+    """
+    step = max(1, BATCH_BYTES // (4 * sketch.n_entries))
+    made = np.zeros((len(rows), sketch.size), np.float16)
+    for first in range(0, len(rows), step):
+        batch = rows[first : first + step].float()
+        made[first : first + step] = stored_sketch(sketch.apply(batch, absolute=False)[0])
+        progress()
+    return made
+
+
+def sketch_cosines(stored: NDArray[np.float16], sketches: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compare a few sketches with many stored ones.
+
+    Parameters
+    ----------
+    stored : ndarray of shape (n, size), float16
+        From `stored_sketch`; may be memory-mapped.
+    sketches : ndarray of shape (m, size), float32
+        Of any length.
+
+    Returns
+    -------
+    ndarray of shape (m, n), float32
+        Cosines, divided by the sketches' own lengths; 0 where a sketch is of zeros. Their standard deviation is
+        (1 − c²) / √size.
+
+    Raises
+    ------
+    SimilarityError
+        Sketches of different sizes.
+
+    Examples
+    --------
+    >>> sketch_cosines(np.array([[2, 0], [1, 1]], np.float16), np.array([[3, 0]], np.float32)).round(3).tolist()
+    [[1.0, 0.7070000171661377]]
+    """
+    if stored.ndim != 2 or sketches.ndim != 2 or stored.shape[1] != sketches.shape[1]:
+        raise SimilarityError(f"sketches of shape {sketches.shape} cannot be compared with those of {stored.shape}")
+    cosines = np.zeros((len(sketches), len(stored)), np.float32)
+    left = _unit(sketches)
+    for first in range(0, len(stored), ROWS_COMPARED):
+        cosines[:, first : first + ROWS_COMPARED] = left @ _unit(stored[first : first + ROWS_COMPARED]).T
+    return np.clip(cosines, -1, 1)
+
+
 def sketch_error(n_tokens: int, size: int = SIZE) -> dict[str, float]:
     """Errors to expect of cosines and affinities from sketches.
 
@@ -234,6 +304,13 @@ def _words(seed: int, stream: int, count: int) -> NDArray[np.uint64]:
 def _signs(words: NDArray[np.uint64]) -> NDArray[np.float32]:
     """+1 or -1 by the lowest bit of each word."""
     return (1 - 2 * (words & np.uint64(1)).astype(np.float32)).astype(np.float32)
+
+
+def _unit(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Rows of length 1; a row of zeros stays one."""
+    whole = np.asarray(rows, np.float32)
+    norms = np.linalg.norm(whole, axis=1, keepdims=True)
+    return np.divide(whole, norms, out=np.zeros_like(whole), where=norms > 0)
 
 
 def _norms(rows: torch.Tensor) -> NDArray[np.float64]:

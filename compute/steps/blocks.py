@@ -13,7 +13,7 @@ import numpy as np
 
 from compute.estimate import REFINED_BLOCK_BYTES
 from compute.steps.checkpoints import load, naming
-from compute.steps.gradients import GradientStore, similarity_kinds, vector_options
+from compute.steps.gradients import PROBE, GradientStore, probe_sketches, similarity_kinds, vector_options
 from compute.steps.run import Run, SaveTimer
 
 if TYPE_CHECKING:
@@ -36,11 +36,13 @@ def compare_block(run: Run, store: GradientStore, place: int, stamp: str) -> Non
     from compute.numerics.pairs import cross_gram
 
     kinds = similarity_kinds(run)
-    if all(run.files.has(_name(kind, place), stamp) for kind in kinds):
+    if all(run.files.has(_name(kind, place), stamp) for kind in (*kinds, PROBE)):
         return
     block, n = _ranges(run, store)[place], len(store.tokens)
     model = load(run.config.clustered_checkpoint, run.device)
     left, norms = _held(run, model, store.tokens[block.start : block.stop])
+    if not run.files.has(_name(PROBE, place), stamp):
+        run.files.save(_name(PROBE, place), probe_sketches(run, left), stamp)
     partial = f"{FOLDER}/partial{place}"
     saved = run.files.load_with_facts(partial, stamp)
     sums = np.zeros((len(kinds), len(block), n - block.start), np.float32) if saved is None else saved[0]
@@ -80,6 +82,12 @@ def assembled(run: Run, store: GradientStore, stamp: str) -> tuple[np.ndarray, d
     for whole in cosines.values():
         np.fill_diagonal(whole, 1.0)
     return norms, cosines
+
+
+def block_sketches(run: Run, store: GradientStore, stamp: str) -> list[np.ndarray]:
+    """The probe sketches of every block that was compared."""
+    found = [run.files.load(_name(PROBE, place), stamp) for place in range(len(_ranges(run, store)))]
+    return [part for part in found if part is not None]
 
 
 def refine(run: Run, store: GradientStore, kept: np.ndarray, cosines: dict[str, np.ndarray], stamp: str) -> None:

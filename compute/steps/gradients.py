@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from compute.errors import StorageError
+from compute.estimate import PROBE_SIZE
 from compute.steps.checkpoints import load, naming, skeleton, weights_stamp
 from compute.steps.run import Run
 from compute.steps.selection import chosen_tokens
 from compute.workspace import digest
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from compute.numerics.sketch import CountSketch
@@ -23,6 +25,7 @@ BYTES_PER_FILE = 1_000_000_000
 NUMBERS_PER_FILE = 500_000_000  # of gradients; some seconds of work, so that a kill costs little
 ROWS_PER_FILE = (1, 2, 5, 10, 25, 50, 125, 250, 500)  # batches of like length are found among so many
 EXACT = "rows"
+PROBE = "probe"  # short sketches beside rows that are compared whole: what a probe's gradients are compared with
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,13 @@ class GradientStore:
         return [range(first, min(first + size, len(self.tokens))) for first in range(0, len(self.tokens), size)]
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """The tables, and what is kept beside them."""
+        return (*self.tables, PROBE) if self.tables == (EXACT,) else self.tables
+
+    @property
     def bytes_per_token(self) -> int:
-        return 2 * self.n_columns * len(self.tables)
+        return 2 * self.n_columns * len(self.tables) + (2 * PROBE_SIZE if PROBE in self.files else 0)
 
 
 def gradient_store(run: Run) -> GradientStore:
@@ -56,10 +64,27 @@ def gradient_store(run: Run) -> GradientStore:
     n_gradient = n_entries(skeleton(ref), kind=config.vectors, scope=config.gradient_scope)
     facts = [run.corpus.stamp, weights_stamp(run, ref), config.vectors, config.gradient_scope, tokens.tolist()]
     if config.similarity.mode == "exact":
-        return GradientStore(tokens, n_gradient, n_gradient, (EXACT,), digest(["gradients", *facts]))
+        seed = config.similarity.sketch_seed
+        stamp = digest(["gradients", *facts, PROBE_SIZE, seed])
+        return GradientStore(tokens, n_gradient, n_gradient, (EXACT,), stamp)
     size, seed = config.similarity.sketch_size, config.similarity.sketch_seed
     kinds = similarity_kinds(run)
     return GradientStore(tokens, n_gradient, size, kinds, digest(["sketches", *facts, size, seed, kinds]))
+
+
+def probe_facts(run: Run) -> dict[str, Any]:
+    """The sketches that the gradient of any other text can be compared with."""
+    wanted = run.config.similarity
+    size = PROBE_SIZE if wanted.mode == "exact" else wanted.sketch_size
+    return {"table": "sketches/signed", "size": size, "seed": wanted.sketch_seed}
+
+
+def probe_sketches(run: Run, rows: torch.Tensor) -> np.ndarray:
+    """Sketches of half-precision rows, float16 of shape (n_rows, size)."""
+    from compute.numerics.sketch import sketch_rows
+
+    sketch = _sketch(rows.shape[1], PROBE_SIZE, run.config.similarity.sketch_seed)
+    return sketch_rows(sketch, rows, progress=run.keep_alive)
 
 
 def similarity_kinds(run: Run) -> tuple[str, ...]:
@@ -78,7 +103,7 @@ def gradients(run: Run, store: GradientStore, rows: range) -> None:
     missing = [block for block in blocks if not _is_stored(run, store, block)]
     if not missing:
         return
-    absent = [block for block in store.blocks if not run.files.is_begun(_name(store.tables[-1], block))]
+    absent = [block for block in store.blocks if not run.files.is_begun(_name(store.files[-1], block))]
     n_tokens = sum(map(len, absent))
     run.files.require_space(n_tokens * store.bytes_per_token, f"The gradients of {n_tokens:,} tokens")
     model = load(run.config.clustered_checkpoint, run.device)
@@ -111,13 +136,15 @@ def stored(run: Run, store: GradientStore, table: str) -> tuple[list[np.ndarray]
 
 
 def _is_stored(run: Run, store: GradientStore, block: range) -> bool:
-    return all(run.files.has(_name(table, block), store.stamp) for table in store.tables)
+    return all(run.files.has(_name(table, block), store.stamp) for table in store.files)
 
 
 def _rows(
     run: Run, store: GradientStore, model: nn.Module, block: range, n_before: int, n: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The tables of one file, and its gradients' norms."""
+    import torch
+
     from compute.numerics.gradients import gradient_rows
 
     tokens = store.tokens[block.start : block.stop]
@@ -130,7 +157,7 @@ def _rows(
         **vector_options(run),
         progress=run.teller(n_before, n),
     )
-    return {EXACT: rows}, norms
+    return {EXACT: rows, PROBE: probe_sketches(run, torch.from_numpy(rows))}, norms
 
 
 def _sketches(

@@ -15,7 +15,7 @@ from typing import Any
 from compute.errors import StorageError
 from compute.workspace import Workspace
 
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "transformers", "tokenizers", "safetensors")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "transformers", "tokenizers", "safetensors", "umap-learn")
 _STAMP = "log"
 
 

@@ -24,8 +24,9 @@ from compute.steps.checkpoints import (
 from compute.steps.clustering import clustering
 from compute.steps.corpus import demo_cache, source_stamp, tokenizer_path
 from compute.steps.curves import curves
-from compute.steps.gradients import gradient_store
+from compute.steps.gradients import gradient_store, probe_facts
 from compute.steps.losses import losses, losses_summary
+from compute.steps.maps import curve_map, gradient_map, map_facts
 from compute.steps.provenance import run_facts
 from compute.steps.run import Run
 from compute.steps.selection import selection
@@ -108,6 +109,8 @@ def _write(run: Run, writer: BundleWriter) -> dict[str, Any]:
         },
         "selection": chosen,
         "similarity": similarity_facts(run),
+        "probe": probe_facts(run),
+        "map": map_facts(run),
         "overlap": _overlap(run, compared),
         "clusterings": [
             {"affinity": affinity, "k": k, "array": f"clustering/{affinity}/k{k}"}
@@ -151,15 +154,27 @@ def _arrays(run: Run) -> Iterator[tuple[str, np.ndarray, str]]:
     for affinity in run.config.clustering.affinities:
         for k, labels in clustering(run, affinity).items():
             yield f"clustering/{affinity}/k{k}", labels, "labels"
+    yield from _map_arrays(run)
+
+
+def _map_arrays(run: Run) -> Iterator[tuple[str, np.ndarray, str]]:
+    by_gradient, by_curve = gradient_map(run), curve_map(run)
+    if by_gradient.places is not None:
+        yield "map/gradients", by_gradient.places, "distances are relative"
+    if by_curve.places is not None:
+        yield "map/curves", by_curve.places, "distances are relative"
+        yield "map/curves_index", by_curve.index, "predictions"
 
 
 def _n_arrays(run: Run) -> int:
     wanted = run.config.clustering
     of_corpus, of_histogram, of_selection = 4, 4, 2
-    of_similarity = (1 + ("absolute" in wanted.affinities)) * (1 + (run.config.similarity.mode == "sketch"))
+    n_kinds = 1 + ("absolute" in wanted.affinities)
+    of_similarity = n_kinds + (n_kinds if run.config.similarity.mode == "sketch" else 1)
     of_clustering = len(wanted.affinities) * len(wanted.ks)
     of_losses = len(run.config.suite.checkpoints) + len(curves(run))
-    return of_corpus + of_losses + of_histogram + of_selection + of_similarity + of_clustering
+    of_maps = sum(1 for _ in _map_arrays(run))
+    return of_corpus + of_losses + of_histogram + of_selection + of_similarity + of_clustering + of_maps
 
 
 def _ordered(run: Run) -> list[CheckpointRef]:

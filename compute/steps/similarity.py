@@ -9,7 +9,7 @@ import numpy as np
 
 from compute.errors import ClusteringError, GradientError
 from compute.steps import blocks
-from compute.steps.gradients import EXACT, GradientStore, gradient_store, similarity_kinds, stored
+from compute.steps.gradients import EXACT, PROBE, GradientStore, gradient_store, similarity_kinds, stored
 from compute.steps.run import Run, SaveTimer
 from compute.workspace import digest
 
@@ -38,12 +38,14 @@ def similarity(run: Run) -> Similarity:
     found = run.files.load("similarity/flat_index", stamp)
     loaded = {kind: run.files.load(f"similarity/{kind}", stamp, mmap=True) for kind in kinds}
     cosines = {kind: array for kind, array in loaded.items() if array is not None}
-    if found is None or len(cosines) < len(kinds):
+    if found is None or not is_compared(run, store):
         kept, cosines = _compared(run, store, stamp)
         found = store.tokens[kept]
         run.files.save("similarity/flat_index", found, stamp)
         for kind, array in cosines.items():
             run.files.save(f"similarity/{kind}", array, stamp)
+        if PROBE in store.files:
+            run.files.save(f"similarity/{PROBE}", _probe_table(run, store, kept, stamp), stamp)
         for name in (_PARTIAL, blocks.FOLDER, blocks.REFINED):
             run.files.remove(name)
     return Similarity(found, cosines, len(store.tokens) - len(found), stamp)
@@ -52,7 +54,8 @@ def similarity(run: Run) -> Similarity:
 def is_compared(run: Run, store: GradientStore) -> bool:
     """Whether the gradients have been compared, so that nobody needs them any more."""
     stamp = _stamp(run, store)
-    return all(run.files.has(f"similarity/{name}", stamp) for name in ("flat_index", *similarity_kinds(run)))
+    names = ("flat_index", *similarity_kinds(run), *((PROBE,) if PROBE in store.files else ()))
+    return all(run.files.has(f"similarity/{name}", stamp) for name in names)
 
 
 def compare_block(run: Run, place: int) -> None:
@@ -75,10 +78,13 @@ def similarity_facts(run: Run) -> dict[str, Any]:
 
 
 def sketches(run: Run) -> dict[str, np.ndarray]:
-    """The sketches of the tokens that were compared, float16 (n_kept, size) by kind; none in exact mode."""
+    """The sketches of the tokens that were compared, float16 (n_kept, size) by kind; in exact mode only signed ones."""
     store = gradient_store(run)
     if store.tables == (EXACT,):
-        return {}
+        similarity(run)
+        table = run.files.load(f"similarity/{PROBE}", _stamp(run, store), mmap=True)
+        assert table is not None  # noqa: S101  (it lies beside the cosines)
+        return {"signed": table}
     tables = {}
     for kind in store.tables:
         parts, norms = stored(run, store, kind)
@@ -109,6 +115,13 @@ def _compared(run: Run, store: GradientStore, stamp: str) -> tuple[np.ndarray, d
     if run.config.similarity.refine:
         blocks.refine(run, store, kept, cosines, stamp)
     return kept, cosines
+
+
+def _probe_table(run: Run, store: GradientStore, kept: np.ndarray, stamp: str) -> np.ndarray:
+    """Sketches of the tokens that have a direction, made when their gradients were at hand."""
+    if run.config.similarity.block_tokens is not None:
+        return np.concatenate(blocks.block_sketches(run, store, stamp))[kept]
+    return np.concatenate(stored(run, store, PROBE)[0])[kept]
 
 
 def _between(table: np.ndarray, kept: np.ndarray) -> np.ndarray:

@@ -45,6 +45,15 @@ def test_the_settings_reach_the_run(published):
     assert config["selection"]["threshold_nats"] == 0.5
 
 
+def test_maps_can_be_made_smaller_or_left_out(tiny_suite, tmp_path, published, monkeypatch):
+    asked = []
+    monkeypatch.setattr("compute.cli.qdg._whole", lambda config, *_: asked.append(config.map))
+    main(own(tiny_suite, tmp_path, "--no-map"))
+    main(own(tiny_suite, tmp_path, "--map-curves", "12"))
+    assert asked[0] is None
+    assert asked[1].n_curves == 12
+
+
 def test_a_whole_bundle_is_verified(published, capsys):
     assert main(["verify", str(published)]) == 0
     assert "is whole" in capsys.readouterr().out

@@ -9,11 +9,13 @@ from compute.config import (
     CheckpointRef,
     ClusteringConfig,
     CorpusConfig,
+    MapConfig,
     RunConfig,
     SelectionConfig,
     SuiteConfig,
 )
 from compute.errors import ConfigError
+from compute.suites import demo_config
 
 REF = CheckpointRef(lm="tiny", revision="step10", path="folder")
 SUITE = SuiteConfig(name="own", checkpoints=(REF,), tokenizer="tokenizer.json")
@@ -99,3 +101,20 @@ def test_a_suite_that_names_a_checkpoint_twice_is_refused():
 def test_settings_that_are_incomplete_are_refused(data):
     with pytest.raises(ConfigError, match="cannot be read"):
         RunConfig.from_json(data)
+
+
+def test_settings_from_before_there_were_maps_have_the_usual_ones():
+    data = demo_config().to_json()
+    del data["map"]
+    assert RunConfig.from_json(data).map == MapConfig()
+
+
+def test_maps_may_be_left_out():
+    without = dataclasses.replace(demo_config(), map=None)
+    assert RunConfig.from_json(without.to_json()) == without
+
+
+@pytest.mark.parametrize("settings", [{"n_curves": 0}, {"n_neighbors": 1}, {"min_dist": 1.0}, {"seed": -1}])
+def test_settings_of_a_map_that_make_no_sense_are_refused(settings):
+    with pytest.raises(ConfigError):
+        MapConfig(**settings)

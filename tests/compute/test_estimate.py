@@ -143,3 +143,8 @@ def test_auto_keeps_blocks_in_a_gpu_s_memory_where_the_disk_is_too_small():
     assert config.similarity.block_tokens == int(48e9 / (2 * 18_915_328))
     assert "blocks of 1,268 tokens in memory" in why
     assert with_auto_mode(paper(), free_bytes=1e12, device="cuda")[0].similarity.block_tokens is None
+
+
+def test_maps_cost_seconds_on_the_demo_and_nothing_where_they_are_left_out():
+    assert 15 < seconds(estimate(demo_config()), "map") < 60
+    assert seconds(estimate(dataclasses.replace(demo_config(), map=None)), "map") == 0

@@ -103,9 +103,24 @@ def test_sketches_stay_in_the_bundle_with_their_size_seed_and_error(sketched):
     np.testing.assert_allclose(unit @ unit.T, cosines(sketched), atol=1e-4)
 
 
-def test_an_exact_bundle_holds_no_sketches(exact):
+def test_a_probe_is_told_which_sketches_there_are(exact, sketched):
+    assert exact.manifest["probe"] == {"table": "sketches/signed", "size": 8192, "seed": 0}
+    assert sketched.manifest["probe"] == {"table": "sketches/signed", "size": 2048, "seed": 0}
+
+
+def check_probe_sketches(bundle: Bundle, wanted: np.ndarray) -> None:
+    """Cosines of sketches are off by 1/√8192 on average."""
+    rows = np.asarray(bundle.array("sketches/signed"), np.float32)
+    assert rows.shape == (len(wanted), 8192)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    error = (unit @ unit.T - wanted)[~np.eye(len(rows), dtype=bool)]
+    assert 0 < np.sqrt((error**2).mean()) < 1.1 / np.sqrt(8192)
+
+
+def test_an_exact_bundle_holds_short_sketches_for_probes(exact):
     assert exact.manifest["similarity"] == {"vectors": "gradients", "mode": "exact"}
-    assert not exact.has("sketches/signed")
+    check_probe_sketches(exact, cosines(exact))
+    assert not exact.has("sketches/absolute")
 
 
 def test_refined_neighbours_have_exact_cosines(config, folder, exact, sketched):
@@ -132,6 +147,7 @@ def test_blocks_give_the_cosines_of_the_store(config, folder, exact, block_token
         assert np.abs(found - cosines(exact, kind)).max() <= 5e-5
         assert np.array_equal(found, found.T)
         assert (found.diagonal() == 1).all()
+    check_probe_sketches(blocked, cosines(exact))
 
 
 def test_blocks_store_no_gradients_and_have_a_shard_each(config):

@@ -139,7 +139,7 @@ def test_the_plan_goes_through_the_phases_in_order(config):
 
 def test_every_checkpoint_affinity_and_piece_of_the_tokens_has_its_shard(config):
     phases = [spec.phase for spec in plan(config)]
-    assert [phases.count(phase) for phase in LOCAL_PHASES] == [1, 6, 1, 1, 2, 1, 2, 1]
+    assert [phases.count(phase) for phase in LOCAL_PHASES] == [1, 6, 1, 1, 2, 1, 2, 2, 1]
 
 
 def test_gradient_shards_hold_all_tokens(config):
@@ -183,11 +183,47 @@ def test_the_bundle_holds_what_the_contract_names(bundle, config):
         "similarity/signed": ("float32", [40, 40]),
         "similarity/absolute": ("float32", [40, 40]),
         "clustering/signed/k5": ("int32", [40]),
+        "sketches/signed": ("float16", [40, 8192]),
+        "map/gradients": ("float32", [40, 2]),
     }
     found = {
         name: (bundle.manifest["arrays"][name]["dtype"], bundle.manifest["arrays"][name]["shape"]) for name in expected
     }
     assert found == expected
+
+
+def test_the_map_of_curves_holds_predictions_from_all_over_and_the_clustered_ones(bundle, config):
+    n, index = bundle.manifest["corpus"]["n_predictions"], bundle.array("map/curves_index")
+    assert np.isin(bundle.array("selection/flat_index"), index).all()
+    assert np.isin(np.linspace(0, n - 1, 60).round().astype(int), index).all()
+    assert (np.diff(index) > 0).all()
+    assert len(index) <= 100
+    assert bundle.array("map/curves").shape == (len(index), 2)
+
+
+def test_the_maps_state_their_settings(bundle):
+    facts = bundle.manifest["map"]
+    assert (facts["n_neighbors"], facts["min_dist"], facts["seed"]) == (5, 0.1, 0)
+    assert facts["gradients"] == {"array": "map/gradients", "n_points": 40, "affinity": "signed"}
+    assert facts["curves"]["n_checkpoints"] == 9  # three sizes, and two steps of each
+    assert facts["curves"]["n_points"] == len(bundle.array("map/curves_index"))
+
+
+def test_a_run_without_maps_has_neither_their_shards_nor_their_arrays(config, almost, tmp_path):
+    shutil.copytree(almost, tmp_path / "work")
+    without = dataclasses.replace(config, map=None)
+    assert "map" not in {spec.phase for spec in plan(without)}
+    result = open_bundle(attempt(without, tmp_path))
+    assert not result.has("map/curves")
+    assert "leave the maps out" in result.manifest["map"]["gradients"]["reason"]
+
+
+def test_too_few_tokens_for_a_map_are_a_reason_not_a_failure(config, almost, tmp_path):
+    shutil.copytree(almost, tmp_path / "work")
+    result = open_bundle(attempt(changed(config, n_neighbors=40), tmp_path))
+    assert not result.has("map/gradients")
+    assert "there are only 40" in result.manifest["map"]["gradients"]["reason"]
+    assert result.has("map/curves")
 
 
 def test_checkpoints_stand_by_size_then_step(bundle):
@@ -592,6 +628,13 @@ def test_two_sizes_give_curves_without_scores(config, tmp_path):
     result = open_bundle(attempt(dataclasses.replace(config, suite=suite), tmp_path))
     assert result.array("curves/losses").shape[1] == len(result.manifest["sizes"]) == 2
     assert not result.has("curves/monogenicity")
+
+
+def test_one_checkpoint_makes_no_map_of_curves(config, tmp_path):
+    suite = dataclasses.replace(config.suite, checkpoints=config.suite.checkpoints[-1:])
+    result = open_bundle(attempt(dataclasses.replace(config, suite=suite), tmp_path))
+    assert "two checkpoints or more, but this run has 1" in result.manifest["map"]["curves"]["reason"]
+    assert result.has("map/gradients")
 
 
 def test_signed_similarity_alone_is_enough(config, almost, tmp_path):
