@@ -16,13 +16,6 @@ MAX_PAGE = 100_000
 MAX_TEXT = 200
 
 REACHES: Mapping[str, int] = {"snippet": 40, "5": 5, "16": 16, "200": 200}  # tokens shown before the answer
-CLUSTER_SORTS: Mapping[str, str] = {
-    "size": "size, largest first",
-    "within": "similarity within",
-    "dominant": "commonest answer’s share",
-    "monogenicity": "monogenicity",
-    "rank": "rank, from the last",
-}
 TOKEN_SORTS: Mapping[str, str] = {
     "monogenic": "most monogenic",
     "polygenic": "most polygenic",
@@ -101,39 +94,6 @@ def reach_choices(chosen_reach: str, default: str = "snippet") -> list[dict[str,
         }
         for reach in REACHES
     ]
-
-
-@dataclass(frozen=True)
-class ClusterListQuery:
-    """Which clusters a list shows."""
-
-    affinity: str
-    sort: str
-    answer: str
-    page: int
-
-
-def cluster_list_query(query: QueryDict) -> ClusterListQuery:
-    return ClusterListQuery(
-        affinity=affinity_of(query),
-        sort=chosen(query, "sort", list(CLUSTER_SORTS), "size"),
-        answer=search_text(query, "answer"),
-        page=page_number(query),
-    )
-
-
-@dataclass(frozen=True)
-class ClusterQuery:
-    """How one cluster's page shows it."""
-
-    affinity: str
-    unit: Unit
-    contexts: ContextView
-    page: int
-
-
-def cluster_query(query: QueryDict) -> ClusterQuery:
-    return ClusterQuery(affinity_of(query), unit_of(query), context_view(query), page_number(query))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
@@ -11,14 +12,40 @@ import numpy as np
 Unit = Literal["nats", "bits"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Similarities:
-    """Cosines of pairs within a cluster and from its members to all other clustered tokens."""
+    """Cosines among sampled members of a cluster, and from them to sampled tokens outside it."""
 
-    within: np.ndarray
-    across: np.ndarray
+    rows: np.ndarray  # (n,): the sampled members' rows of the similarity matrix, ascending
+    members: np.ndarray  # (n, n)
+    across: np.ndarray  # (n · n_outside,)
     n_members: int
-    n_sampled: int
+    n_outside: int
+    n_all_outside: int
+
+    @property
+    def n_sampled(self) -> int:
+        return len(self.rows)
+
+    @property
+    def within(self) -> np.ndarray:
+        """Every pair of sampled members once."""
+        return self.members[np.triu_indices(self.n_sampled, 1)]
+
+    @property
+    def means(self) -> np.ndarray:
+        """Each sampled member's mean cosine with the others, (n,); of a lone one, 1."""
+        if self.n_sampled < 2:
+            return np.ones(self.n_sampled)
+        sums = self.members.sum(axis=1, dtype=np.float64) - np.diagonal(self.members)
+        return sums / (self.n_sampled - 1)
+
+    @property
+    def margin(self) -> float | None:
+        """Half the 95% interval of the mean within; members are independent, pairs are not: Var ≈ 4 σ²/n over members."""
+        if self.n_sampled < 3:
+            return None
+        return 1.96 * 2 * float(self.means.std(ddof=1)) / math.sqrt(self.n_sampled)
 
 
 @dataclass(frozen=True)
@@ -33,6 +60,18 @@ class Part:
     def jaccard(self, n_tokens: int) -> float:
         """Overlap of both clusters: shared tokens over tokens in either."""
         return self.n_shared / (n_tokens + self.size - self.n_shared)
+
+
+@dataclass(frozen=True)
+class Match:
+    """A cluster of another clustering that holds some of this one's tokens."""
+
+    affinity: str
+    k: int
+    label: int
+    n_shared: int
+    size: int
+    jaccard: float  # shared tokens over tokens in either
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,49 @@
-"""What a cluster's page draws: bars of texts, curves of members, similarities, its place among the others."""
+"""What a cluster's page draws of its members: bars of texts, curves over parameters and over steps."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
-from clusters.charts.chart import Chart, curve_chart, linear_axis, make_chart, make_series, vertical
-from clusters.charts.geometry import minus, rect_path, tick_text
+from clusters.charts.chart import Chart, Help, Table, curve_chart
+from clusters.charts.geometry import tick_text
 from clusters.charts.numbers import compact
-from clusters.readings import Similarities, StepCurve, Unit
+from clusters.charts.ruler import counted
+from clusters.facts import EMERGENCE_NATS
+from clusters.readings import StepCurve, Unit
 
 MANY = 100  # beyond so many members, quantiles are drawn instead of lines
-LEARNED_SHARE = 0.6  # the sizes between which a mean falls by this share of its whole fall
-N_BINS = 48
+LEARNED_SHARE = 0.6  # the sizes between which a mean falls by this share of its largest fall
+LEAST_CHANGE = 0.1  # nats; a mean that changes by less is flat
+QUANTILES = (0.1, 0.25, 0.75, 0.9)
+BARS_HELP = Help(
+    what="The tokens that the members end with, and the tokens right before them, by how many members have them. The "
+    "clustering never saw the text: whatever is common here was found in gradients alone.",
+    source="§5, where clusters are read by their contexts",
+)
+CLASSES_HELP = Help(
+    what="Every member’s loss curve over network size is put into one of four classes by its shape: one step, gradual, "
+    "neither, or flat. A cluster that is one quantum should hold monogenic curves that fall at the same size.",
+    formula="M = (SSE_line − SSE_step) / (SSE_line + SSE_step + m·s₀²), s₀ = 0.25 bit, m sizes",
+    source="§4, Figure 4; the score is ours",
+)
+_SIZES_HELP = Help(
+    what="Each faint line is one member’s loss under the fully trained networks, by size; the strong line is their "
+    "mean. Of more than 100 members, bands show where the middle 80% and the middle 50% of them lie.",
+    formula="mean: (1/n) Σᵢ Lᵢ(N); members: Lᵢ(N) = −ln p_N(answer | context)",
+    source="§4, Figure 4",
+)
+_STEPS_HELP = Help(
+    what="The same members as one network trains. Step 0 stands before the break of the logarithmic axis. The network "
+    "whose members are drawn can be chosen; of the others only the mean is drawn.",
+    formula="mean: (1/n) Σᵢ Lᵢ(step)",
+    source="§4, on learning over training steps",
+)
 
 
 class Bar(TypedDict):
@@ -36,6 +64,8 @@ def bars(counts: Sequence[Sequence[Any]], n_tokens: int, most: int) -> list[Bar]
 
 def bars_title(answers: Sequence[Sequence[Any]], last: Sequence[Sequence[Any]], n_tokens: int) -> tuple[str, str]:
     """What the commonest texts say of the cluster: a finding and its reading."""
+    if n_tokens == 1:
+        return "One token has one answer", "Nothing can be common to a single member."
     answer_share = answers[0][1] / n_tokens if answers else 0.0
     last_share = last[0][1] / n_tokens if last else 0.0
     if answer_share == 1:
@@ -47,218 +77,202 @@ def bars_title(answers: Sequence[Sequence[Any]], last: Sequence[Sequence[Any]], 
     return title, "No answer dominates, so the cluster isn’t merely one word."
 
 
-def fall_window(mean: Sequence[float]) -> tuple[int, int] | None:
-    """The narrowest stretch of a curve in which it falls by most of its whole fall; None where it hardly falls."""
-    whole = mean[0] - min(mean)
-    if len(mean) < 2 or whole < 0.1:
-        return None
-    spans = [
-        (j - i, mean[j] - mean[i], i, j)
-        for i in range(len(mean))
-        for j in range(i + 1, len(mean))
-        if mean[i] - mean[j] >= LEARNED_SHARE * whole
-    ]
-    if not spans:
-        return None
-    _, _, first, last = min(spans)
-    return first, last
-
-
-def sizes_chart(
-    sizes: Sequence[int], losses: np.ndarray, unit: Unit, *, number: int, y_max: float, n_members: int
-) -> Chart:
-    """Losses of members (n, n_sizes) and their mean over non-embedding parameters."""
-    mean = losses.mean(axis=0)
-    window = fall_window(mean.tolist())
-    if window is None:
-        title, reading = "The members’ loss hardly falls with size", f"The mean ends at {_loss(mean[-1], unit)}."
-    else:
-        first, last = window
-        title = f"Members are learned between {compact(sizes[first])} and {compact(sizes[last])} parameters"
-        reading = f"The mean falls from {_loss(mean[first], unit)} to {_loss(mean[last], unit)} there."
-    curves = [*_member_curves(sizes, losses), _mean_curve(sizes, mean, losses, "mean")]
-    return curve_chart(
-        curves, over="parameters", slug="loss-over-parameters", number=number, title=title,
-        reading=f"{reading} {_members_note(len(losses), n_members)}", unit=unit, size="third",
-        y_max=_shown(y_max, unit),
-    )  # fmt: skip
-
-
-def steps_chart(
-    curves: Sequence[StepCurve], clustered_lm: str, unit: Unit, *, number: int, y_max: float
-) -> Chart | None:
-    """Mean losses over training steps, one line a network; members faint under the clustered network's."""
-    if not curves:
-        return None
-    shown: list[dict[str, Any]] = []
-    named = 0
-    for curve in curves:
-        mean = curve.losses.mean(axis=0)
-        if curve.lm == clustered_lm:
-            shown = [*_member_curves(curve.steps, curve.losses), *shown]
-            shown.append(_mean_curve(curve.steps, mean, curve.losses, curve.lm))
-        else:
-            css = f"v{min(1 + 3 * named, 7)}"
-            shown.append(_line(curve.steps, mean, name=curve.lm, label=curve.lm, css=css))
-            named += 1
-    return curve_chart(
-        shown, over="steps", slug="loss-over-steps", number=number, title=_steps_title(curves),
-        reading="Means of the members, one line for each network; faint lines are members."
-        if len(curves[0].losses) <= MANY else "Means of the members, one line for each network.",
-        unit=unit, size="third", y_max=_shown(y_max, unit),
-    )  # fmt: skip
-
-
-def similarity_chart(found: Similarities, *, number: int) -> Chart:
-    """How alike pairs within the cluster are, against pairs of a member and another cluster's token."""
-    inside, outside = found.within, found.across
-    both = np.concatenate([inside, outside]) if len(inside) or len(outside) else np.zeros(1)
-    lo = math.floor(min(float(both.min()), 0.0) * 10) / 10
-    edges = np.linspace(lo, 1.0, N_BINS + 1)
-    series = []
-    if len(outside):
-        series += _histogram(outside, edges, name="across", css="c6")
-    if len(inside):
-        series += _histogram(inside, edges, name="within", css="c1")
-    rules = []
-    if len(outside):
-        rules.append(vertical("refl", float(outside.mean()), f"across {_cosine(outside.mean())}", side="start"))
-    if len(inside):
-        rules.append(vertical("edge", float(inside.mean()), f"within {_cosine(inside.mean())}", side="end"))
-    return make_chart(
-        slug="similarity", number=number, title=_similarity_title(inside, outside), reading=_similarity_reading(found),
-        description="Cosine of pairs of gradients: within the cluster, and from its members to the rest",
-        x=linear_axis([lo, 1.0], "cosine of two gradients", exact=True),
-        y=linear_axis([0, 1.2], "share of pairs, each scaled to its peak", ticks=(), exact=True),
-        series=series, rules=rules, size="third",
-    )  # fmt: skip
-
-
-class Ruler(TypedDict):
-    width: int
-    height: int
-    bars: str
-    mark: dict[str, float] | None
-    text_x: float
-    anchor: str
-    label: str
-    note: str
-
-
-def ruler(sizes: Sequence[int], rank: int | None, *, width: int, height: int, with_note: bool) -> Ruler:
-    """Sizes of all clusters by rank on a log scale, one of them marked."""
-    pitch, foot, top = width / len(sizes), height - 2, height - 18
-    bar = max(pitch * 0.72, 0.6)
-    tall = math.log(max(sizes[0], 2))
-    rects = []
-    for i, size in enumerate(sizes):
-        high = top * (0.2 + 0.8 * math.log(max(size, 1)) / tall)
-        rects.append((i * pitch + (pitch - bar) / 2, foot - high, bar, high))
-    note = f"{len(sizes)} clusters, log size"
-    if rank is None:
-        return {"width": width, "height": height, "bars": rect_path(rects), "mark": None, "text_x": 0.0, "anchor": "",
-                "label": "", "note": note if with_note else ""}  # fmt: skip
-    x, y, wide, high = rects.pop(rank - 1)
-    middle = x + wide / 2
-    is_right = middle > width * 0.55
-    return {
-        "width": width,
-        "height": height,
-        "bars": rect_path(rects),
-        "mark": {"x": x, "y": y, "width": max(wide, 2.0), "height": high, "middle": middle},
-        "text_x": middle - 6 if is_right else middle + 6,
-        "anchor": "e" if is_right else "",
-        "label": f"rank {rank} · {counted(sizes[rank - 1], 'token')}",
-        "note": note if with_note and not is_right else "",
-    }
-
-
 def classes_title(classes: Sequence[tuple[str, int]], n_tokens: int) -> str:
     """What the classes of the members' curves say."""
-    if not classes:
-        return "The members’ curves were not scored"
     name, count = classes[0]
+    if n_tokens == 1:
+        return f"The member’s curve is {name}"
     share = "All" if count == n_tokens else ("Most" if count * 2 > n_tokens else "Many")
     return f"{share} members’ curves are {name}"
 
 
-def counted(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+@dataclass(frozen=True)
+class Course:
+    """How a mean loss goes along its axis; `first` and `last` bound the stretch where most of its fall happens."""
+
+    kind: Literal["flat", "rises", "falls", "falls, then rises"]
+    first: int = 0
+    last: int = 0
 
 
-def _member_curves(xs: Sequence[float], losses: np.ndarray) -> list[dict[str, Any]]:
-    if len(losses) > MANY or len(losses) < 2:
+def course(mean: Sequence[float]) -> Course:
+    """Name the course of a curve of losses in nats."""
+    window = fall_window(mean)
+    if window is None:
+        return Course("rises" if len(mean) > 1 and max(mean) - mean[0] >= LEAST_CHANGE else "flat")
+    first, last = window
+    fall, back = mean[first] - mean[last], mean[-1] - min(mean[last:])
+    return Course("falls, then rises" if back >= max(fall / 2, LEAST_CHANGE) else "falls", first, last)
+
+
+def fall_window(mean: Sequence[float]) -> tuple[int, int] | None:
+    """The narrowest stretch of a curve in which it falls by most of its largest fall; None where it hardly falls."""
+    falls = [(mean[i] - mean[j], i, j) for i in range(len(mean)) for j in range(i + 1, len(mean))]
+    largest = max((fall for fall, _, _ in falls), default=0.0)
+    if not largest >= LEAST_CHANGE:
+        return None
+    _, _, first, last = min((j - i, -fall, i, j) for fall, i, j in falls if fall >= LEARNED_SHARE * largest)
+    return first, last
+
+
+@dataclass(frozen=True)
+class Members:
+    """Whose losses a figure shows."""
+
+    tokens: Sequence[int]  # flat index of every row of the losses
+    selected: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def noun(self) -> str:
+        return "The member’s loss" if len(self) == 1 else "The members’ loss"
+
+
+def sizes_chart(
+    sizes: Sequence[int], losses: np.ndarray, members: Members, unit: Unit, *, number: int, y_max: float
+) -> Chart:
+    """Losses of all members (n, n_sizes) and their mean over non-embedding parameters."""
+    mean = mean_curve(losses)
+    title, reading = _sizes_words(sizes, mean, members, unit)
+    curves = [*_member_curves(sizes, losses, members), *_mean_curves(sizes, losses, "mean", members)]
+    chart = curve_chart(
+        curves, over="parameters", slug="loss-over-parameters", number=number, title=title, unit=unit, size="third",
+        reading=f"{reading} {_members_note(members)}", y_max=_shown(y_max, unit), help=_SIZES_HELP,
+    )  # fmt: skip
+    chart["table"] = _table("parameters", sizes, losses, members, unit)
+    return chart
+
+
+def steps_chart(
+    curves: Sequence[StepCurve], lm: str, members: Members, unit: Unit, *, number: int, y_max: float
+) -> Chart:
+    """Losses over training steps: the members of one network, and the mean of every other."""
+    own = next(curve for curve in curves if curve.lm == lm)
+    others = [curve for curve in curves if curve.lm != lm]
+    lines = [*_member_curves(own.steps, own.losses, members)]
+    for place, curve in enumerate(others):
+        shade = f"v{round(1 + 6 * place / max(len(others) - 1, 1))}"
+        lines.append(_line(curve.steps, mean_curve(curve.losses), name=curve.lm, label=curve.lm, css=shade))
+    lines += _mean_curves(own.steps, own.losses, lm, members)
+    rest = " Of the other networks the mean alone is drawn." if others else ""
+    chart = curve_chart(
+        lines, over="steps", slug="loss-over-steps", number=number, title=_steps_title(own, members), unit=unit,
+        reading=f"{lm}: {_members_note(members)}{rest}", size="third", y_max=_shown(y_max, unit), help=_STEPS_HELP,
+    )  # fmt: skip
+    chart["table"] = _table("step", own.steps, own.losses, members, unit)
+    return chart
+
+
+def mean_curve(losses: np.ndarray) -> np.ndarray:
+    """Mean over members (n, m) → (m,), float64; what is no number is left out, and NaN where nothing is left."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column without a number
+        return np.nanmean(losses, axis=0, dtype=np.float64)
+
+
+def _sizes_words(sizes: Sequence[int], mean: np.ndarray, members: Members, unit: Unit) -> tuple[str, str]:
+    values = mean.tolist()
+    if len(values) == 1:
+        return f"{members.noun} under one network", f"{_loss(values[0], unit)} at {compact(sizes[0])} parameters."
+    found = course(values)
+    ends = f"The mean goes from {_loss(values[0], unit)} to {_loss(values[-1], unit)}."
+    if found.kind == "flat":
+        return f"{members.noun} hardly changes with size", ends
+    if found.kind == "rises":
+        return f"{members.noun} rises with size", ends
+    between = f"between {compact(sizes[found.first])} and {compact(sizes[found.last])} parameters"
+    there = f"The mean falls from {_loss(values[found.first], unit)} to {_loss(values[found.last], unit)} there."
+    if found.kind == "falls, then rises":
+        return f"{members.noun} falls {between}, then rises again", f"{there} It ends at {_loss(values[-1], unit)}."
+    if values[found.last] < EMERGENCE_NATS:
+        return ("Members are" if len(members) > 1 else "The member is") + f" learned {between}", there
+    return f"{members.noun} falls most {between}", there
+
+
+def _steps_title(curve: StepCurve, members: Members) -> str:
+    mean = mean_curve(curve.losses).tolist()
+    found = course(mean)
+    if found.kind == "flat":
+        return f"Training of {curve.lm} hardly changes the loss"
+    if found.kind == "rises":
+        return f"{members.noun} rises as {curve.lm} trains"
+    between = f"between steps {tick_text(curve.steps[found.first])} and {tick_text(curve.steps[found.last])}"
+    if found.kind == "falls, then rises":
+        return f"Under {curve.lm} the loss falls {between}, then rises again"
+    if mean[found.last] < EMERGENCE_NATS:
+        return f"{curve.lm} learns {'it' if len(members) == 1 else 'them'} {between}"
+    return f"Under {curve.lm} the loss falls most {between}"
+
+
+def _member_curves(xs: Sequence[float], losses: np.ndarray, members: Members) -> list[dict[str, Any]]:
+    if not 2 <= len(members) <= MANY:
         return []
     first = 1 if xs[0] == 0 else 0  # a lone point before the break of a log axis says nothing
-    return [_line(xs[first:], row[first:], css="faint") for row in losses]
+    return [
+        _line(xs[first:], row[first:], css="faint", name=f"token {token}") | {"token": token}
+        for token, row in zip(members.tokens, losses, strict=True)
+        if token != members.selected
+    ]
 
 
-def _mean_curve(xs: Sequence[float], mean: np.ndarray, losses: np.ndarray, label: str) -> dict[str, Any]:
-    curve = _line(xs, mean, name=label, label=label, css="mean") | {"marker": "dot"}
-    if len(losses) > MANY:
-        low, high = np.quantile(losses, (0.1, 0.9), axis=0)
-        curve["band"] = [list(row) for row in zip(xs, low.tolist(), high.tolist(), strict=True)]
-    return curve
+def _mean_curves(xs: Sequence[float], losses: np.ndarray, label: str, members: Members) -> list[dict[str, Any]]:
+    """The mean with its bands under it, and the selected member on top."""
+    curves: list[dict[str, Any]] = []
+    if len(members) > MANY:
+        outer_low, low, high, outer_high = np.nanquantile(losses.astype(np.float32), QUANTILES, axis=0).tolist()
+        curves += [
+            {"points": [], "css": "mean", "name": name, "marker": "", "band": [list(row) for row in rows]}
+            for name, rows in (
+                ("10–90%", zip(xs, outer_low, outer_high, strict=True)),
+                ("25–75%", zip(xs, low, high, strict=True)),
+            )
+        ]
+    curves.append(_line(xs, mean_curve(losses), name=label, label=label, css="mean") | {"marker": "dot"})
+    if members.selected in members.tokens and len(members) > 1:
+        row = losses[list(members.tokens).index(members.selected)]
+        curves.append(_line(xs, row, name="selected", label="selected", css="ink") | {"token": members.selected})
+    return curves
 
 
 def _line(xs: Sequence[float], ys: np.ndarray, *, css: str, name: str = "", label: str = "") -> dict[str, Any]:
     points = [[x, y if math.isfinite(y) else None] for x, y in zip(xs, ys.tolist(), strict=True)]
-    return {"points": points, "css": css, "name": name or "member", "label": label}
+    return {"points": points, "css": css, "name": name, "label": label, "marker": ""}
 
 
-def _members_note(n: int, n_members: int) -> str:
+def _table(what: str, xs: Sequence[float], losses: np.ndarray, members: Members, unit: Unit) -> Table:
+    """Mean and quantiles at every place; and each member, where each is drawn."""
+    shown = losses.astype(np.float64) / (math.log(2) if unit == "bits" else 1.0)
+    each = members.tokens if len(members) <= MANY else []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        quantiles = np.nanquantile(shown, QUANTILES, axis=0)
+    rows = [
+        [x, mean, *levels, *(shown[:, place].tolist() if each else ())]
+        for place, (x, mean, levels) in enumerate(
+            zip(xs, mean_curve(shown).tolist(), quantiles.T.tolist(), strict=True)
+        )
+    ]
+    head = [what, f"mean, {unit}", "10%", "25%", "75%", "90%", *(f"token {token}" for token in each)]
+    return {"head": head, "rows": [[_finite(cell) for cell in row] for row in rows]}
+
+
+def _members_note(members: Members) -> str:
+    n = len(members)
     if n == 1:
         return "One member."
     if n <= MANY:
         return f"{n} members, one faint line each."
-    whole = f"{n:,} members" if n == n_members else f"an even sample of {n:,} of {n_members:,} members"
-    return f"The band holds 80% of {whole}."
+    return f"The bands hold 80% and 50% of all {counted(n, 'member')}."
 
 
-def _steps_title(curves: Sequence[StepCurve]) -> str:
-    curve = curves[-1]
-    window = fall_window(curve.losses.mean(axis=0).tolist())
-    if window is None:
-        return "Training hardly changes the members’ loss"
-    first, last = (curve.steps[i] for i in window)
-    return f"{curve.lm} learns them between steps {tick_text(first)} and {tick_text(last)}"
-
-
-def _histogram(values: np.ndarray, edges: np.ndarray, *, name: str, css: str) -> list[Any]:
-    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
-    heights = counts / max(counts.max(), 1)
-    area, line = [], [[edges[0], 0.0]]
-    for low, high, height in zip(edges[:-1], edges[1:], heights, strict=True):
-        area += [[low, 0.0, height], [high, 0.0, height]]
-        line += [[low, height], [high, height]]
-    line.append([edges[-1], 0.0])
-    return [make_series("area", area, name=name, css=css), make_series("line", line, name=name, css=css)]
-
-
-def _similarity_title(inside: np.ndarray, outside: np.ndarray) -> str:
-    if not len(inside):
-        return "One member has no pair to compare"
-    if not len(outside):
-        return "Every clustered token is a member"
-    gap = float(inside.mean() - outside.mean())
-    if gap >= 0.1:
-        return "Members resemble each other, not the rest"
-    return "Members resemble each other a little more than the rest" if gap > 0 else "Members resemble the rest as much"
-
-
-def _similarity_reading(found: Similarities) -> str:
-    text = f"{counted(len(found.within), 'pair')} within; {len(found.across):,} across."
-    if found.n_sampled < found.n_members:
-        text += f" An even sample of {found.n_sampled} of {found.n_members:,} members."
-    return text
-
-
-def _cosine(value: float) -> str:
-    return minus(f"{float(value):.2f}")
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _loss(nats: float, unit: Unit) -> str:
-    value = nats / math.log(2) if unit == "bits" else nats
+    value = _shown(nats, unit)
     return f"{value:.1f} {unit}" if value >= 0.1 else f"{value:.2f} {unit}"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from clusters.arrays import array_of, bundle_of
 from clusters.derived import derived
 from clusters.models import Run
+from clusters.readings import StepCurve
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,33 @@ def selected_step_curves(run: Run, network: StepNetwork) -> np.ndarray:
     return derived(run, name, lambda: _side_by_side(run, network.columns, np.float16))
 
 
+def member_step_curves(run: Run, rows: np.ndarray, *, most_steps: int = 48) -> list[StepCurve]:
+    """Losses of the tokens at these rows over the steps of every network, smallest first.
+
+    Of many steps, those nearest to an even spacing of log(1 + step): the same ones every time, both ends among them.
+    """
+    curves = []
+    for network in step_networks(run):
+        places = _spread(network.steps, most_steps)
+        losses = selected_step_curves(run, network)[rows][:, places].astype(np.float32)
+        steps = [network.steps[place] for place in places.tolist()]
+        curves.append(StepCurve(network.lm, network.n_non_embedding, steps, losses))
+    return curves
+
+
 def make_selected(run: Run) -> None:
     """Gather everything above now, so that no reader waits for it."""
     selected_size_curves(run)
     for network in step_networks(run):
         selected_step_curves(run, network)
+
+
+def _spread(steps: tuple[int, ...], most: int) -> np.ndarray:
+    if len(steps) <= most:
+        return np.arange(len(steps))
+    at = np.log1p(steps)
+    wanted = np.linspace(at[0], at[-1], most)
+    return np.unique(np.abs(at[:, None] - wanted).argmin(axis=0))
 
 
 def _rows_of(run: Run, table: str, dtype: type[np.floating]) -> np.ndarray:

@@ -8,9 +8,11 @@ import re
 import numpy as np
 import pytest
 
-from clusters.charts.cluster import bars_title, fall_window, ruler
+from clusters.charts.cluster import bars_title, fall_window
 from clusters.charts.crosswalk import NARROW, WIDE, crosswalk_drawing
-from clusters.queries.clusters import crosswalk, evenly
+from clusters.charts.ruler import ruler
+from clusters.queries.cluster_ladder import crosswalk
+from clusters.queries.clusters import evenly
 from tests.factories import make_run
 
 pytestmark = pytest.mark.django_db
@@ -65,9 +67,9 @@ def test_the_commonest_answers_are_counted(client, cluster):
 
 def test_curves_similarity_and_classes_are_figures(client, cluster):
     html = page(client, address(cluster))
-    for slug in ("loss-over-parameters", "loss-over-steps", "similarity"):
+    for slug in ("loss-over-parameters", "loss-over-steps", "members", "similarity", "ladder"):
         assert f'id="fig-{slug}"' in html
-    assert re.findall(r"<i>Fig. (\d)</i>", html) == ["1", "2", "3", "4", "5"]
+    assert re.findall(r"<i>Fig. (\d)</i>", html) == ["1", "2", "3", "4", "5", "6", "7"]
 
 
 def test_losses_can_be_read_in_bits(client, cluster):

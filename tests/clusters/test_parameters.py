@@ -7,8 +7,6 @@ from django.core.exceptions import BadRequest
 from django.http import QueryDict
 
 from clusters.parameters import (
-    cluster_list_query,
-    cluster_query,
     context_view,
     page_number,
     search_text,
@@ -35,23 +33,6 @@ def test_a_page_that_cannot_be_is_refused_with_a_sentence(page):
 def test_no_page_is_the_first():
     assert page_number(QueryDict("")) == 1
     assert page_number(QueryDict("page=")) == 1
-
-
-def test_an_empty_address_asks_for_the_defaults():
-    asked = cluster_list_query(QueryDict(""))
-    assert (asked.affinity, asked.sort, asked.answer, asked.page) == ("signed", "size", "", 1)
-
-
-@pytest.mark.parametrize("query", ["affinity=sgned", "sort=password", "sort=-rank", "page=0"])
-def test_a_cluster_list_refuses_what_it_does_not_know(query):
-    with pytest.raises(BadRequest):
-        cluster_list_query(QueryDict(query))
-
-
-@pytest.mark.parametrize("query", ["reach=17", "breaks=maybe", "shade=1", "unit=bytes", "affinity=both"])
-def test_a_cluster_page_refuses_what_it_does_not_know(query):
-    with pytest.raises(BadRequest, match="choose one of"):
-        cluster_query(QueryDict(query))
 
 
 def test_contexts_can_be_shown_longer_on_one_line_and_without_shade():
