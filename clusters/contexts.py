@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from clusters.arrays import array_of, corpus_of, vocabulary_of
+from clusters.arrays import bundle_of, corpus_of, vocabulary_of
+from clusters.columns import clustered_checkpoint, losses_under
 from clusters.display import display_text, display_tokens, token_label
 from clusters.models import Run
 
@@ -27,6 +28,7 @@ class TokenBox:
     tip: str
     is_answer: bool = False
     is_clustered: bool = False
+    mark: str = ""  # a class of the token's own, such as that of its loss curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +58,19 @@ def loss_shade(loss_nats: float | None) -> str:
     return f"l{sum(loss_nats >= edge for edge in LOSS_EDGES_NATS)}"
 
 
-class Reader:
-    """Reads text and losses of one run; `column` names the checkpoint whose losses shade the boxes."""
+def has_text(run: Run) -> bool:
+    """Whether the run's bundle holds the corpus itself, and not only numbers about it."""
+    has = bundle_of(run).has
+    return all(has(name) for name in ("corpus/token_ids", "corpus/offsets", "vocabulary/bytes", "vocabulary/offsets"))
 
-    def __init__(self, run: Run, column: str | None = None) -> None:
+
+class Reader:
+    """Reads text and losses of one run; `losses` are those that shade the boxes, by flat index."""
+
+    def __init__(self, run: Run, losses: np.ndarray | None = None) -> None:
         self.corpus = corpus_of(run)
         self.vocabulary = vocabulary_of(run)
-        self.losses = array_of(run, column or clustered_column(run))
+        self.losses = losses_under(run, clustered_checkpoint(run)) if losses is None else losses
         self._labels: dict[int, str] = {}
 
     def places(self, indices: Sequence[int]) -> list[Place]:
@@ -71,7 +79,8 @@ class Reader:
         if not len(flat):
             return []
         documents, positions = self.corpus.locate(flat)
-        rows = zip(flat, documents, positions, self.losses[flat], strict=True)
+        losses = np.full(len(flat), np.nan) if self.losses is None else np.asarray(self.losses[flat])
+        rows = zip(flat, documents, positions, losses, strict=True)
         return [Place(int(i), int(document), int(position), _finite(loss)) for i, document, position, loss in rows]
 
     def context(self, place: Place, n_tokens: int, same: Sequence[Place] = ()) -> Context:
@@ -115,7 +124,7 @@ class Reader:
         offset = int(self.corpus.offsets[document])
         ids = self.corpus.token_ids[offset + first : offset + last].tolist()
         before = int(self.corpus.prediction_starts[document]) - 1  # flat index of position p is before + p
-        losses = self.losses[before + max(first, 1) : before + last].tolist()
+        losses = self._slice(before + max(first, 1), before + last)
         if first == 0 and ids:
             losses = [None, *losses]
         shown = display_tokens(self.vocabulary, ids)
@@ -135,6 +144,11 @@ class Reader:
             )
         return boxes
 
+    def _slice(self, first: int, last: int) -> list[float | None]:
+        if self.losses is None:
+            return [None] * max(last - first, 0)
+        return self.losses[first:last].tolist()
+
     def _tip(self, token_id: int, position: int, loss: float | None, *, is_answer: bool) -> str:
         label = self._labels.get(token_id)
         if label is None:
@@ -145,9 +159,7 @@ class Reader:
 
 def clustered_column(run: Run) -> str:
     """Name of the array with the losses of the checkpoint whose gradients were clustered."""
-    lm, revision = run.manifest["clustered"]["lm"], run.manifest["clustered"]["revision"]
-    checkpoints = run.manifest["checkpoints"]
-    return next(c["column"] for c in checkpoints if (c["lm"], c["revision"]) == (lm, revision))
+    return str(clustered_checkpoint(run)["column"])
 
 
 def _finite(loss: float | None) -> float | None:

@@ -2,98 +2,203 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import render
+import numpy as np
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponseBase, QueryDict
 
 from clusters.charts import token as charts
-from clusters.contexts import Reader
+from clusters.contexts import Place, Reader, has_text
+from clusters.htmx import render_page
 from clusters.models import Affinity, Membership, Run
-from clusters.parameters import context_view, reach_choices, unit_of
+from clusters.parameters import changed, context_view, reach_choices, unit_of, whole_number
 from clusters.queries import tokens as reads
 from clusters.queries.clusters import visible_run
-from clusters.readings import Scores, Unit
+from clusters.readings import StepCurve, Unit
 from clusters.views.addresses import cluster_address
 from clusters.views.twins import answer, links_context, page
+
+ALL_STEPS = 100_000
+CONTEXT_TOKENS = 40  # of the small panel beside a document
 
 
 def show(request: HttpRequest, slug: str, index: str, twin: str | None = None) -> HttpResponseBase:
     """One token: its context, how networks learn it, its scores and its clusters."""
     run = visible_run(request.user, slug)
     number = reads.token_index(run, index)
-    unit, view = unit_of(request.GET), context_view(request.GET, "200")
+    steps = reads.shared_steps(run)
+    step, unit = _step(request.GET, steps), unit_of(request.GET)
+    learning = _learning(run, number, step, unit)
+    row = reads.clustered_token(run, number)
+    clusters = _rungs(run, reads.memberships_of(row) if row else [])
+    place, text = _text(request, run, number)
+    ladder = charts.ladder_chart([_rung(rung) for rung in clusters])
+    ctx = {"run": run, "here": "tokens", "index": number, "place": place, "unit": unit, "token": row} | learning | text
+    if twin:
+        figures = [figure for figure in (*learning["figures"], ladder) if figure]
+        return answer(
+            twin, name=f"{slug}-token-{number}", payload=_facts(ctx, clusters), figure=request.GET.get("figure"),
+            head=["lm", "n_non_embedding", "step", "loss_nats"], rows=learning["curve_rows"], charts=figures,
+            panels={"context": ("tokens/_one.html", ctx), "panel": ("tokens/_panel.html", ctx)},
+        )  # fmt: skip
+    affinities, table = _ladder(clusters)
+    ctx |= {
+        "steps": steps, "step": step, "last_step": steps[-1] if steps else None, "ladder": ladder,
+        "kept": [(name, value) for name, value in request.GET.items() if name not in ("step", "figure")],
+        "keep": changed("", request.GET, token=None, page=None), "affinities": affinities, "clusters": table,
+        "threshold": run.manifest["selection"]["threshold_nats"],
+    } | links_context(request, "json", "csv")  # fmt: skip
+    return render_page(request, "tokens/show.html", ctx, fragment="tokens/_curves.html")
+
+
+def _step(query: QueryDict, steps: list[int]) -> int | None:
+    """The training step at which the networks are compared; None for the end of training."""
+    text = query.get("step", "")
+    step = whole_number(text)
+    if text and step not in steps:
+        there = ", ".join(map(str, steps[:12])) + (" …" if len(steps) > 12 else "") or "none"
+        raise BadRequest(f"step is {text[:40]!r}; several networks have a checkpoint at {there}.")
+    return step if steps and step != steps[-1] else None
+
+
+def _text(request: HttpRequest, run: Run, number: int) -> tuple[Place | None, dict[str, Any]]:
+    """The token in its document, as far as the bundle holds the text."""
+    if not has_text(run):
+        return None, {"answer": f"token {number}", "links": [], "n_document_tokens": None}
+    view = context_view(request.GET, "200")
     reader = Reader(run)
     [place] = reader.places([number])
-    scores = reads.scores_of(run, number)
-    row = reads.clustered_token(run, number)
-    places = reads.memberships_of(row) if row else []
-    figures = _figures(run, number, scores, unit)
-    if twin:
-        payload = _facts(reader, place, scores, places)
-        return answer(twin, name=f"{slug}-token-{number}", payload=payload,
-                      charts=[figure for figure in figures if figure], figure=request.GET.get("figure"))  # fmt: skip
-    n_predictions = int(reader.corpus.lengths[place.document]) - 1
-    affinities, clusters = _ladder(run, places)
-    ctx = {
-        "run": run, "here": "tokens", "index": number, "place": place, "view": view,
+    near = reads.neighbours_of(run, number, place.document)
+    kinds = (
+        ("token", near.previous, "ArrowLeft", "←", near.next, "ArrowRight", "→"),
+        ("clustered", near.previous_clustered, "[", "[", near.next_clustered, "]", "]"),
+        ("of its class here", near.previous_alike, ",", ",", near.next_alike, ".", "."),
+    )
+    names = ("text", "previous", "previous_key", "previous_cap", "next", "next_key", "next_cap")
+    return place, {
+        "answer": reader.answer(place), "view": view, "reaches": reach_choices(view.reach, "200"),
         "one": reader.context(place, view.n_tokens),
-        "reaches": reach_choices(view.reach, "200"), "unit": unit, "scores": scores,
-        "score_rows": charts.score_rows(scores), "figures": figures, "clusters": clusters, "affinities": affinities,
-        "token": row, "threshold": run.manifest["selection"]["threshold_nats"],
-        "class_shape": charts.CLASS_SHAPES[scores.curve_class],
-        "class_meaning": charts.CLASS_MEANINGS[scores.curve_class],
-        "answer": reader.answer(place), "previous": number - 1 if place.position > 1 else None,
-        "next": number + 1 if place.position < n_predictions else None, "n_document_tokens": n_predictions + 1,
-    } | links_context(request, "json")  # fmt: skip
-    return render(request, "tokens/show.html", ctx)
+        "n_document_tokens": int(reader.corpus.lengths[place.document]),
+        "short": reader.context(place, CONTEXT_TOKENS),
+        "links": [dict(zip(names, kind, strict=True)) for kind in kinds],
+    }  # fmt: skip
 
 
-def _figures(run: Run, number: int, scores: Scores, unit: Unit) -> list[Any]:
+def _learning(run: Run, number: int, step: int | None, unit: Unit) -> dict[str, Any]:
+    """Curves over sizes and steps, and what scores and rules say of them."""
     sizes = [size["n_non_embedding"] for size in run.manifest["sizes"]]
-    losses = reads.size_curves(run, [number])[0]
+    losses = reads.size_curve(run, number)
+    scores = reads.scores_of(run, number)
+    said = {"scores": scores, "class_shape": charts.CLASS_SHAPES[scores.curve_class],
+            "class_meaning": charts.CLASS_MEANINGS[scores.curve_class],
+            "class_rule": charts.class_sentence(scores)}  # fmt: skip
+    if losses is None:
+        return said | {"figures": [], "score_rows": charts.score_rows(scores), "curve_rows": [], "paper_rule": ""}
+    full = reads.step_curves(run, [number], most_steps=ALL_STEPS)
+    thinned = reads.step_curves(run, [number])
+    finals = _finals(run, losses, full)
+    paper = reads.paper_class(run, losses)
+    figures = [
+        charts.token_sizes_chart(sizes, losses, _at(run, full, finals, step), step, scores, unit),
+        charts.token_steps_chart(thinned, unit, step=step, finals=finals),
+    ]
+    return said | {
+        "figures": [figure for figure in figures if figure],
+        "score_rows": charts.score_rows(
+            scores, n_sizes=len(sizes), percentiles=reads.percentiles_of(run, number),
+            slope=paper.slope if paper else None, r_squared=paper.r_squared if paper else None,
+        ),
+        "paper_rule": "" if paper is None else charts.paper_sentence(
+            paper.monogenic_at, paper.is_polygenic, paper.slope, paper.r_squared, sizes
+        ),
+        "paper": paper, "losses": losses, "curve_rows": list(_curve_rows(run, full, finals)),
+    }  # fmt: skip
+
+
+def _finals(run: Run, losses: np.ndarray, curves: list[StepCurve]) -> list[tuple[str, int, float]]:
+    """Name, last step and loss of the networks that have no curve over steps."""
+    last = {c["lm"]: c["step"] for c in run.manifest["checkpoints"] if c["is_final"] and c["step"] is not None}
+    drawn = {curve.lm for curve in curves}
+    sizes = [size["lm"] for size in run.manifest["sizes"]]
     return [
-        charts.token_sizes_chart(sizes, losses, scores, unit),
-        charts.token_steps_chart(reads.step_curves(run, [number]), unit),
+        (lm, last[lm], float(loss))
+        for lm, loss in zip(sizes, losses, strict=True)
+        if lm in last and lm not in drawn and np.isfinite(loss)
     ]
 
 
-def _ladder(run: Run, memberships: list[Membership]) -> tuple[list[str], list[dict[str, Any]]]:
-    """The affinities that there are, and the token's cluster by k with one cell an affinity."""
-    found: dict[int, dict[str, dict[str, Any]]] = {}
+def _at(
+    run: Run, curves: list[StepCurve], finals: list[tuple[str, int, float]], step: int | None
+) -> list[tuple[int, float]]:
+    """Size and loss of the networks that have a checkpoint at a step."""
+    if step is None:
+        return []
+    found = {c.lm: float(c.losses[0, c.steps.index(step)]) for c in curves if step in c.steps}
+    found |= {lm: loss for lm, at, loss in finals if at == step}
+    return [(size["n_non_embedding"], found[size["lm"]]) for size in run.manifest["sizes"] if size["lm"] in found]
+
+
+def _curve_rows(run: Run, curves: list[StepCurve], finals: list[tuple[str, int, float]]) -> Iterator[list[Any]]:
+    """Every known loss of the token: network, size, step, nats."""
+    for curve in curves:
+        for step, loss in zip(curve.steps, curve.losses[0].tolist(), strict=True):
+            yield [curve.lm, curve.n_non_embedding, step, loss]
+    sizes = {size["lm"]: size["n_non_embedding"] for size in run.manifest["sizes"]}
+    for lm, step, loss in finals:
+        yield [lm, sizes[lm], step, loss]
+
+
+def _rungs(run: Run, memberships: list[Membership]) -> list[dict[str, Any]]:
+    """The token's cluster at every k and affinity."""
+    found = []
     for membership in memberships:
         cluster, clustering = membership.cluster, membership.cluster.clustering
-        cell = {
-            "cluster": cluster,
+        found.append({
+            "cluster": cluster, "k": clustering.k, "affinity": clustering.affinity,
             "href": cluster_address(run.slug, clustering.k, cluster.label, clustering.affinity),
             "answer": cluster.top_answers[0][0] if cluster.top_answers else "",
-        }
-        found.setdefault(clustering.k, {})[clustering.affinity] = cell
-    affinities = [name for name in Affinity.values if any(name in cells for cells in found.values())]
-    rows = [{"k": k, "cells": [cells.get(name) for name in affinities]} for k, cells in found.items()]
-    return affinities, rows
+        })  # fmt: skip
+    return sorted(found, key=lambda rung: (Affinity.values.index(rung["affinity"]), rung["k"]))
 
 
-def _facts(reader: Reader, place: Any, scores: Scores, memberships: list[Membership]) -> dict[str, Any]:
-    clusters = [
-        {
-            "k": m.cluster.clustering.k,
-            "affinity": m.cluster.clustering.affinity,
-            "label": m.cluster.label,
-            "rank": m.cluster.rank,
-            "size": m.cluster.size,
-        }
-        for m in memberships
-    ]
+def _rung(rung: dict[str, Any]) -> tuple[str, int, int, int, str, str]:
+    cluster = rung["cluster"]
+    return rung["affinity"], rung["k"], cluster.size, cluster.rank, rung["answer"], rung["href"]
+
+
+def _ladder(rungs: list[dict[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
+    """The affinities that there are, and the token's cluster by k with one cell an affinity."""
+    affinities = list(dict.fromkeys(rung["affinity"] for rung in rungs))
+    cells = {(rung["k"], rung["affinity"]): rung for rung in rungs}
+    ks = sorted({rung["k"] for rung in rungs})
+    return affinities, [{"k": k, "cells": [cells.get((k, name)) for name in affinities]} for k in ks]
+
+
+def _facts(ctx: dict[str, Any], rungs: list[dict[str, Any]]) -> dict[str, Any]:
+    place, scores, paper = ctx["place"], ctx["scores"], ctx.get("paper")
+    run: Run = ctx["run"]
+    names = ("lm", "n_non_embedding", "step", "loss_nats")
     return {
-        "index": place.index,
-        "document": place.document,
-        "position": place.position,
-        "answer": reader.answer(place),
-        "loss_nats": place.loss_nats,
+        "index": ctx["index"],
+        "document": place.document if place else None,
+        "position": place.position if place else None,
+        "answer": ctx["answer"] if place else None,
+        "loss_nats": place.loss_nats if place else None,
         "scores": vars(scores),
-        "clusters": clusters,
-    }
+        "paper": None if paper is None else vars(paper),
+        "loss_over_parameters_nats": [
+            {"lm": size["lm"], "n_non_embedding": size["n_non_embedding"], "loss_nats": float(loss)}
+            for size, loss in zip(run.manifest["sizes"], ctx.get("losses", ()), strict=False)
+        ],
+        "curves": [dict(zip(names, row, strict=True)) for row in ctx["curve_rows"]],
+        "clusters": [
+            {"k": rung["k"], "affinity": rung["affinity"], "label": rung["cluster"].label,
+             "rank": rung["cluster"].rank, "size": rung["cluster"].size}
+            for rung in rungs
+        ],
+    }  # fmt: skip
 
 
 token_urls = [
