@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -317,7 +317,7 @@ def _lengths(n: int, factor: int) -> NDArray[np.int64]:
     return np.diff(np.append(np.arange(0, n, factor), n)).astype(np.int64)
 
 
-def _means(sums: Floats, counts: Floats, own: Floats, n_own: Floats) -> NDArray[np.float32]:
+def _means(sums: Floats, counts: NDArray[Any], own: NDArray[Any], n_own: NDArray[Any]) -> NDArray[np.float32]:
     is_alone = counts == n_own  # one token's pair with itself and nothing else
     rest = np.where(is_alone, sums, sums - own)
     return (rest / np.where(is_alone, counts, counts - n_own)).astype(np.float32)
