@@ -1,5 +1,284 @@
 """Mean loss over parameters and steps, and the laws fitted to it."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponseBase, QueryDict
 from django.urls import URLPattern
 
-scaling_urls: list[URLPattern] = []
+from clusters.charts import scaling as figures
+from clusters.charts.chart import Chart
+from clusters.charts.numbers import compact, count
+from clusters.distributions import Distribution
+from clusters.families import families, within_family
+from clusters.htmx import render_page
+from clusters.laws import PAPER_STEPS, ClusterLaws, Fitted, NetworkLaw, Point, QuantileLaw, Window, default_steps
+from clusters.models import Clustering, Run
+from clusters.parameters import changed, chosen, unit_of, whole_number
+from clusters.queries import losses as losses
+from clusters.queries import scaling as queries
+from clusters.queries.clusters import visible_run
+from clusters.readings import Unit
+from clusters.views import twins
+from clusters.views.law_tables import cluster_rows, law_rows, laws_payload, network_rows, summary
+from clusters.views.runs import clustering_choice
+
+ALL = "all"
+SORTS = {"rank": "rank", "steep": "steepest first", "flat": "least steep first"}
+N_CLUSTERS = 24
+HEAD = ("over", "network", "x", "mean loss, nats")
+
+
+@dataclass(frozen=True)
+class Range:
+    """A window as the form shows it."""
+
+    window: Window
+    usual: Window
+    complaint: str = ""
+
+    @property
+    def is_usual(self) -> bool:
+        return self.window == self.usual
+
+
+@dataclass(frozen=True)
+class Read:
+    """All that the page speaks of."""
+
+    run: Run
+    unit: Unit
+    family: str
+    names: list[str]  # of families
+    sizes: list[Distribution]  # of the family, at the end of training
+    by_size: Fitted | None
+    size_range: Range | None
+    networks: dict[str, list[Distribution]]
+    lm: str
+    by_step: Fitted | None
+    step_range: Range | None
+    network_laws: list[NetworkLaw]
+    quantiles: list[QuantileLaw]
+    clustering: Clustering | None
+    clusters: ClusterLaws | None
+
+
+def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpResponseBase:
+    """The laws of mean loss over parameters and over steps, and those of quantiles and clusters."""
+    run = visible_run(request.user, slug)
+    sort = chosen(request.GET, "sort", list(SORTS), "rank")
+    read = _read(request.GET, run)
+    charts = _charts(read)
+    if twin:
+        drawn = list(charts.values())
+        return twins.answer(
+            twin, name=f"{run.slug}-scaling", payload=_payload(read, drawn), head=HEAD, rows=_rows(read),
+            charts=drawn, figure=request.GET.get("figure"),
+        )  # fmt: skip
+    ctx = {
+        "run": run,
+        "here": "scaling",
+        "asked": read,
+        "charts": {slug.replace("-", "_"): chart for slug, chart in charts.items()},
+        "families": [(name, "all networks" if name == ALL else name) for name in read.names],
+        "size_laws": _laws(read.by_size, read.unit, "N"),
+        "step_laws": _laws(read.by_step, read.unit, "S"),
+        "size_presets": _size_presets(request, read),
+        "step_presets": _step_presets(request, read),
+        "choices": [
+            {"lm": lm, "is_on": lm == read.lm, "href": changed(request.path, request.GET, lm=lm, first=None, last=None)}
+            for lm in read.networks
+        ],
+        "network_rows": network_rows(read.network_laws),
+        "cluster_rows": cluster_rows(run, read.clustering, read.clusters, sort, N_CLUSTERS),
+        "sort": sort,
+        "sorts": SORTS,
+        "ladder": _ladder(run, read.clustering),
+        **twins.links_context(request, "json", "csv"),
+    }
+    return render_page(request, "runs/scaling.html", ctx)
+
+
+def _read(query: QueryDict, run: Run) -> Read:
+    found = losses.distributions(run)
+    by_family = families(losses.finals(found))
+    names = [*by_family, ALL] if len(by_family) > 1 else list(by_family)
+    usual = next((name for name, there in by_family.items() if within_family(there) == there and len(there) > 1), ALL)
+    family = chosen(query, "family", names, usual if usual in names else names[0]) if names else ""
+    sizes = losses.finals(found) if family == ALL else by_family.get(family, [])
+    by_size, size_range = _fit(query, run, queries.size_points(sizes), ("smallest", "largest"), is_steps=False)
+    networks = {lm: steps for lm, steps in losses.by_network(found).items() if len(queries.step_points(steps)) > 1}
+    own = run.checkpoint.lm if run.checkpoint.lm in networks else next(reversed(networks), "")
+    lm = chosen(query, "lm", list(networks), own) if networks else ""
+    points = queries.step_points(networks[lm]) if lm else ()
+    by_step, step_range = _fit(query, run, points, ("first", "last"), is_steps=True)
+    typed = step_range.window if step_range and not step_range.is_usual else None
+    clustering = _clustering(query, run)
+    window = size_range.window if size_range else None
+    return Read(
+        run=run, unit=unit_of(query), family=family, names=names, sizes=sizes, by_size=by_size, size_range=size_range,
+        networks=networks, lm=lm, by_step=by_step, step_range=step_range,
+        network_laws=queries.network_laws(networks, lambda steps: typed or default_steps(steps)),
+        quantiles=queries.quantile_laws(sizes, window) if window else [],
+        clustering=clustering,
+        clusters=queries.cluster_laws(run, clustering, sizes, window) if clustering and window else None,
+    )  # fmt: skip
+
+
+def _fit(
+    query: QueryDict, run: Run, points: tuple[Point, ...], names: tuple[str, str], *, is_steps: bool
+) -> tuple[Fitted | None, Range | None]:
+    """The laws over the window asked for; over the usual one, with a sentence, where it does not suit."""
+    if not points:
+        return None, None
+    usual = default_steps([point.x for point in points]) if is_steps else queries.whole(points)
+    asked, complaint = _window(query, names, usual)
+    found = queries.fitted(run, points, asked, is_kept=_is_named(asked, usual, points))
+    if found is None and asked != usual and not complaint:
+        inside = sum(asked.holds(point.x) for point in points)
+        complaint = (
+            f"From {count(asked.first)} to {count(asked.last)} lie {count(inside)} points; a law needs "
+            f"{queries.LEAST_POINTS}. {_instead(usual)}"
+        )
+    if complaint:
+        asked, found = usual, queries.fitted(run, points, usual, is_kept=True)
+    return found, Range(asked, usual, complaint)
+
+
+def _window(query: QueryDict, names: tuple[str, str], usual: Window) -> tuple[Window, str]:
+    """What the two fields say, and a sentence where that is no window."""
+    texts = [query.get(name, "").replace(",", "") for name in names]
+    if not any(texts):
+        return usual, ""
+    values = [whole_number(text) for text in texts]
+    for text, value in zip(texts, values, strict=True):
+        if text and value is None:
+            return usual, f"“{text[:20]}” is no number: give whole numbers. {_instead(usual)}"
+    first = usual.first if values[0] is None else float(values[0])
+    last = usual.last if values[1] is None else float(values[1])
+    if first > last:
+        return usual, f"The window’s start, {count(first)}, lies after its end, {count(last)}. {_instead(usual)}"
+    return Window(first, last), ""
+
+
+def _instead(usual: Window) -> str:
+    return f"{count(usual.first)} to {count(usual.last)} is shown instead."
+
+
+def _is_named(window: Window, usual: Window, points: Sequence[Point]) -> bool:
+    """Whether the page itself links to this window, so that its laws are worth keeping."""
+    named = [usual, queries.whole(points), Window(*map(float, PAPER_STEPS))]
+    if len(points) > 1:
+        named.append(Window(points[0].x, points[-2].x))
+    return window in named
+
+
+def _clustering(query: QueryDict, run: Run) -> Clustering | None:
+    affinity, k = clustering_choice(run, query)
+    return run.clusterings.get(affinity=affinity, k=k) if k else None
+
+
+def _ladder(run: Run, clustering: Clustering | None) -> dict[str, list[Any]]:
+    """Every affinity and k to choose from."""
+    entries = run.manifest.get("clusterings", ())
+    affinities = list(dict.fromkeys(entry["affinity"] for entry in entries))
+    own = clustering.affinity if clustering else ""
+    return {"affinities": affinities, "ks": sorted(entry["k"] for entry in entries if entry["affinity"] == own)}
+
+
+def _charts(read: Read) -> dict[str, Chart]:
+    """The figures by slug, in the order of their numbers."""
+    charts: list[Chart | None] = []
+    if read.by_size:
+        charts += [
+            figures.laws_chart(read.by_size, over="parameters", slug="sizes", number=1, unit=read.unit,
+                               who=f"{len(read.sizes)} networks"),
+            figures.residual_chart(read.by_size, over="parameters", slug="size-residuals", number=2),
+        ]  # fmt: skip
+    if read.network_laws:
+        charts.append(figures.networks_chart(read.network_laws, number=3, unit=read.unit))
+    if read.by_step:
+        charts += [
+            figures.laws_chart(read.by_step, over="steps", slug="steps", number=4, unit=read.unit, who=read.lm),
+            figures.residual_chart(read.by_step, over="steps", slug="step-residuals", number=5),
+        ]
+    charts.append(figures.quantiles_chart(read.quantiles, number=6, unit=read.unit))
+    if read.clusters:
+        whole = queries.power_law(read.by_size.inside) if read.by_size else None
+        charts.append(figures.clusters_chart(read.clusters, whole, number=7))
+    return {chart["slug"]: chart for chart in charts if chart}
+
+
+def _laws(found: Fitted | None, unit: Unit, letter: str) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"summary": summary(found, unit, letter), "rows": law_rows(found, unit), "next": compact(found.next_x)}
+
+
+def _size_presets(request: HttpRequest, read: Read) -> list[dict[str, Any]]:
+    if not read.by_size or not read.size_range:
+        return []
+    points = read.by_size.points
+    named: list[tuple[str, Window | None]] = [("all sizes", None)]
+    if len(points) > queries.LEAST_POINTS:
+        named.append(("without the largest", Window(points[0].x, points[-2].x)))
+    return _presets(request, named, read.size_range, ("smallest", "largest"))
+
+
+def _step_presets(request: HttpRequest, read: Read) -> list[dict[str, Any]]:
+    if not read.by_step or not read.step_range:
+        return []
+    points = read.by_step.points
+    named: list[tuple[str, Window | None]] = [("largest two thirds", None), ("all steps", queries.whole(points))]
+    if queries.has_paper_steps([point.x for point in points]):
+        named.append(("the paper’s", Window(*map(float, PAPER_STEPS))))
+    return _presets(request, named, read.step_range, ("first", "last"))
+
+
+def _presets(
+    request: HttpRequest, named: list[tuple[str, Window | None]], asked: Range, names: tuple[str, str]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "text": text,
+            "is_on": asked.window == (window or asked.usual),
+            "href": changed(
+                request.path, request.GET,
+                **{names[0]: f"{window.first:.0f}" if window else None,
+                   names[1]: f"{window.last:.0f}" if window else None},
+            ),
+        }
+        for text, window in named
+    ]  # fmt: skip
+
+
+def _rows(read: Read) -> list[list[object]]:
+    rows: list[list[object]] = [["parameters", one.lm, one.n_non_embedding, one.mean_nats] for one in read.sizes]
+    rows += [["steps", lm, one.step, one.mean_nats] for lm, steps in read.networks.items() for one in steps]
+    return rows
+
+
+def _payload(read: Read, charts: list[Chart]) -> dict[str, Any]:
+    return {
+        "run": read.run.slug,
+        "unit": read.unit,
+        "family": read.family or None,
+        "over_parameters": laws_payload(read.by_size),
+        "over_steps": laws_payload(read.by_step) and {"lm": read.lm} | (laws_payload(read.by_step) or {}),
+        "networks": [
+            {"lm": law.lm, "first": law.window.first, "last": law.window.last, "fit": law.fit and vars(law.fit)}
+            for law in read.network_laws
+        ],
+        "quantiles": [{"share": float(law.share), "fit": law.fit and vars(law.fit)} for law in read.quantiles],
+        "clusters": {
+            "affinity": read.clusters.affinity, "k": read.clusters.k, "labels": read.clusters.labels,
+            "alpha": read.clusters.alpha, "low": read.clusters.low, "high": read.clusters.high,
+        } if read.clusters else None,
+        "figures": charts,
+    }  # fmt: skip
+
+
+scaling_urls: list[URLPattern] = [*twins.page("runs/<slug:slug>/scaling", show, "scaling")]

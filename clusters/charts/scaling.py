@@ -1,0 +1,275 @@
+"""Mean loss over parameters and steps on logarithmic axes, the laws fitted to it, and what they expect next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from clusters.charts.chart import Axis, Chart, Help, Series, linear_axis, log_axis, make_chart, make_series, vertical
+from clusters.charts.losses import shade
+from clusters.charts.numbers import compact, count, fixed, percent
+from clusters.distributions import LN2
+from clusters.laws import LAW_NAMES, NEXT, ClusterLaws, Fitted, NetworkLaw, Point, QuantileLaw
+from clusters.readings import Unit
+from compute.numerics.bnsl import BrokenPowerLaw
+from compute.numerics.laws import Trial
+from compute.numerics.scaling import PowerLawFit
+
+LAW_STYLES = {"power": ("c1", "dot"), "offset": ("c2", "diamond"), "break-1": ("c3", "square"),
+              "break-2": ("c4", "triangle")}  # fmt: skip
+N_DRAWN = 120  # points of a law's line
+N_BARS = 40
+AXES = {"parameters": "non-embedding parameters", "steps": "training step"}
+LAWS_HELP = Help(
+    what="Each law is fitted to the points in the shaded window by least squares in the logarithm of the loss. To "
+    "choose between them, each is fitted again without the largest fifth of the points and asked about those: a law "
+    "with more numbers always fits what it has seen better, but need not foretell better.",
+    formula="y = a + b x^(−c₀) Π (1 + (x/dᵢ)^(1/fᵢ))^(−cᵢ fᵢ); a power law has a = 0 and no breaks, a floor is a > 0",
+    source="Figures 3 and 11; the broken law: Caballero et al., arXiv:2210.14891",
+)
+
+
+def unit_factor(unit: Unit) -> float:
+    """From nats."""
+    return 1 / LN2 if unit == "bits" else 1.0
+
+
+# ── the laws over one x ──
+
+
+def laws_chart(found: Fitted, *, over: str, slug: str, number: int, unit: Unit, who: str) -> Chart:
+    """The points, every fitted law up to ten times the largest x, and what was held out."""
+    factor = unit_factor(unit)
+    series = [_law_line(trial, found, factor) for trial in found.comparison.fitted]
+    series += _point_series(found, factor)
+    ys = [point.mean_nats * factor for point in found.points]
+    ys += [y for one in series for _, y, *_ in one["points"]]
+    xs = [point.x for point in found.points] + [found.next_x]
+    letter = "N" if over == "parameters" else "S"
+    return make_chart(
+        slug=slug, number=number, title=_laws_title(found, letter), size="wide",
+        description=f"Mean loss in {unit} against {AXES[over]} of {who}, with {len(found.comparison.fitted)} laws",
+        reading=_laws_reading(found, factor, unit), series=series, help=LAWS_HELP,
+        window=[found.window.first, found.window.last],
+        rules=[vertical("refl", found.next_x, f"next: {compact(found.next_x)}", side="start")],
+        x=log_axis(xs, AXES[over], pad=1.06), y=_loss_axis(ys, unit),
+        table={
+            "head": [AXES[over], f"mean loss, {unit}", "fitted", "held out",
+                     *(LAW_NAMES[trial.name] for trial in found.comparison.fitted)],
+            "rows": [_point_row(point, found, factor) for point in found.points],
+        },
+    )  # fmt: skip
+
+
+def residual_chart(found: Fitted, *, over: str, slug: str, number: int) -> Chart:
+    """How far each law misses each point, in percent."""
+    series = []
+    for trial in found.comparison.fitted:
+        css, marker = LAW_STYLES[trial.name]
+        points = [[point.x, _miss(trial, point), f"{point.name}: {fixed(_miss(trial, point))}%"]
+                  for point in found.inside]  # fmt: skip
+        series.append(make_series("line", points, name=LAW_NAMES[trial.name], css=css,
+                                  marker=marker if len(points) <= 30 else ""))  # fmt: skip
+    values = [point[1] for one in series for point in one["points"]]
+    most = max(map(abs, values), default=1.0)
+    zero = make_series("line", [[found.inside[0].x, 0], [found.inside[-1].x, 0]], name="0", css="refl")
+    worst, best = (pick(found.comparison.fitted, key=lambda trial: trial.rms) for pick in (max, min))
+    return make_chart(
+        slug=slug, number=number, size="side",
+        title=f"Laws miss the fitted points by {percent(best.rms)} to {percent(worst.rms)}"
+              if best is not worst else f"The law misses the fitted points by {percent(best.rms)}",
+        description=f"Measured over expected mean loss, less one, in percent, against {AXES[over]}",
+        reading="Root mean squares. A law that fits leaves points on both sides of the line in no order.",
+        series=[zero, *series], x=log_axis([point.x for point in found.inside], AXES[over], n=5, pad=1.1),
+        y=linear_axis([-most, most], "measured above the law", n=4, suffix="%"),
+        legend=[(LAW_STYLES[t.name][1], LAW_STYLES[t.name][0], LAW_NAMES[t.name]) for t in found.comparison.fitted],
+        help=Help(what="What each law leaves unexplained. A bend in these lines is a shape that the law cannot make.",
+                  formula="100 (ln y − ln ŷ)"),
+    )  # fmt: skip
+
+
+def _law_line(trial: Trial, found: Fitted, factor: float) -> Series:
+    law = trial.law or BrokenPowerLaw(0.0, 1.0, 0.0)
+    xs = np.geomspace(found.inside[0].x, found.next_x, N_DRAWN)
+    points = [[x, y * factor] for x, y in zip(xs.tolist(), law.predict(xs).tolist(), strict=True)]
+    best = found.comparison.best
+    return make_series(
+        "line", points, name=LAW_NAMES[trial.name], css=LAW_STYLES[trial.name][0], label=LAW_NAMES[trial.name],
+        is_strong=best is not None and trial.name == best.name,
+    )  # fmt: skip
+
+
+def _point_series(found: Fitted, factor: float) -> list[Series]:
+    """Fitted points, those held out from the judged fits, and those outside the window."""
+    groups = (
+        ("fitted", [p for p in found.inside if p not in found.held_out], "ink", "dot"),
+        ("held out", found.held_out, "ink", "diamond"),
+        ("not fitted", [p for p in found.points if not found.window.holds(p.x)], "ink3", "dot"),
+    )
+    return [
+        make_series("points", [_mark(point, factor) for point in points], name=name, css=css, marker=marker,
+                    label=name if name == "held out" else "",
+                    label_at=_mark(points[len(points) // 2], factor)[:2] if name == "held out" else None)
+        for name, points, css, marker in groups
+        if points
+    ]  # fmt: skip
+
+
+def _mark(point: Point, factor: float) -> list[object]:
+    return [point.x, point.mean_nats * factor, f"{point.name}: {fixed(point.mean_nats * factor, 3)}"]
+
+
+def _point_row(point: Point, found: Fitted, factor: float) -> list[object]:
+    expected = [float(t.law.predict(point.x)) * factor for t in found.comparison.fitted if t.law]
+    return [point.x, point.mean_nats * factor, found.window.holds(point.x), point in found.held_out, *expected]
+
+
+def _miss(trial: Trial, point: Point) -> float:
+    law = trial.law or BrokenPowerLaw(0.0, 1.0, 0.0)
+    return 100 * (math.log(point.mean_nats) - math.log(float(law.predict(point.x))))
+
+
+def _loss_axis(ys: Sequence[float], unit: Unit, label: str = "mean loss") -> Axis:
+    return log_axis(ys, f"{label}, {unit}", pad=1.04)
+
+
+def _laws_title(found: Fitted, letter: str) -> str:
+    best, power = found.comparison.best, found.comparison.trials[0].law
+    if best is None:
+        return "Too few points to choose between laws"
+    if best.name == "power" and power:
+        return f"A pure power law, {letter}^{fixed(-power.exponent, 3)}, foretells the largest best"
+    words = {"offset": "A power law above a floor", "break-1": "A power law with one break",
+             "break-2": "A power law with two breaks"}  # fmt: skip
+    return f"{words.get(best.name, 'A power law')} foretells the largest best"
+
+
+def _laws_reading(found: Fitted, factor: float, unit: Unit) -> str:
+    """Which points judged, and how far the laws part beyond them."""
+    held = found.held_out
+    names = held[0].name if len(held) == 1 else f"{held[0].name} to {held[-1].name}"
+    judged = f"Judged by {names}, which the judged fits had not seen. " if found.comparison.best else ""
+    spread = found.comparison.spread_at(found.next_x)
+    if not spread or len(found.comparison.fitted) < 2:
+        return judged.strip()
+    low, high = (value * factor for value in spread)
+    return f"{judged}At {compact(NEXT)} times the largest x the laws expect {fixed(low)} to {fixed(high)} {unit}."
+
+
+# ── many curves ──
+
+
+def networks_chart(laws: Sequence[NetworkLaw], *, number: int, unit: Unit) -> Chart:
+    """Mean loss of every network over its steps, each with its power law."""
+    factor, series = unit_factor(unit), []
+    for i, law in enumerate(laws):
+        css = shade(i, len(laws))
+        points = [[p.x, p.mean_nats * factor] for p in law.points]
+        label = f"{law.lm}  S^{fixed(-law.fit.alpha, 3)}" if law.fit else law.lm
+        series.append(make_series("line", points, name=law.lm, css=css, label=label))
+        if law.fit:
+            ends = [max(law.window.first, law.points[0].x), law.window.last]
+            line = [[x, float(law.fit.predict(x)) * factor] for x in ends]
+            series.append(make_series("line", line, name=f"{law.lm}, power law", css="fitl dash"))
+    known = [law.fit.alpha for law in laws if law.fit]
+    return make_chart(
+        slug="networks", number=number, size="half", title=_networks_title(known),
+        description=f"Mean loss in {unit} against training step, one line a network, with power laws",
+        reading=_networks_reading(laws), series=series,
+        x=log_axis([p.x for law in laws for p in law.points], AXES["steps"], n=5),
+        y=_loss_axis([p[1] for one in series for p in one["points"]], unit),
+        help=Help(what="Every network’s mean loss over its own training, with the power law through the fitted steps. "
+                  "Under the theory in a single epoch the exponent would be α/(1 + α) of the quanta’s α.",
+                  formula="L ∝ S^(−α_S)", source="Appendix on training dynamics, Figure 11"),
+    )  # fmt: skip
+
+
+def _networks_title(alphas: Sequence[float]) -> str:
+    if not alphas:
+        return "Mean loss over training"
+    low, high = min(alphas), max(alphas)
+    if len(alphas) == 1:
+        return f"Over training the loss falls as S^{fixed(-low, 3)}"
+    in_order = list(alphas) == sorted(alphas)
+    more = ", steeper for larger networks" if in_order and high > low else ""
+    return f"Exponents over training: {fixed(low, 3)} to {fixed(high, 3)}{more}"
+
+
+def _networks_reading(laws: Sequence[NetworkLaw]) -> str:
+    windows = {(law.window.first, law.window.last) for law in laws}
+    if len(windows) == 1:
+        first, last = next(iter(windows))
+        return f"Fitted over steps {count(first)} to {count(last)}, dashed."
+    return "Fitted over the window of each, dashed."
+
+
+def quantiles_chart(laws: Sequence[QuantileLaw], *, number: int, unit: Unit) -> Chart | None:
+    """How quantiles of the losses fall over size; None where bundles state none."""
+    if not laws:
+        return None
+    factor, series = unit_factor(unit), []
+    for i, law in enumerate(laws):
+        points = [[p.x, p.mean_nats * factor, f"{p.name}: {fixed(p.mean_nats * factor, 3)}"] for p in law.points]
+        label = f"{law.name}  N^{fixed(-law.fit.alpha, 3)}" if law.fit else law.name
+        series.append(make_series("line", points, name=law.name, css=shade(i, len(laws)), label=label, marker="dot"))
+    known = [law for law in laws if law.fit]
+    return make_chart(
+        slug="quantiles", number=number, size="half", title=_quantiles_title(known),
+        description=f"Quantiles of the losses in {unit} against parameters",
+        reading="Quantiles over all predictions, as bundles state them: a token is not followed from size to size.",
+        series=series, x=log_axis([p.x for law in laws for p in law.points], AXES["parameters"], n=5, pad=1.1),
+        y=_loss_axis([p[1] for one in series for p in one["points"]], unit, "loss"),
+        help=Help(what="If every loss fell by the same share, these lines would be parallel. If tokens drop to zero "
+                  "one by one, low quantiles fall steeply while high ones hardly move.",
+                  formula="q_p(N) ∝ N^(−α_p)", source="§5 compares whole distributions, Figure 3"),
+    )  # fmt: skip
+
+
+def _quantiles_title(laws: Sequence[QuantileLaw]) -> str:
+    fits = [law.fit for law in laws if law.fit]
+    if len(fits) < 2:
+        return "Quantiles of the losses over size"
+    low, high = fits[0].alpha, fits[-1].alpha
+    if high > 0 and low / high >= 1.5:
+        return f"Low losses fall {fixed(low / high, 1)} times as steeply as high ones"
+    if low > high:
+        return "Low losses fall more steeply than high ones"
+    return "Low losses fall no more steeply than high ones"
+
+
+# ── clusters ──
+
+
+def clusters_chart(laws: ClusterLaws, whole: PowerLawFit | None, *, number: int) -> Chart | None:
+    """How many clusters fall with which exponent; None where no cluster has one."""
+    alphas = laws.alpha[laws.known]
+    if not len(alphas):
+        return None
+    lo, hi = min(0.0, float(alphas.min())), float(alphas.max())
+    counts, edges = np.histogram(alphas, bins=min(N_BARS, max(5, len(alphas) // 2)), range=(lo, hi or 1.0))
+    bars = [[left, right, n] for left, right, n in zip(edges, edges[1:], counts.tolist(), strict=False)]
+    rules = [vertical("refl", whole.alpha, f"all tokens {fixed(whole.alpha, 3)}")] if whole else []
+    return make_chart(
+        slug="clusters", number=number, size="half", title=_clusters_title(alphas, whole),
+        description=f"Number of clusters over the exponent of their mean loss, {laws.affinity} affinity, k = {laws.k}",
+        reading="Clustered tokens were chosen for their low loss, which makes their means fall faster than the mean of "
+                "all tokens.",
+        series=[make_series("bars", bars, name="clusters", css="c1")], rules=rules,
+        x=linear_axis([lo, hi], "exponent of the cluster’s mean loss", n=5, exact=True),
+        y=linear_axis([0, max(counts.tolist())], "clusters", from_zero=True, n=4),
+        table={"head": ["exponent from", "to", "clusters"], "rows": bars},
+        help=Help(what="A power law through each cluster’s own mean loss over the sizes in the window. If one exponent "
+                  "ruled every skill, the bars would stand together; the theory expects steps at different sizes, "
+                  "whose sum alone is a power law.",
+                  formula="mean loss of a cluster ∝ N^(−α)", source="compare §2 and Figure 3"),
+    )  # fmt: skip
+
+
+def _clusters_title(alphas: np.ndarray, whole: PowerLawFit | None) -> str:
+    middle = f"the median cluster’s exponent is {fixed(float(np.median(alphas)), 2)}"
+    if whole is None or not len(alphas):
+        return middle[0].upper() + middle[1:]
+    n = int((alphas > whole.alpha).sum())
+    return f"{count(n)} of {count(len(alphas))} clusters fall more steeply than the mean of all tokens"

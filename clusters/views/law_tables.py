@@ -1,0 +1,162 @@
+"""Fitted laws as the page on scaling shows them: rows of tables, a few numbers on top."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from clusters.charts.numbers import compact, count, fixed, percent
+from clusters.charts.scaling import LAW_STYLES, unit_factor
+from clusters.laws import LAW_NAMES, ClusterLaws, Fitted, NetworkLaw
+from clusters.models import Clustering, Run
+from clusters.readings import Unit
+from compute.numerics.laws import LAWS, Trial
+
+FORMULAS = {
+    "power": "b x^(−c₀)",
+    "offset": "a + b x^(−c₀)",
+    "break-1": "a + b x^(−c₀) (1 + (x/d₁)^(1/f₁))^(−c₁f₁)",
+    "break-2": "the same with two breaks",
+}
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+VAGUE = 100.0  # an interval that spans more than this factor tells nothing
+
+
+def law_rows(found: Fitted, unit: Unit) -> list[dict[str, Any]]:
+    """One row a law, also for those that had too few points."""
+    best = found.comparison.best
+    rows = []
+    for trial in found.comparison.trials:
+        row: dict[str, Any] = {
+            "name": LAW_NAMES[trial.name], "formula": FORMULAS[trial.name], "n": LAWS[trial.name],
+            "is_best": best is not None and best.name == trial.name, "css": f"f{LAW_STYLES[trial.name][0]}",
+        }  # fmt: skip
+        if trial.law is None:
+            row["missing"] = f"needs {trial.n_needed} points; the window holds {found.comparison.n_points}"
+        else:
+            row |= {
+                "parameters": _parameters(trial, unit), "rms": percent(trial.rms), "held_out": _held_out(trial),
+                "next": f"{fixed(float(trial.law.predict(found.next_x)) * unit_factor(unit))} {unit}",
+            }  # fmt: skip
+        rows.append(row)
+    return rows
+
+
+def _held_out(trial: Trial) -> str:
+    return percent(trial.held_out_rms) if math.isfinite(trial.held_out_rms) else "too few points"
+
+
+def _parameters(trial: Trial, unit: Unit) -> list[dict[str, str]]:
+    """Name, value and interval of every number that the law is made of."""
+    law, factor = trial.law, unit_factor(unit)
+    if law is None:
+        return []
+    values = {"c0": (law.exponent, 1.0)}
+    if trial.name != "power":
+        values["a"] = (law.offset, factor)
+    for i, one in enumerate(law.breaks, 1):
+        values |= {f"c{i}": (one.change, 1.0), f"d{i}": (one.at, 1.0), f"f{i}": (one.width, 1.0)}
+    found = []
+    for name, (value, scale) in values.items():
+        low, high = trial.intervals.get(name, (math.nan, math.nan))
+        text, interval = _number(name, value * scale), _interval(name, low * scale, high * scale)
+        found.append({"name": name.translate(SUBSCRIPTS), "value": text, "interval": interval})
+    return found
+
+
+def _number(name: str, value: float) -> str:
+    return compact(value) if name[0] == "d" else fixed(value, 3 if name[0] == "c" else 2)
+
+
+def _interval(name: str, low: float, high: float) -> str:
+    """Where the truth may lie; "not determined" where that is nearly anywhere."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "no interval" if math.isnan(low) else "not determined"
+    if name[0] in "df" and (low <= 0 or high / low > VAGUE):
+        return "not determined"
+    if name == "a":
+        low = max(low, 0.0)
+    return f"{_number(name, low)} to {_number(name, high)}"
+
+
+def summary(found: Fitted, unit: Unit, letter: str) -> dict[str, str]:
+    """The numbers over the table: the plain exponent, the law that foretells best, what is expected next."""
+    power, best = found.comparison.trials[0], found.comparison.best
+    low, high = power.intervals.get("c0", (math.nan, math.nan))
+    interval = f"{fixed(low, 3)} to {fixed(high, 3)}" if math.isfinite(low) else "no interval"
+    values = {
+        "symbol": f"α_{letter}", "alpha": fixed(power.law.exponent, 3) if power.law else "–", "interval": interval,
+        "n": f"{count(found.comparison.n_points)} points from {compact(found.inside[0].x)} to "
+             f"{compact(found.inside[-1].x)}",
+    }  # fmt: skip
+    if best and best.law:
+        values |= {"best": LAW_NAMES[best.name], "error": percent(best.held_out_rms)}
+    spread = found.comparison.spread_at(found.next_x)
+    if spread:
+        factor = unit_factor(unit)
+        law = (best or found.comparison.fitted[0]).law
+        values["next"] = fixed(float(law.predict(found.next_x)) * factor) if law else "–"
+        values["spread"] = f"laws: {fixed(spread[0] * factor)} to {fixed(spread[1] * factor)}"
+    return values
+
+
+def network_rows(laws: list[NetworkLaw]) -> list[dict[str, Any]]:
+    """The exponent of every network over its steps."""
+    rows = []
+    for law in laws:
+        fit = law.fit
+        n = sum(law.window.holds(point.x) for point in law.points)
+        rows.append(
+            {
+                "lm": law.lm, "size": law.n_non_embedding, "n": n, "window": f"{count(law.window.first)}–"
+                f"{count(law.window.last)}", "alpha": fixed(fit.alpha, 3) if fit else "–",
+                "interval": f"{fixed(fit.low, 3)} to {fixed(fit.high, 3)}"
+                            if fit and math.isfinite(fit.low) else "no interval",
+                "r_squared": fixed(fit.r_squared, 3) if fit else "–",
+            }
+        )  # fmt: skip
+    return rows
+
+
+def cluster_rows(
+    run: Run, clustering: Clustering | None, laws: ClusterLaws | None, sort: str, most: int
+) -> list[dict[str, Any]]:
+    """The first clusters in the order asked for, with their exponents and answers."""
+    if clustering is None or laws is None:
+        return []
+    places = laws.known
+    if sort != "rank":
+        key = laws.alpha[places]
+        places = places[np.argsort(key if sort == "flat" else -key, kind="stable")]
+    shown = places[:most].tolist()
+    rows = clustering.clusters.filter(rank__in=[place + 1 for place in shown]).only("rank", "top_answers", "n_answers")
+    by_rank = {row.rank: row for row in rows}
+    return [
+        {
+            "rank": place + 1, "label": laws.labels[place], "size": laws.sizes[place],
+            "alpha": fixed(float(laws.alpha[place]), 2), "r_squared": fixed(float(laws.r_squared[place]), 2),
+            "interval": f"{fixed(float(laws.low[place]), 2)} to {fixed(float(laws.high[place]), 2)}"
+                        if math.isfinite(laws.low[place]) else "no interval",
+            "answers": [text for text, _ in by_rank[place + 1].top_answers[:3]],
+            "n_more": max(by_rank[place + 1].n_answers - 3, 0),
+        }
+        for place in shown
+    ]  # fmt: skip
+
+
+def laws_payload(found: Fitted | None) -> dict[str, Any] | None:
+    """Everything that was fitted, for the JSON twin."""
+    if found is None:
+        return None
+    best = found.comparison.best
+    return {
+        "window": [found.window.first, found.window.last],
+        "points": [[point.x, point.mean_nats, point.name] for point in found.points],
+        "held_out": [point.name for point in found.held_out],
+        "best": best.name if best else None,
+        "laws": [asdict(trial) for trial in found.comparison.trials],
+        "next": {"x": found.next_x, "spread_nats": found.comparison.spread_at(found.next_x)},
+    }
