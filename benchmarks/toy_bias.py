@@ -1,10 +1,10 @@
 """What QDG measures where the true exponent is known: the table behind the rank-frequency page's calibration.
 
-    python -m benchmarks.toy_bias [--seeds 8] [--out clusters/data/toy_bias.json]
+    python -m benchmarks.toy_bias [--seeds 24] [--out clusters/data/toy_bias.json]
 
 clusters the toy model of the paper's appendix D.2 at its reduced size (200 subtasks, 200 points of the commonest,
-200 dimensions, σ = 2) for every exponent and seed, and writes the slopes of the envelopes over ranks 10 to 100. About ten
-minutes on one core; the same seeds give the same table.
+200 dimensions, σ = 2) for every exponent and seed, and writes the slopes of the envelopes over ranks 10 to 100. Half an
+hour on one core; the same seeds give the same table.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.toy_bias", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=8, help="draws of every exponent (default 8)")
+    parser.add_argument("--seeds", type=int, default=24, help="draws of every exponent (default 24)")
     parser.add_argument("--out", type=Path, default=TABLE, help="where the table goes")
     given = parser.parse_args()
     slopes = []

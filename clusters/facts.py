@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import median
+from statistics import mean, median, stdev
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from compute.numerics.scaling import PowerLawFit, fit_power_law
 CAVEAT = 0.2  # the paper's own allowance for the slope of an envelope
 LOSS_EDGES = (0.0, *(10 ** (-4 + i / 10) for i in range(54)))  # nats: ten bins a decade up to 20, and all below 10⁻⁴
 EMERGENCE_NATS = 0.5  # a cluster counts as learned where its mean loss falls below this
+EXPONENT_STEP = 0.01  # how finely true exponents are told apart
 FEW_TOKENS = 3  # clusters of so few tokens say more about k than about frequency
 
 
@@ -128,3 +130,33 @@ def spread_ks(ks: Sequence[int], most: int = 8) -> list[int]:
     wanted = np.geomspace(ks[0], ks[-1], most)
     chosen = {min(ks, key=lambda k: abs(np.log(k / target))) for target in wanted}
     return sorted(chosen)
+
+
+@dataclass(frozen=True)
+class ToySlopes:
+    """Slopes that QDG measures on toy data of known exponents: a row an exponent, a column a draw."""
+
+    exponents: list[float]
+    slopes: list[list[float]]
+    setting: dict[str, Any]
+
+    @cached_property
+    def means(self) -> list[float]:
+        return [mean(row) for row in self.slopes]
+
+    @cached_property
+    def spreads(self) -> list[float]:
+        """Standard deviation over draws."""
+        return [stdev(row) for row in self.slopes]
+
+    def compatible(self, slope: float, standard_error: float = 0.0) -> tuple[float, float] | None:
+        """The least and the largest true exponent whose toys measure such a slope; None where none does.
+
+        Within two standard deviations, the toy's spread over draws and the slope's own error taken together.
+        """
+        n = round((self.exponents[-1] - self.exponents[0]) / EXPONENT_STEP) + 1
+        fine = np.linspace(self.exponents[0], self.exponents[-1], n)
+        expected = np.interp(fine, self.exponents, self.means)
+        spread = np.hypot(np.interp(fine, self.exponents, self.spreads), standard_error)
+        inside = fine[np.abs(slope - expected) <= 2 * spread]
+        return (float(inside[0]), float(inside[-1])) if len(inside) else None

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from clusters.views import accounts, manage, preferences, rank_frequency, runs
+from clusters.views import accounts, manage, preferences, runs
 from clusters.views.clusters import cluster_urls
 from clusters.views.compare import compare_urls
 from clusters.views.corpora import corpus_urls
@@ -12,6 +12,7 @@ from clusters.views.jobs import job_urls
 from clusters.views.losses import losses_urls
 from clusters.views.maps import map_urls
 from clusters.views.probe import probe_urls
+from clusters.views.rank_frequency import rank_frequency_urls
 from clusters.views.scaling import scaling_urls
 from clusters.views.sequence import sequence_urls
 from clusters.views.similarity import similarity_urls
@@ -24,7 +25,7 @@ urlpatterns: list[URLPattern] = [
     *job_urls,  # before the runs: /runs/new/ is no run
     *corpus_urls,
     *page("runs/<slug:slug>", runs.overview, "run"),
-    *page("runs/<slug:slug>/rank-frequency", rank_frequency.show, "rank-frequency"),
+    *rank_frequency_urls,
     *cluster_urls,
     *similarity_urls,
     *finder_urls,

@@ -55,6 +55,11 @@ def draw(chart: Chart, size: tuple[int, int]) -> Drawing:
     return Drawing(width, height, marks)
 
 
+def plot_area(chart: Chart, size: tuple[int, int]) -> Box:
+    """The rectangle between the axes on paper of (width, height), for scripts that let things be dragged in it."""
+    return _frame(chart, *size)
+
+
 def text(css: str, x: float, y: float, words: str) -> Mark:
     """A text mark; what follows "^" is raised."""
     base, _, raised = words.partition("^")

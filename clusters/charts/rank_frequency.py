@@ -1,29 +1,37 @@
-"""Sizes of clusters against rank: every k, their envelope, its fit, and what other choices would say."""
+"""Sizes of clusters against rank: every k, their envelope, the fit in its window, and reference lines."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from clusters.charts.chart import (
-    Chart,
-    Rule,
-    Series,
-    Table,
-    category_axis,
-    linear_axis,
-    log_axis,
-    make_chart,
-    make_series,
-    vertical,
-)
+from clusters.charts.chart import Chart, Help, Rule, Series, Table, log_axis, make_chart, make_series, vertical
 from clusters.charts.numbers import count, fixed
 from clusters.facts import CAVEAT, RankCurves, Sizes
 from compute.numerics.ranks import EnvelopeFit
 
 N_SHADES = 8
 CLOSE = 0.05  # slopes nearer than this are called the same
+DRAG = "Drag the edges of the window, or type the ranks."
+FIT_STYLES = ("fitl", "fitl dash")
+HELP = Help(
+    what="Each thin line is one clustering: its clusters from the largest to the smallest, tokens against rank. No "
+    "single number of clusters resolves both common and rare quanta, so the envelope takes at each rank the largest "
+    "cluster over all of them. If quanta are used with Zipfian frequencies, it falls as a power of rank; a line is "
+    "fitted to it inside the shaded window.",
+    formula="E(r) = max over k of size_k(r);   ln E(r) = ln C + s ln r;   the theory expects s = −(1 + α)",
+    source="§5, Figure 15; appendix D for how far the slope can be trusted",
+)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A slope to compare with; with a constant the whole law constant · rank^slope."""
+
+    slope: float
+    name: str
+    constant: float | None = None
 
 
 def shade_of(k: int, shown: Sequence[int]) -> str:
@@ -42,11 +50,14 @@ def curve_series(curves: RankCurves, shown: Sequence[Sizes], *, with_envelope: b
         for one in shown
     ]  # fmt: skip
     if with_envelope and curves.envelope:
-        points = corners(curves.envelope)
-        rank = min(len(curves.envelope), 1 + max(1, round(len(curves.envelope) ** 0.35)))
-        at = [rank, curves.envelope[rank - 1]]
-        series.append(make_series("line", points, name="envelope", css="env", label="envelope", label_at=at))
+        series.append(_envelope_series(curves, "envelope", "env"))
     return series
+
+
+def _envelope_series(curves: RankCurves, name: str, css: str) -> Series:
+    rank = min(len(curves.envelope), 1 + max(1, round(len(curves.envelope) ** 0.35)))
+    at = [rank, curves.envelope[rank - 1]]
+    return make_series("line", corners(curves.envelope), name=name, css=css, label=name, label_at=at)
 
 
 def corners(sizes: Sequence[int]) -> list[list[int]]:
@@ -68,61 +79,99 @@ def _k_label(k: int, ks: Sequence[int]) -> str:
 
 
 def rank_frequency_chart(
-    curves: RankCurves, shown: Sequence[Sizes], fit: EnvelopeFit | None, reference: float | None, *,
+    curves: RankCurves, shown: Sequence[Sizes], fit: EnvelopeFit | None, references: Sequence[Reference], *,
     with_envelope: bool = True, number: int = 1,
 ) -> Chart:  # fmt: skip
-    """The page's large figure."""
-    series = curve_series(curves, shown, with_envelope=with_envelope)
-    rules: list[Rule] = []
-    if reference is not None and curves.envelope:
-        series.insert(0, _reference_series(curves, reference, fit))
-    if fit:
-        series += _fit_series(curves, fit)
-        rules = [
-            vertical("edge", fit.first_rank, count(fit.first_rank), side="start"),
-            vertical("edge", fit.last_rank, count(fit.last_rank), side="start"),
-        ]
-    top = max([*curves.envelope, fit.intercept if fit and fit.first_rank == 1 else 1])
-    return make_chart(
-        slug="rank-frequency", number=number, title=_title(fit, reference), size="wide",
+    """The page's large figure for one affinity."""
+    own = references[0].slope if references and references[0].constant is None else None
+    return _chart(
+        [curves], {curves.affinity: fit} if fit else {}, references, number=number,
+        lines=curve_series(curves, shown, with_envelope=with_envelope), table=size_table(shown),
+        title=_title(fit, own), reading=_reading(curves, fit),
         description=f"Tokens per cluster against rank, {len(shown)} numbers of clusters, {curves.affinity} affinity",
-        reading=_reading(curves, fit), series=series, rules=rules,
-        window=[fit.first_rank, fit.last_rank] if fit else None,
-        x=log_axis([1, max([*curves.ks, 2])], "rank of cluster", pad=1.0), y=log_axis([1, top], "tokens in cluster"),
-        table=size_table(shown),
     )  # fmt: skip
 
 
-def _fit_series(curves: RankCurves, fit: EnvelopeFit) -> list[Series]:
-    """The fitted law: whole inside its window, dashed before it."""
+def both_affinities_chart(
+    both: Sequence[RankCurves], fits: Mapping[str, EnvelopeFit], references: Sequence[Reference], *, number: int = 1
+) -> Chart:
+    """The envelopes of two affinities and their fits over the same ranks."""
+    styles = ("env", "c2")
+    lines = [_envelope_series(curves, curves.affinity, css) for curves, css in zip(both, styles, strict=False)]
+    rows = [[one.affinity, rank, size] for one in both for rank, size in enumerate(one.envelope, 1)]
+    return _chart(
+        both, fits, references, number=number, lines=lines, title=_both_title(fits),
+        table={"head": ["affinity", "rank", "tokens"], "rows": rows},
+        reading=f"Envelopes over every k that the run has, both fitted over the same ranks. {DRAG}",
+        description="Envelopes of cluster sizes against rank, signed and absolute affinity",
+    )  # fmt: skip
 
-    def at(rank: float) -> list[float]:
-        return [rank, fit.intercept * rank**fit.slope]
 
+def _chart(
+    shown: Sequence[RankCurves], fits: Mapping[str, EnvelopeFit], references: Sequence[Reference], *,
+    lines: list[Series], title: str, reading: str, description: str, table: Table, number: int,
+) -> Chart:  # fmt: skip
+    fit = next(iter(fits.values()), None)
+    first = shown[0]
+    series = [_reference_series(first, one, fit) for one in references if first.envelope] + lines
+    series += fit_series(shown, fits)
+    rules: list[Rule] = []
+    if fit:
+        ranks = (fit.first_rank, fit.last_rank)
+        rules = [vertical("edge", rank, count(rank), side="start") for rank in ranks]
+    sizes = [size for one in shown for size in one.envelope[:1]]
+    top = max([*sizes, *(one.intercept for one in fits.values() if one.first_rank == 1), 1])
+    return make_chart(
+        slug="rank-frequency", number=number, title=title, size="wide", description=description, reading=reading,
+        series=series, rules=rules, window=[fit.first_rank, fit.last_rank] if fit else None, table=table, help=HELP,
+        x=log_axis([1, max([k for one in shown for k in one.ks] + [2])], "rank of cluster"),
+        y=log_axis([1, top], "tokens in cluster"),
+    )  # fmt: skip
+
+
+def fit_series(shown: Sequence[RankCurves], fits: Mapping[str, EnvelopeFit]) -> list[Series]:
+    """The fitted laws: one whole inside its window and dashed before it, or one whole and one dashed."""
+    if len(fits) == 1:
+        return _one_fit(next(one for one in shown if one.affinity in fits), next(iter(fits.values())))
+    return [
+        make_series(
+            "line", [_at(fit, fit.first_rank), _at(fit, fit.last_rank)], name=f"{affinity} fit", css=css,
+            label=f"{affinity} r^{fixed(fit.slope)}", label_at=_at(fit, math.sqrt(fit.first_rank * fit.last_rank)),
+        )
+        for (affinity, fit), css in zip(fits.items(), FIT_STYLES, strict=False)
+    ]  # fmt: skip
+
+
+def _at(fit: EnvelopeFit, rank: float) -> list[float]:
+    return [rank, fit.intercept * rank**fit.slope]
+
+
+def _one_fit(curves: RankCurves, fit: EnvelopeFit) -> list[Series]:
     top_rank = (max(curves.envelope) / fit.intercept) ** (1 / fit.slope) if fit.slope < 0 else 1.0
     before = min(max(1.0, fit.first_rank / 4, top_rank), float(fit.first_rank))
-    label_at = at(math.sqrt(before * fit.first_rank)) if before < fit.first_rank else at(fit.first_rank)
-    series = [
-        make_series("line", [at(fit.first_rank), at(fit.last_rank)], name="fit", css="fitl",
-                    label=f"fit r^{fixed(fit.slope)}", label_at=label_at),
-    ]  # fmt: skip
+    label_at = _at(fit, math.sqrt(before * fit.first_rank) if before < fit.first_rank else fit.first_rank)
+    whole = [_at(fit, fit.first_rank), _at(fit, fit.last_rank)]
+    series = [make_series("line", whole, name="fit", css="fitl", label=f"fit r^{fixed(fit.slope)}", label_at=label_at)]
     if before < fit.first_rank:
-        series.append(make_series("line", [at(before), at(fit.first_rank)], name="fit", css="fitl dash"))
+        dashed = [_at(fit, before), _at(fit, fit.first_rank)]
+        series.append(make_series("line", dashed, name="fit", css="fitl dash"))
     return series
 
 
-def _reference_series(curves: RankCurves, slope: float, fit: EnvelopeFit | None) -> Series:
-    """The theory's line through the envelope's middle, cut where it leaves the paper."""
-    ends = (fit.first_rank, fit.last_rank) if fit else (1, len(curves.envelope))
-    middle = max(1, round(math.sqrt(ends[0] * ends[1])))
-    height = (fit.intercept * middle**fit.slope) if fit else curves.envelope[middle - 1]
-    constant = height / middle**slope
+def _reference_series(curves: RankCurves, reference: Reference, fit: EnvelopeFit | None) -> Series:
+    """A law as it stands, or a slope through the envelope's middle; cut where it leaves the paper."""
+    slope, constant = reference.slope, reference.constant
+    if constant is None:
+        ends = (fit.first_rank, fit.last_rank) if fit else (1, len(curves.envelope))
+        middle = max(1, round(math.sqrt(ends[0] * ends[1])))
+        height = (fit.intercept * middle**fit.slope) if fit else curves.envelope[middle - 1]
+        constant = height / middle**slope
     top, last = max(curves.envelope), max(curves.ks)
     first = max(1.0, (top / constant) ** (1 / slope))
     last = min(float(last), (1 / constant) ** (1 / slope))
     points = [[first, constant * first**slope], [last, constant * last**slope]]
-    at = first * (last / first) ** 0.14
-    return make_series("line", points, name="reference", css="refl", label=f"reference r^{fixed(slope)}",
+    at = first * (last / first) ** (0.14 if reference.constant is None else 0.3)
+    return make_series("line", points, name=reference.name, css="refl", label=f"{reference.name} r^{fixed(slope, 3)}",
                        label_at=[at, constant * at**slope])  # fmt: skip
 
 
@@ -140,92 +189,26 @@ def _title(fit: EnvelopeFit | None, reference: float | None) -> str:
     return f"{window} falls {how} the theory’s line{within}"
 
 
+def _both_title(fits: Mapping[str, EnvelopeFit]) -> str:
+    if len(fits) < 2:
+        return "Envelopes of two affinities"
+    (a, first), (b, second) = fits.items()
+    difference = abs(first.slope - second.slope)
+    if difference < CLOSE:
+        return f"Both affinities give the same slope: {fixed(first.slope)} {a}, {fixed(second.slope)} {b}"
+    within = "within" if difference <= CAVEAT else "beyond"
+    return f"The slopes, {fixed(first.slope)} {a} and {fixed(second.slope)} {b}, differ {within} the caveat"
+
+
 def _reading(curves: RankCurves, fit: EnvelopeFit | None) -> str:
     small = curves.first_small_rank
-    if small is None or not fit:
+    if not fit:
         return "The envelope takes, at each rank, the largest cluster over all k."
+    if small is None:
+        return f"The envelope takes, at each rank, the largest cluster over all k. {DRAG}"
     if fit.last_rank > small:
         return (
             f"From rank {count(small)} on the clusters hold at most three tokens, so the slope leans on the largest k. "
-            "Type other ranks to move the window."
+            f"{DRAG}"
         )
-    return f"The window ends before rank {count(small)}, from which on clusters hold at most three tokens."
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A slope that another choice would have given."""
-
-    name: str
-    affinity: str
-    slope: float
-    first_rank: int
-    last_rank: int
-
-
-def other_choices(by_affinity: dict[str, RankCurves], first: int, last: int) -> list[Choice]:
-    """The slope for neighbouring windows, without the largest k, and for every affinity."""
-    windows = _windows(first, last)
-    found = []
-    for affinity, curves in by_affinity.items():
-        for name, (start, end) in windows.items():
-            found.append((name, affinity, curves.try_fit(start, end)))
-        if len(curves.clusterings) > 1:
-            name = f"{first}–{last}, without the largest k"
-            found.append((name, affinity, curves.without_largest_k().try_fit(first, last)))
-    return [Choice(name, affinity, fit.slope, fit.first_rank, fit.last_rank) for name, affinity, fit in found if fit]
-
-
-def _windows(first: int, last: int) -> dict[str, tuple[int, int]]:
-    earlier = max(1, first // 10) if first >= 20 else max(1, first // 3)
-    tried = [(first, last), (first, round(0.9 * last)), (first, last // 2), (earlier, last), (2 * first, last)]
-    named: dict[str, tuple[int, int]] = {}
-    for start, end in tried:
-        named.setdefault(f"{start}–{end}" + (", as above" if (start, end) == (first, last) else ""), (start, end))
-    return named
-
-
-def choices_chart(choices: Sequence[Choice], reference: float | None, *, number: int = 2) -> Chart | None:
-    """Slopes beside each other with the paper's caveat; None where there is nothing to compare."""
-    if len(choices) < 2:
-        return None
-    names = list(dict.fromkeys(choice.name for choice in choices))
-    affinities = list(dict.fromkeys(choice.affinity for choice in choices))
-    styles = [("dot", "c1"), ("diamond", "c2")]
-    spread = 0.11 if len(affinities) > 1 else 0.0
-    series = []
-    for place, affinity in enumerate(affinities):
-        shape, css = styles[place % 2]
-        shift = spread * (2 * place - 1) if len(affinities) > 1 else 0.0
-        points = [
-            [c.slope, names.index(c.name) + shift, c.slope - CAVEAT, c.slope + CAVEAT]
-            for c in choices if c.affinity == affinity
-        ]  # fmt: skip
-        series.append(make_series("intervals", points, name=affinity, css=css, marker=shape))
-    slopes = [c.slope for c in choices]
-    values = [min(slopes) - CAVEAT, max(slopes) + CAVEAT, *([reference] if reference is not None else [])]
-    return make_chart(
-        slug="other-choices", number=number,
-        title=f"Other choices move the slope by {fixed(max(slopes) - min(slopes))}",
-        description="Slope of the envelope for other windows, without the largest k, and for both affinities",
-        reading=_choices_reading(slopes, reference), series=series, size="side",
-        rules=[vertical("refl", reference, fixed(reference))] if reference is not None else [],
-        legend=[(styles[i % 2][0], styles[i % 2][1], affinity) for i, affinity in enumerate(affinities)],
-        x=linear_axis(values, f"slope, with ±{CAVEAT}", n=6, exact=True), y=category_axis(names),
-        table={
-            "head": ["choice", "affinity", "first rank", "last rank", "slope"],
-            "rows": [[c.name, c.affinity, c.first_rank, c.last_rank, c.slope] for c in choices],
-        },
-    )  # fmt: skip
-
-
-def _choices_reading(slopes: Sequence[float], reference: float | None) -> str:
-    if reference is None:
-        return "The paper allows ±0.2 at least for the choice of window and clustering."
-    steeper = sum(slope < reference for slope in slopes)
-    line = f"{fixed(reference)}, the dotted slope that this run’s mean losses predict"
-    if steeper == len(slopes):
-        return f"Every choice is steeper than {line}."
-    if steeper == 0:
-        return f"Every choice is less steep than {line}."
-    return f"{steeper} of {len(slopes)} choices are steeper than {line}."
+    return f"The window ends before rank {count(small)}, from which on clusters hold at most three tokens. {DRAG}"

@@ -6,21 +6,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpRequest, HttpResponseBase, QueryDict
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
+from django.urls import URLPattern, path
 
+from clusters.charts import rank_choices
 from clusters.charts import rank_frequency as figures
+from clusters.charts.chart import Chart
 from clusters.charts.numbers import count, fixed
 from clusters.facts import CAVEAT, RankCurves, scaling_fit, spread_ks
 from clusters.htmx import render_page
 from clusters.models import Affinity, Run
 from clusters.parameters import chosen, whole_number
+from clusters.queries import rank_frequency as reads
 from clusters.queries import runs as queries
 from clusters.views import twins
+from clusters.views.rank_window import Fitted, drag_data, fit_window, fitted, shown_window
 from clusters.views.runs import get_run
-from compute.errors import FitError
-from compute.numerics.ranks import EnvelopeFit
 
 HEAD = ("affinity", "k", "rank", "tokens")
+BOTH = "both"
+REFERENCES = ("theory", "paper")
+PAPER_TOKENS = 10_000  # the paper's line counts tokens among so many
+PAPER_REFERENCE = figures.Reference(-1.083, "the paper’s 4,800", 4800.0)
 
 
 @dataclass(frozen=True)
@@ -30,9 +38,13 @@ class Asked:
     affinity: str
     ks: list[int]
     with_envelope: bool
-    with_reference: bool
+    references: list[str]
     first: str
     last: str
+
+    @property
+    def affinities(self) -> list[str]:
+        return list(Affinity.values) if self.affinity == BOTH else [self.affinity]
 
 
 def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpResponseBase:
@@ -40,83 +52,126 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     run = get_run(request, slug)
     by_affinity = queries.rank_curves(run)
     asked = _asked(request.GET, run, by_affinity)
-    curves = by_affinity.get(asked.affinity)
-    if curves is None:
-        return render_page(request, "runs/not_ready.html", _missing(run, asked.affinity))
-    fit, complaint = _fit(curves, asked)
+    shown = [by_affinity[affinity] for affinity in asked.affinities if affinity in by_affinity]
+    if len(shown) < len(asked.affinities):
+        return render_page(request, "runs/not_ready.html", _missing(run, asked.affinities, by_affinity))
+    window, complaint = fit_window(shown[0], asked.first, asked.last)
+    fits = fitted(run, shown, *window)
     alpha = scaling_fit(queries.final_checkpoints(run))
-    reference = -(1 + alpha.alpha) if alpha and alpha.alpha > 0 else None
-    shown = [one for one in curves.clusterings if one.k in asked.ks]
-    choices = figures.other_choices(by_affinity, fit.first_rank, fit.last_rank) if fit else []
-    large = figures.rank_frequency_chart(
-        curves, shown, fit, reference if asked.with_reference else None, with_envelope=asked.with_envelope
-    )
-    charts = [chart for chart in (large, figures.choices_chart(choices, reference)) if chart]
+    theory = -(1 + alpha.alpha) if alpha and alpha.alpha > 0 else None
+    agreements = reads.agreements(run)
+    large = _large_chart(run, asked, shown, fits, theory)
+    choices = rank_choices.other_choices(by_affinity, *window) if fits else []
+    charts = _charts(large, choices, fits, theory, agreements)
     if twin:
         return twins.answer(
-            twin, name=f"{run.slug}-rank-frequency", payload=_payload(run, curves, fit, reference, choices, complaint),
-            head=HEAD, rows=_rows(curves), charts=charts, figure=request.GET.get("figure"),
+            twin, name=f"{run.slug}-rank-frequency", figure=request.GET.get("figure"), head=HEAD, rows=_rows(shown),
+            payload=_payload(run, asked, shown, fits, theory, choices, agreements, complaint),
+            charts=list(charts.values()),
         )  # fmt: skip
     ctx = {
         "run": run,
         "here": "rank-frequency",
         "asked": asked,
-        "affinities": list(by_affinity),
-        "chips": _chips(curves, asked.ks),
-        "complaint": complaint,
-        "window": _shown_window(curves, asked, fit),
-        "chart": large,
-        "choices": charts[1] if len(charts) > 1 else None,
-        "readout": _readout(fit),
-        "clusterings": curves.clusterings,
-        "shown": shown,
-        "curves": curves,
-        "notes": _notes(curves, fit, alpha.alpha if alpha else None),
-        "longest": len(curves.envelope),
+        "affinities": [*by_affinity, *([BOTH] if len(by_affinity) > 1 else [])],
+        "has_theory": theory is not None,
+        "has_paper": run.n_tokens == PAPER_TOKENS,
+        "chips": _chips(shown[0], asked.ks),
+        "complaint": complaint and f"{complaint} Ranks {count(window[0])} to {count(window[1])} are shown instead.",
+        "window": shown_window(asked.first, asked.last, window),
+        "charts": charts,
+        "fits": fits,
+        "drag": drag_data(run, asked.affinity, shown, large, window) if fits else "",
+        "clusterings": [_clustering_row(shown, k, agreements) for k in _listed(shown, asked)],
+        "n_clusterings": len(shown[0].clusterings),
+        "notes": _notes(shown[0], fits, alpha.alpha if alpha else None),
+        "longest": max(len(one.envelope) for one in shown),
         **twins.links_context(request, "json", "csv"),
     }
     return render_page(request, "runs/rank_frequency.html", ctx)
 
 
+def fit(request: HttpRequest, slug: str) -> HttpResponse:
+    """The slopes over one window and the lines to draw, as JSON: what the page shows while its edges are dragged."""
+    run = get_run(request, slug)
+    affinity = chosen(request.GET, "affinity", [*Affinity.values, BOTH], queries.default_affinity(run))
+    wanted = list(Affinity.values) if affinity == BOTH else [affinity]
+    by_affinity = queries.rank_curves(run)
+    shown = [by_affinity[one] for one in wanted if one in by_affinity]
+    if len(shown) < len(wanted):
+        raise BadRequest(f"affinity is {affinity!r}; “{run.name}” has {' and '.join(by_affinity) or 'no clusterings'}.")
+    window, complaint = fit_window(shown[0], request.GET.get("first", "")[:20], request.GET.get("last", "")[:20])
+    if complaint:
+        raise BadRequest(complaint)
+    fits = fitted(run, shown, *window)
+    answer = {
+        "run": run.slug,
+        "first": window[0],
+        "last": window[1],
+        "fits": [one.as_json() for one in fits],
+        "texts": {f"{one.affinity}-{name}": text for one in fits for name, text in one.texts().items()},
+        "lines": figures.fit_series(shown, {one.affinity: one.fit for one in fits}),
+    }
+    return twins.json_response(answer)
+
+
 def _asked(query: QueryDict, run: Run, by_affinity: dict[str, RankCurves]) -> Asked:
-    affinity = chosen(query, "affinity", Affinity.values, queries.default_affinity(run))
+    affinity = chosen(query, "affinity", [*Affinity.values, BOTH], queries.default_affinity(run))
     there = by_affinity[affinity].ks if affinity in by_affinity else []
-    ks = [k for k in map(whole_number, query.getlist("k")) if k in there]
+    known = {k for curves in by_affinity.values() for k in curves.ks}
+    ks = [_known_k(text, known) for text in query.getlist("k")]
     is_sent = query.get("set") == "1"  # an unticked box sends nothing, and neither does a bare address
+    references = query.getlist("reference") if is_sent or "reference" in query else [REFERENCES[0]]
+    for name in references:
+        if name not in REFERENCES:
+            raise BadRequest(f"reference is {name[:40]!r}; choose of {', '.join(REFERENCES)}.")
     return Asked(
         affinity=affinity,
         ks=ks or ([] if is_sent else spread_ks(there)),
         with_envelope="envelope" in query or not is_sent,
-        with_reference="reference" in query or not is_sent,
+        references=references,
         first=query.get("first", "")[:20],
         last=query.get("last", "")[:20],
     )
 
 
-def _fit(curves: RankCurves, asked: Asked) -> tuple[EnvelopeFit | None, str]:
-    """The fit over the ranks asked for; where they don't suit, the usual window's and a sentence."""
-    usual = curves.try_fit(*curves.window)
-    if not (asked.first or asked.last):
-        return usual, ""
-    first = whole_number(asked.first) if asked.first else curves.window[0]
-    last = whole_number(asked.last) if asked.last else curves.window[1]
-    instead = f" Ranks {count(curves.window[0])} to {count(curves.window[1])} are shown instead."
-    if first is None or last is None:
-        wrong = asked.first if first is None else asked.last
-        return usual, f"“{wrong}” is no rank: give whole numbers from 1 to {count(len(curves.envelope))}.{instead}"
-    if first > last:
-        return usual, f"The first rank, {count(first)}, lies after the last, {count(last)}.{instead}"
-    try:
-        return curves.fit(first, last), ""
-    except FitError as error:
-        sentence = str(error)
-        return usual, f"{sentence[:1].upper()}{sentence[1:]}.{instead}"
+def _known_k(text: str, known: set[int]) -> int:
+    k = whole_number(text)
+    if k not in known:
+        raise BadRequest(f"k is {text[:20]!r}; choose of {', '.join(map(str, sorted(known))) or 'none'}.")
+    return k
 
 
-def _shown_window(curves: RankCurves, asked: Asked, fit: EnvelopeFit | None) -> dict[str, object]:
-    """What stands in the two fields: the text that was typed, or the ranks that were fitted."""
-    usual = (fit.first_rank, fit.last_rank) if fit else curves.window
-    return {"first": asked.first or usual[0], "last": asked.last or usual[1]}
+def _large_chart(
+    run: Run, asked: Asked, shown: list[RankCurves], fits: list[Fitted], theory: float | None
+) -> Chart:  # fmt: skip
+    references = []
+    if theory is not None and "theory" in asked.references:
+        references.append(figures.Reference(theory, "theory"))
+    if "paper" in asked.references and run.n_tokens == PAPER_TOKENS:
+        references.append(PAPER_REFERENCE)
+    by_affinity = {one.affinity: one.fit for one in fits}
+    if len(shown) > 1:
+        return figures.both_affinities_chart(shown, by_affinity, references)
+    drawn = [one for one in shown[0].clusterings if one.k in asked.ks]
+    only = by_affinity.get(shown[0].affinity)
+    return figures.rank_frequency_chart(shown[0], drawn, only, references, with_envelope=asked.with_envelope)
+
+
+def _charts(
+    large: Chart, choices: list[rank_choices.Choice], fits: list[Fitted], theory: float | None,
+    agreements: dict[int, float],
+) -> dict[str, Chart]:  # fmt: skip
+    """The page's figures by name, as far as there are numbers for them."""
+    found: dict[str, Chart | None] = {"ranks": large}
+    if fits:
+        first = fits[0]
+        found["choices"] = rank_choices.choices_chart(choices, theory)
+        error = first.interval.standard_error if first.interval else 0.0
+        found["toy"] = rank_choices.toy_chart(reads.toy_slopes(), first.fit.slope, error)
+    found["agreement"] = rank_choices.agreement_chart(agreements)
+    there = {name: chart for name, chart in found.items() if chart}
+    return {name: chart | {"number": number} for number, (name, chart) in enumerate(there.items(), 1)}
 
 
 def _chips(curves: RankCurves, shown: list[int]) -> list[dict[str, Any]]:
@@ -126,17 +181,17 @@ def _chips(curves: RankCurves, shown: list[int]) -> list[dict[str, Any]]:
     ]
 
 
-def _readout(fit: EnvelopeFit | None) -> dict[str, str] | None:
-    if fit is None:
-        return None
-    return {
-        "slope": fixed(fit.slope), "caveat": f"±{CAVEAT}", "r_squared": fixed(fit.r_squared, 3),
-        "window": f"over ranks {count(fit.first_rank)}–{count(fit.last_rank)}", "constant": count(fit.intercept),
-        "exponent": fixed(fit.slope, 3), "interval": f"±{fixed((fit.high - fit.low) / 2, 3)}",
-    }  # fmt: skip
+def _listed(shown: list[RankCurves], asked: Asked) -> list[int]:
+    """The ks of the table: those drawn; of two envelopes, all."""
+    return shown[0].ks if len(shown) > 1 else [k for k in shown[0].ks if k in asked.ks]
 
 
-def _notes(curves: RankCurves, fit: EnvelopeFit | None, alpha: float | None) -> list[str]:
+def _clustering_row(shown: list[RankCurves], k: int, agreements: dict[int, float]) -> dict[str, Any]:
+    sizes = [(curves.affinity, one) for curves in shown if (one := curves.at(k))]
+    return {"k": k, "sizes": sizes, "agreement": agreements.get(k)}
+
+
+def _notes(curves: RankCurves, fits: list[Fitted], alpha: float | None) -> list[str]:
     """What a reader should keep in mind, each a sentence of this run's own numbers."""
     notes = []
     largest = curves.clusterings[-1]
@@ -145,48 +200,75 @@ def _notes(curves: RankCurves, fit: EnvelopeFit | None, alpha: float | None) -> 
             f"Ranks count from 1. At k = {count(largest.k)}, {count(largest.n_tied)} clusters share their size with "
             "another, so links name a cluster’s label and never its rank."
         )
-    if fit and len(curves.clusterings) > 1:
-        without = curves.without_largest_k().try_fit(fit.first_rank, fit.last_rank)
+    if fits and len(curves.clusterings) > 1:
+        fit = fits[0].fit
+        rest = curves.without_largest_k()
+        without = rest.try_fit(fit.first_rank, min(fit.last_rank, len(rest.envelope)))
         slope = f" Without k = {count(largest.k)} the slope is {fixed(without.slope)}." if without else ""
         notes.append(f"The envelope takes, at each rank, the largest cluster over all k.{slope}")
-    if alpha is not None:
+    if alpha is not None and alpha > 0:
         notes.append(
-            f"The reference line falls as r to the power −(1 + α), with α = {fixed(alpha, 3)} from this run’s own mean "
-            "losses over parameters: what the theory expects if quanta are learned in the order of their use."
+            f"The theory’s line falls as r to the power −(1 + α), with α = {fixed(alpha, 3)} from this run’s own mean "
+            "losses over parameters: what it expects if quanta are learned in the order of their use."
         )
     return notes
 
 
-def _missing(run: Run, affinity: str) -> dict[str, Any]:
+def _missing(run: Run, affinities: list[str], there: dict[str, RankCurves]) -> dict[str, Any]:
+    missing = " and ".join(affinity for affinity in affinities if affinity not in there)
     return {
         "run": run,
         "here": "rank-frequency",
         "title": "No sizes to rank",
-        "sentence": f"“{run.name}” holds no clustering with {affinity} affinity, so there is no curve to draw.",
+        "sentence": f"“{run.name}” holds no clustering with {missing} affinity, so there is no curve to draw.",
     }
 
 
-def _rows(curves: RankCurves) -> Iterator[list[object]]:
-    for one in curves.clusterings:
-        for rank, size in enumerate(one.sizes, 1):
-            yield [curves.affinity, one.k, rank, size]
-    for rank, size in enumerate(curves.envelope, 1):
-        yield [curves.affinity, "envelope", rank, size]
+def _rows(shown: list[RankCurves]) -> Iterator[list[object]]:
+    for curves in shown:
+        for one in curves.clusterings:
+            for rank, size in enumerate(one.sizes, 1):
+                yield [curves.affinity, one.k, rank, size]
+        for rank, size in enumerate(curves.envelope, 1):
+            yield [curves.affinity, "envelope", rank, size]
 
 
 def _payload(
-    run: Run, curves: RankCurves, fit: EnvelopeFit | None, reference: float | None, choices: list[figures.Choice],
-    complaint: str,
+    run: Run, asked: Asked, shown: list[RankCurves], fits: list[Fitted], theory: float | None,
+    choices: list[rank_choices.Choice], agreements: dict[int, float], complaint: str,
 ) -> dict[str, Any]:  # fmt: skip
+    by_affinity = {one.affinity: one for one in fits}
+    toy, first = reads.toy_slopes(), fits[0] if fits else None
+    error = first.interval.standard_error if first and first.interval else 0.0
     return {
         "run": run.slug,
-        "affinity": curves.affinity,
-        "fit": vars(fit) | {"caveat": CAVEAT} if fit else None,
+        "affinity": asked.affinity,
+        "fit": by_affinity[shown[0].affinity].as_json() if fits else None,
+        "fits": [one.as_json() for one in fits],
+        "caveat": CAVEAT,
         "complaint": complaint or None,
-        "reference_slope": reference,
+        "reference_slope": theory,
         "other_choices": [vars(choice) for choice in choices],
-        "clusterings": [
-            {"k": one.k, "sizes": one.sizes, "n_singletons": one.n_singletons} for one in curves.clusterings
+        "toy": {
+            "setting": toy.setting, "exponents": toy.exponents, "mean_slopes": toy.means,
+            "compatible_exponents": toy.compatible(first.fit.slope, error) if first else None,
+        },
+        "agreement": [{"k": k, "adjusted_rand_index": value} for k, value in agreements.items()],
+        "curves": [
+            {
+                "affinity": curves.affinity,
+                "envelope": curves.envelope,
+                "clusterings": [
+                    {"k": one.k, "sizes": one.sizes, "n_singletons": one.n_singletons} for one in curves.clusterings
+                ],
+            }
+            for curves in shown
         ],
-        "envelope": curves.envelope,
-    }
+        "envelope": shown[0].envelope,
+    }  # fmt: skip
+
+
+rank_frequency_urls: list[URLPattern] = [
+    *twins.page("runs/<slug:slug>/rank-frequency", show, "rank-frequency"),
+    path("runs/<slug:slug>/rank-frequency/fit", fit, name="rank-frequency-fit"),
+]

@@ -5,13 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from clusters.models import Clustering
-from compute.numerics.ranks import fit_envelope
+from clusters.arrays import array_of, forget_bundles
+from clusters.charts.numbers import fixed
+from clusters.derived import forget_derived
+from clusters.models import Clustering, Run
+from clusters.queries.rank_frequency import toy_slopes
+from compute.numerics.ranks import adjusted_rand_index, fit_envelope
+from compute.numerics.resampling import resampled_envelopes, slope_interval
 from compute.numerics.scaling import fit_power_law
 from tests.factories import make_run
 
@@ -94,15 +100,22 @@ def test_the_envelope_can_be_left_out(client, run):
     assert 'class="env"' not in page(client, set="1", k="6")
 
 
-def test_a_k_that_the_run_has_not_draws_nothing(client, run):
-    n_lines = [page(client, set="1", k=ks).count("<path") for ks in (["6"], ["6", "77", "x"], ["6", "3"])]
-    assert n_lines[0] == n_lines[1] < n_lines[2]
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"k": "77"}, "k is &#x27;77&#x27;; choose of 3, 6"),
+        ({"k": "x"}, "choose of 3, 6"),
+        ({"affinity": "other"}, "signed, absolute, both"),
+        ({"reference": "mine"}, "choose of theory, paper"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_with_what_can(client, run, query, sentence):
+    assert sentence in page(client, status=400, **query)
 
 
 def test_the_affinity_is_chosen_in_the_address(client, run):
     Clustering.objects.filter(affinity="absolute", k=3).update(sizes=[30, 5, 5])
     assert twin(client, affinity="absolute")["envelope"][0] == 30
-    page(client, status=400, affinity="other")
 
 
 def test_the_csv_holds_every_rank_of_every_k_and_the_envelope(client, run):
@@ -135,3 +148,94 @@ def test_other_choices_stand_beside_the_fit(client, run):
     choices = twin(client, first="1", last="6")["other_choices"]
     assert {choice["affinity"] for choice in choices} == {"signed", "absolute"}
     assert 'id="fig-other-choices"' in page(client, first="1", last="6")
+
+
+@pytest.fixture
+def whole(tmp_path):
+    """A run whose sizes are those of its labels."""
+    return make_run(tmp_path)
+
+
+def test_the_interval_is_that_of_resampled_tokens(client, whole):
+    fit = twin(client, first="1", last="6")["fit"]
+    labels = [array_of(whole, f"clustering/signed/k{k}") for k in (3, 6)]
+    expected = slope_interval(fit["slope"], resampled_envelopes(labels), 1, 6)
+    assert fit["interval"] == pytest.approx(vars(expected))
+    assert f"{fixed(expected.low)} to {fixed(expected.high)}" in page(client, first="1", last="6")
+
+
+def test_labels_that_cannot_be_read_leave_the_slope_without_an_interval(client, whole):
+    Run.objects.update(bundle_path="/nowhere")
+    forget_bundles()
+    forget_derived(whole.bundle_sha256)
+    assert twin(client, first="1", last="6")["fit"]["interval"] is None
+    assert "the labels cannot be read" in page(client, first="1", last="6")
+
+
+def test_both_affinities_stand_on_one_chart_with_their_agreement(client, whole):
+    html = page(client, affinity="both", first="1", last="6")
+    assert html.count('<div class="readout-of">') == 2
+    assert ">signed r<" in html
+    assert ">absolute r<" in html
+    found = twin(client, affinity="both", first="1", last="6")
+    labels = [array_of(whole, f"clustering/{affinity}/k6") for affinity in ("signed", "absolute")]
+    assert found["agreement"][1] == {"k": 6, "adjusted_rand_index": pytest.approx(adjusted_rand_index(*labels))}
+    assert [fit["affinity"] for fit in found["fits"]] == ["signed", "absolute"]
+
+
+def test_both_affinities_of_a_run_with_one_are_not_there(client, whole):
+    whole.clusterings.filter(affinity="absolute").delete()
+    assert "no clustering with absolute affinity" in page(client, affinity="both")
+
+
+def test_the_paper_s_line_is_offered_where_there_are_as_many_tokens(client, run):
+    assert 'id="rf-paper"' not in page(client)
+    Run.objects.update(n_tokens=10_000)
+    assert 'id="rf-paper"' in page(client)
+    assert "paper’s 4,800 r<" in page(client, reference="paper")
+
+
+def test_what_is_dragged_is_fitted_as_the_page_fits_it(client, run):
+    dragged = json.loads(page(client, f"{PATH}fit", affinity="signed", first="2", last="5"))
+    assert dragged["fits"][0] == twin(client, first="2", last="5")["fit"]
+    html = page(client, first="2", last="5")
+    for name, text in dragged["texts"].items():
+        assert re.search(rf'data-fit="{name}">{re.escape(text)}<', html), name
+    whole_line = next(line for line in dragged["lines"] if line["css"] == "fitl")
+    assert whole_line["points"][0] == pytest.approx(
+        [2, dragged["fits"][0]["intercept"] * 2 ** dragged["fits"][0]["slope"]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"first": "5", "last": "2"}, "lies after the last"),
+        ({"first": "x", "last": "2"}, "is no rank"),
+        ({"affinity": "none"}, "choose one of signed, absolute, both"),
+    ],
+)
+def test_a_window_that_cannot_be_dragged_to_is_refused(client, run, query, sentence):
+    assert sentence in page(client, f"{PATH}fit", status=400, **query)
+
+
+def test_the_slope_is_read_backwards_through_the_toy_model(client, run):
+    found = twin(client, first="1", last="6")
+    html = page(client, first="1", last="6")
+    assert 'id="fig-toy-slopes"' in html
+    assert "The toy is small: 200 subtasks in 200 dimensions" in html
+    assert found["toy"]["setting"]["noise"] == 2.0
+
+
+def test_a_toy_s_own_mean_slope_leads_back_to_its_exponent():
+    toy = toy_slopes()
+    for exponent, slope in zip(toy.exponents, toy.means, strict=True):
+        low, high = toy.compatible(slope)
+        assert low <= exponent <= high
+    assert toy.compatible(-9.0) is None
+
+
+def test_one_figure_stands_alone(client, run):
+    html = page(client, figure="other-choices", embed="true")
+    assert 'id="fig-other-choices"' in html
+    assert 'id="fig-rank-frequency"' not in html
