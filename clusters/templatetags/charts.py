@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 
 from django import template
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 
 from clusters.charts import numbers
 from clusters.charts.chart import SIZES, Chart
@@ -62,6 +65,12 @@ def bar(value: float, most: float, css: str = "fink3", width: int = 88) -> dict[
 def figure(value: object) -> str:
     """A number as tables show it; text stays text, nothing becomes a dash."""
     return numbers.plain(value)
+
+
+@register.filter
+def cells(row: Iterable[object]) -> SafeString:
+    """A table's row of numbers and texts: a template's loop over a long table takes five times as long."""
+    return format_html_join("", "<td>{}</td>", ((numbers.plain(value),) for value in row))
 
 
 @register.filter
