@@ -49,7 +49,7 @@ def training_charts(steps: Sequence[Distribution], at: int, look: Look, *, numbe
         description=f"Density of losses of {first.lm} at some steps of its training and at the chosen one",
         reading=f"Bins of {look.small(first_width(last))}, merged from there on to {MERGED}.",
         series=above_floor([*faint, own], look), legend=legend, x=density_x(last, look),
-        y=density_y(_tallest(steps, look), look), help=DENSITY_HELP, table=density_table([*lines, steps[at]], look),
+        y=density_y(_tallest(steps, look), look), help=DENSITY_HELP, table=density_table([steps[at]], look),
     )  # fmt: skip
     top = integrand_top(steps)
     return [density, _integrand_training(steps, at, lines, legend, top, look, number + 1)]
@@ -74,7 +74,7 @@ def _integrand_training(
                 f"{count(last.step)}.{higher if n_cut else ''}",
         series=[*series, chosen_integrand(steps[at], top, look)], legend=legend, x=integrand_x(last, look),
         y=linear_axis([0, top], "L · p(L)", n=4, exact=True), help=INTEGRAND_HELP,
-        table=integrand_table([*lines, steps[at]], look),
+        table=integrand_table([steps[at]], look),
     )  # fmt: skip
 
 

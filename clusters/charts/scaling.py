@@ -47,9 +47,8 @@ def laws_chart(found: Fitted, *, over: str, slug: str, number: int, unit: Unit, 
     ys = [point.mean_nats * factor for point in found.points]
     ys += [y for one in series for _, y, *_ in one["points"]]
     xs = [point.x for point in found.points] + [found.next_x]
-    letter = "N" if over == "parameters" else "S"
     return make_chart(
-        slug=slug, number=number, title=_laws_title(found, letter), size="wide",
+        slug=slug, number=number, title=_laws_title(found), size="wide",
         description=f"Mean loss in {unit} against {AXES[over]} of {who}, with {len(found.comparison.fitted)} laws",
         reading=_laws_reading(found, factor, unit), series=series, help=LAWS_HELP,
         window=[found.window.first, found.window.last],
@@ -135,12 +134,12 @@ def _loss_axis(ys: Sequence[float], unit: Unit, label: str = "mean loss") -> Axi
     return log_axis(ys, f"{label}, {unit}", pad=1.04)
 
 
-def _laws_title(found: Fitted, letter: str) -> str:
+def _laws_title(found: Fitted) -> str:
     best, power = found.comparison.best, found.comparison.trials[0].law
     if best is None:
         return "Too few points to choose between laws"
     if best.name == "power" and power:
-        return f"A pure power law, {letter}^{fixed(-power.exponent, 3)}, foretells the largest best"
+        return f"A pure power law with exponent {fixed(power.exponent, 3)} foretells the largest best"
     words = {"offset": "A power law above a floor", "break-1": "A power law with one break",
              "break-2": "A power law with two breaks"}  # fmt: skip
     return f"{words.get(best.name, 'A power law')} foretells the largest best"
@@ -175,7 +174,7 @@ def networks_chart(laws: Sequence[NetworkLaw], *, number: int, unit: Unit) -> Ch
             series.append(make_series("line", line, name=f"{law.lm}, power law", css="fitl dash"))
     known = [law.fit.alpha for law in laws if law.fit]
     return make_chart(
-        slug="networks", number=number, size="half", title=_networks_title(known),
+        slug="networks", number=number, size="band", title=_networks_title(known),
         description=f"Mean loss in {unit} against training step, one line a network, with power laws",
         reading=_networks_reading(laws), series=series,
         x=log_axis([p.x for law in laws for p in law.points], AXES["steps"], n=5),
@@ -191,7 +190,7 @@ def _networks_title(alphas: Sequence[float]) -> str:
         return "Mean loss over training"
     low, high = min(alphas), max(alphas)
     if len(alphas) == 1:
-        return f"Over training the loss falls as S^{fixed(-low, 3)}"
+        return f"Over training the loss falls as a power with exponent {fixed(low, 3)}"
     in_order = list(alphas) == sorted(alphas)
     more = ", steeper for larger networks" if in_order and high > low else ""
     return f"Exponents over training: {fixed(low, 3)} to {fixed(high, 3)}{more}"
@@ -233,7 +232,8 @@ def _quantiles_title(laws: Sequence[QuantileLaw]) -> str:
         return "Quantiles of the losses over size"
     low, high = fits[0].alpha, fits[-1].alpha
     if high > 0 and low / high >= 1.5:
-        return f"Low losses fall {fixed(low / high, 1)} times as steeply as high ones"
+        times = low / high
+        return f"Low losses fall {fixed(times, 0 if times >= 10 else 1)} times as steeply as high ones"
     if low > high:
         return "Low losses fall more steeply than high ones"
     return "Low losses fall no more steeply than high ones"

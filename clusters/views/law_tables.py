@@ -15,11 +15,11 @@ from clusters.models import Clustering, Run
 from clusters.readings import Unit
 from compute.numerics.laws import LAWS, Trial
 
-FORMULAS = {
-    "power": "b x^(−c₀)",
-    "offset": "a + b x^(−c₀)",
-    "break-1": "a + b x^(−c₀) (1 + (x/d₁)^(1/f₁))^(−c₁f₁)",
-    "break-2": "the same with two breaks",
+FORMULAS = {  # pieces, every second one raised
+    "power": ("b x", "−c₀"),
+    "offset": ("a + b x", "−c₀"),
+    "break-1": ("a + b x", "−c₀", " (1 + (x/d₁)", "1/f₁", ")", "−c₁f₁"),
+    "break-2": ("the same with two breaks",),
 }
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 VAGUE = 100.0  # an interval that spans more than this factor tells nothing
@@ -132,16 +132,16 @@ def cluster_rows(
         key = laws.alpha[places]
         places = places[np.argsort(key if sort == "flat" else -key, kind="stable")]
     shown = places[:most].tolist()
-    rows = clustering.clusters.filter(rank__in=[place + 1 for place in shown]).only("rank", "top_answers", "n_answers")
-    by_rank = {row.rank: row for row in rows}
+    rows = clustering.clusters.filter(rank__in=[place + 1 for place in shown])
+    answers = {rank: (top, n) for rank, top, n in rows.values_list("rank", "top_answers", "n_answers")}
     return [
         {
             "rank": place + 1, "label": laws.labels[place], "size": laws.sizes[place],
             "alpha": fixed(float(laws.alpha[place]), 2), "r_squared": fixed(float(laws.r_squared[place]), 2),
             "interval": f"{fixed(float(laws.low[place]), 2)} to {fixed(float(laws.high[place]), 2)}"
                         if math.isfinite(laws.low[place]) else "no interval",
-            "answers": [text for text, _ in by_rank[place + 1].top_answers[:3]],
-            "n_more": max(by_rank[place + 1].n_answers - 3, 0),
+            "answers": [text for text, _ in answers[place + 1][0][:3]],
+            "n_more": max(answers[place + 1][1] - 3, 0),
         }
         for place in shown
     ]  # fmt: skip
