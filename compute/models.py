@@ -113,3 +113,18 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Probe(models.Model):
+    """A text that somebody asked about, and what was found; it goes with its job."""
+
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="probe")
+    bundle_path = models.CharField(max_length=500)  # of the run that the text is compared with
+    bundle_sha256 = models.CharField(max_length=64, db_index=True)
+    text = models.TextField()
+    chosen = models.JSONField(default=list)  # positions asked for, from 1; empty leaves the choice to the worker
+    facts = models.JSONField(null=True)  # None until it is answered
+    cosines = models.BinaryField(null=True)  # float16 (chosen tokens, clustered tokens)
+
+    def __str__(self) -> str:
+        return f"probe of job {self.job_id}"

@@ -109,7 +109,7 @@ def _tokenize(run: Run, stamp: str) -> None:
     config = pinned_corpus(run)
     cut = partial(
         first_tokens,
-        encode=_encoder(path),
+        encode=encoder(path),
         max_length=config.max_length,
         n_vocabulary=len(vocabulary),
         has_word_breaks=has_word_breaks(vocabulary),
@@ -136,7 +136,7 @@ def _tokenize(run: Run, stamp: str) -> None:
     run.files.remove(PARTIAL)
 
 
-def _encoder(path: Path) -> Any:
+def encoder(path: Path) -> Any:
     """Texts to token ids. None is added, but text that spells a special token, as <|endoftext|> does, becomes it."""
     from tokenizers import Tokenizer
 

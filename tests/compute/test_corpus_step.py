@@ -143,7 +143,7 @@ def test_work_that_was_killed_goes_on_and_ends_with_the_same_bytes(config, tmp_p
         with pytest.raises(Killed):
             tokenized(config, work, killed_after(n_documents))
     encoded: list[str] = []
-    monkeypatch.setattr(step, "_encoder", noting(step._encoder, encoded))
+    monkeypatch.setattr(step, "encoder", noting(step.encoder, encoded))
     resumed = tokenized(config, work)
     assert arrays(resumed) == arrays(whole)
     assert 0 < len(encoded) <= len(TEXTS) - 18
@@ -219,7 +219,7 @@ def test_text_without_anything_to_predict_is_refused(config, tmp_path, texts, fa
 
 
 def test_a_tokenizer_that_gives_more_ids_than_it_lists_is_refused(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(step, "_encoder", lambda path: lambda texts: [[5, 70_000] for _ in texts])
+    monkeypatch.setattr(step, "encoder", lambda path: lambda texts: [[5, 70_000] for _ in texts])
     with pytest.raises(CorpusError, match="id 70000 in document 0"):
         tokenized(config, tmp_path / "work")
 
