@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from clusters.display import display_text, display_tokens, token_label
 from clusters.models import Run
 
 LOSS_EDGES_NATS = (0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0)  # l0 is below the first, l7 from the last on (printed to 12)
+SIGNED_EDGES_NATS = (0.1, 0.5, 2.0)  # d1 from the first on, d3 from the last; below the first a difference is no shade
 SAME_TOKENS = 8  # contexts with as many last tokens and the answer in common are shown once
 
 
@@ -58,6 +60,14 @@ def loss_shade(loss_nats: float | None) -> str:
     return f"l{sum(loss_nats >= edge for edge in LOSS_EDGES_NATS)}"
 
 
+def signed_shade(difference_nats: float | None) -> str:
+    """The class of a box's shade by a difference of losses: "d-3" much lower to "d3" much higher."""
+    if difference_nats is None:
+        return "l0"
+    size = sum(abs(difference_nats) >= edge for edge in SIGNED_EDGES_NATS)
+    return f"d{'-' if difference_nats < 0 else ''}{size}" if size else "l0"
+
+
 def has_text(run: Run) -> bool:
     """Whether the run's bundle holds the corpus itself, and not only numbers about it."""
     has = bundle_of(run).has
@@ -65,12 +75,13 @@ def has_text(run: Run) -> bool:
 
 
 class Reader:
-    """Reads text and losses of one run; `losses` are those that shade the boxes, by flat index."""
+    """Reads text and losses of one run; `losses` shade the boxes, or their difference to those of `against`."""
 
-    def __init__(self, run: Run, losses: np.ndarray | None = None) -> None:
+    def __init__(self, run: Run, losses: np.ndarray | None = None, against: np.ndarray | None = None) -> None:
         self.corpus = corpus_of(run)
         self.vocabulary = vocabulary_of(run)
         self.losses = losses_under(run, clustered_checkpoint(run)) if losses is None else losses
+        self.against = against
         self._labels: dict[int, str] = {}
 
     def places(self, indices: Sequence[int]) -> list[Place]:
@@ -94,9 +105,11 @@ class Reader:
         offset = int(self.corpus.offsets[place.document])
         return token_label(self.vocabulary, int(self.corpus.token_ids[offset + place.position]))
 
-    def document(self, document: int, first: int, last: int, clustered: frozenset[int]) -> list[TokenBox]:
-        """Boxes of a document's tokens from `first` up to, not including, `last`."""
-        return self._boxes(document, first, last, clustered=clustered)
+    def document(
+        self, document: int, first: int, last: int, clustered: frozenset[int], marks: Mapping[int, str] | None = None
+    ) -> list[TokenBox]:
+        """Boxes of a document's tokens from `first` up to, not including, `last`; `marks` are classes by flat index."""
+        return self._boxes(document, first, last, clustered=clustered, marks=marks or {})
 
     def fold(self, indices: Sequence[int]) -> list[list[int]]:
         """Flat indices grouped by their last tokens and answer; groups in order of their first member."""
@@ -119,42 +132,51 @@ class Reader:
         return self.places([groups[i][0] for i in picked])
 
     def _boxes(
-        self, document: int, first: int, last: int, *, answer: int = -1, clustered: frozenset[int] = frozenset()
-    ) -> list[TokenBox]:
+        self, document: int, first: int, last: int, *, answer: int = -1, clustered: frozenset[int] = frozenset(),
+        marks: Mapping[int, str] = MappingProxyType({}),
+    ) -> list[TokenBox]:  # fmt: skip
         offset = int(self.corpus.offsets[document])
         ids = self.corpus.token_ids[offset + first : offset + last].tolist()
         before = int(self.corpus.prediction_starts[document]) - 1  # flat index of position p is before + p
-        losses = self._slice(before + max(first, 1), before + last)
-        if first == 0 and ids:
-            losses = [None, *losses]
+        losses, others = (_known(values, before, first, last) for values in (self.losses, self.against))
         shown = display_tokens(self.vocabulary, ids)
         boxes = []
-        for position, (token_id, text, raw_loss) in enumerate(zip(ids, shown, losses, strict=True), first):
-            loss = _finite(raw_loss)
+        for position, (token_id, text, loss, other) in enumerate(zip(ids, shown, losses, others, strict=True), first):
             index = before + position if position else None
             boxes.append(
                 TokenBox(
                     index=index,
                     lines=text.lines,
-                    shade=loss_shade(loss),
-                    tip=self._tip(token_id, position, loss, is_answer=position == answer),
+                    shade=loss_shade(loss) if self.against is None else signed_shade(_difference(loss, other)),
+                    tip=self._tip(token_id, position, loss, other, is_answer=position == answer),
                     is_answer=position == answer,
                     is_clustered=index in clustered,
+                    mark=marks.get(index, "") if index is not None else "",
                 )
             )
         return boxes
 
-    def _slice(self, first: int, last: int) -> list[float | None]:
-        if self.losses is None:
-            return [None] * max(last - first, 0)
-        return self.losses[first:last].tolist()
-
-    def _tip(self, token_id: int, position: int, loss: float | None, *, is_answer: bool) -> str:
+    def _tip(self, token_id: int, position: int, loss: float | None, other: float | None, *, is_answer: bool) -> str:
         label = self._labels.get(token_id)
         if label is None:
             label = self._labels[token_id] = token_label(self.vocabulary, token_id, limit=40).replace(" ", "␣")
         known = f"{loss:.3f} nats" if loss is not None else ("not predicted" if position == 0 else "loss unknown")
+        change = _difference(loss, other)
+        if change is not None:
+            known += f", {other:.3f} in the other: {change:+.3f}".replace("-", "−")
         return f"{label}   id {token_id}   position {position}\n{known}" + ("   ground truth" if is_answer else "")
+
+
+def _known(values: np.ndarray | None, before: int, first: int, last: int) -> list[float | None]:
+    """Values at some positions of a document, None where there is none: nothing predicts position 0."""
+    start = min(max(first, 1), last)
+    if values is None:
+        return [None] * (last - first)
+    return [None] * (start - first) + [_finite(value) for value in values[before + start : before + last].tolist()]
+
+
+def _difference(loss: float | None, other: float | None) -> float | None:
+    return None if loss is None or other is None else loss - other
 
 
 def clustered_column(run: Run) -> str:

@@ -75,23 +75,23 @@ def token_sizes_chart(
         reading = f"{len(at_step)} of {len(sizes)} networks have a checkpoint at step {step:,}. {reading}"
     return curve_chart(
         curves, over="parameters", slug="loss-over-parameters", number=1, title=_sizes_title(sizes, losses), unit=unit,
-        reading=reading, size="half", help=SIZES_HELP,
+        reading=reading, size="third", help=SIZES_HELP,
     )  # fmt: skip
 
 
 def token_steps_chart(
-    curves: Sequence[StepCurve], unit: Unit, *, step: int | None = None, finals: Sequence[tuple[str, int, float]] = ()
-) -> Chart | None:
-    """One token's loss over training steps, one line a network; `finals` are (lm, last step, loss) of all others."""
+    curves: Sequence[StepCurve], unit: Unit, *, step: int | None = None,
+    finals: Sequence[tuple[str, int, int, float]] = (),
+) -> Chart | None:  # fmt: skip
+    """One token's loss over training steps, one line a network; `finals` are (lm, size, last step, loss) of others."""
     if not curves:
         return None
     factor = 1 / math.log(2) if unit == "bits" else 1.0
-    alone = [(lm, [[at, loss]]) for lm, at, loss in finals]
-    lines = [*((curve.lm, _points(curve.steps, curve.losses[0])) for curve in curves), *alone]
-    order = {lm: place for place, lm in enumerate([curve.lm for curve in curves])}
+    lines = [(curve.n_non_embedding, curve.lm, _points(curve.steps, curve.losses[0])) for curve in curves]
+    lines += [(size, lm, [[at, loss]]) for lm, size, at, loss in finals]
     series, xs, ys = [], [], [0.0]
-    for place, (lm, points) in enumerate(lines):
-        shade = round(7 * order.get(lm, place) / max(len(lines) - 1, 1))
+    for place, (_, lm, points) in enumerate(sorted(lines)):
+        shade = round(7 * place / max(len(lines) - 1, 1))
         known = [[x, y * factor] for x, y in points if y is not None]
         series.append(
             make_series(
@@ -103,7 +103,7 @@ def token_steps_chart(
         ys += [y for _, y in known]
     rules = [vertical("thr", step, f"step {step:,}")] if step else []
     return make_chart(
-        slug="loss-over-steps", number=2, title=_steps_title(curves), size="half", series=series, rules=rules,
+        slug="loss-over-steps", number=2, title=_steps_title(curves), size="third", series=series, rules=rules,
         description=f"{_steps_title(curves)}: loss in {unit} against training step, one line a network",
         reading="One line a network, the darker the smaller. Step 0 stands before the break.",
         x=log_axis(xs, "training step", with_zero=any(x == 0 for x in xs)),

@@ -17,6 +17,7 @@ from clusters.derived import derived
 from clusters.models import Run
 from clusters.parameters import whole_number
 from clusters.queries.missing import Missing
+from compute.numerics.curves import CLASS_NAMES, MONOGENIC, POLYGENIC
 
 MAX_KIND = 60  # characters of a kind's name
 
@@ -29,7 +30,22 @@ class DocumentFacts:
     source: str
     kind: str
     n_tokens: int
-    mean_loss_nats: float | None
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of the run with its checkpoints, by step."""
+
+    lm: str
+    n_non_embedding: int
+    checkpoints: list[dict[str, Any]]
+
+    def nearest(self, step: int | None) -> dict[str, Any]:
+        """The checkpoint at a step, or at the nearest one; the last where no step is named."""
+        known = [c for c in self.checkpoints if c["step"] is not None]
+        if step is None or not known:
+            return self.checkpoints[-1]
+        return min(known, key=lambda c: abs(c["step"] - step))
 
 
 def document_number(run: Run, text: str) -> int:
@@ -50,19 +66,43 @@ def checkpoint_named(run: Run, key: str) -> dict[str, Any]:
     raise BadRequest(f"The run has no checkpoint {wanted[:80]!r}; choose one from the list on the page.")
 
 
-def facts_of(run: Run, number: int, column: str) -> DocumentFacts:
-    """Source, kind and length of a document, and its mean loss under one checkpoint."""
-    corpus = corpus_of(run)
-    first, last = (int(i) for i in corpus.prediction_starts[number : number + 2])
-    losses = np.asarray(array_of(run, column)[first:last], np.float64)
+def networks_of(run: Run) -> list[Network]:
+    """Every network with its checkpoints, smallest first; only checkpoints whose losses the bundle holds."""
+    by_lm: dict[str, list[dict[str, Any]]] = {}
+    for checkpoint in run.manifest["checkpoints"]:
+        by_lm.setdefault(checkpoint["lm"], []).append(checkpoint)
+    networks = [
+        Network(lm, own[0]["n_non_embedding"], sorted(own, key=lambda c: (c["step"] is None, c["step"] or 0)))
+        for lm, own in by_lm.items()
+    ]
+    return sorted(networks, key=lambda network: (network.n_non_embedding, network.lm))
+
+
+def facts_of(run: Run, number: int) -> DocumentFacts:
+    """Source, kind and length of a document."""
     line = _described(str(bundle_of(run).path), run.bundle_sha256, number)
     return DocumentFacts(
         number=number,
         source=str(line.get("source") or "unknown source"),
         kind=str(line.get("kind") or "unknown kind"),
-        n_tokens=int(corpus.lengths[number]),
-        mean_loss_nats=float(losses.mean()) if len(losses) and np.isfinite(losses).all() else None,
+        n_tokens=int(corpus_of(run).lengths[number]),
     )
+
+
+def losses_in(run: Run, number: int, losses: np.ndarray | None) -> np.ndarray:
+    """A document's losses in nats out of those of the corpus: float64 (n_predicted,), NaN where they are unknown."""
+    first, last = (int(i) for i in corpus_of(run).prediction_starts[number : number + 2])
+    return np.full(last - first, np.nan) if losses is None else np.asarray(losses[first:last], np.float64)
+
+
+def classes_in(run: Run, number: int) -> dict[int, str]:
+    """Class of every monogenic or polygenic token of a document, by flat index."""
+    if not bundle_of(run).has("curves/class"):
+        return {}
+    first, last = (int(i) for i in corpus_of(run).prediction_starts[number : number + 2])
+    codes = np.asarray(array_of(run, "curves/class")[first:last])
+    places = np.flatnonzero((codes == MONOGENIC) | (codes == POLYGENIC))
+    return {first + int(place): CLASS_NAMES[codes[place]] for place in places}
 
 
 def clustered_in(run: Run, number: int) -> frozenset[int]:

@@ -28,7 +28,7 @@ def token_boxes(
 ) -> SafeString:
     """The boxes of a text, each linked to its token's page; newlines break the line where `breaks` says so.
 
-    With `anchors`, every box can be named in an address: "#t-42".
+    With `anchors`, every box can be named in an address, "#t-42", and belongs to the page's linked selection.
     """
     base = reverse("clusters:tokens", args=[run.slug])
     return format_html_join("", "{}", ((_box(base, box, breaks, is_shaded, anchors),) for box in boxes))
@@ -39,7 +39,7 @@ def _box(base: str, box: TokenBox, breaks: bool, is_shaded: bool, anchors: bool)
     text, after = (_on_one_line("".join(box.lines)), "") if box.is_answer else _text(box.lines, breaks)
     if box.index is None:
         return format_html(_UNLINKED, css, box.tip, text, after)
-    name = format_html(' id="t-{}"', box.index) if anchors else ""
+    name = format_html(' id="t-{0}" data-token="{0}"', box.index) if anchors else ""
     return format_html(_LINKED, base, f"{box.index}/", name, _spoken(box), css, box.tip, text, after)
 
 
@@ -60,6 +60,8 @@ def _classes(box: TokenBox, is_shaded: bool) -> Iterator[str]:
         yield "answer"
     if box.is_clustered:
         yield "clustered"
+    if box.mark:
+        yield box.mark
     if box.lines in ([], [""]):
         yield "piece"  # part of a character that a later token completes
 

@@ -30,6 +30,9 @@ def show(request: HttpRequest, slug: str, index: str, twin: str | None = None) -
     number = reads.token_index(run, index)
     steps = reads.shared_steps(run)
     step, unit = _step(request.GET, steps), unit_of(request.GET)
+    if twin == "html" and request.GET.get("figure") == "panel":
+        panel = ("tokens/_panel.html", token_panel(request, run, number))
+        return answer(twin, name="panel", payload=None, figure="panel", panels={"panel": panel})
     learning = _learning(run, number, step, unit)
     row = reads.clustered_token(run, number)
     clusters = _rungs(run, reads.memberships_of(row) if row else [])
@@ -51,6 +54,13 @@ def show(request: HttpRequest, slug: str, index: str, twin: str | None = None) -
         "threshold": run.manifest["selection"]["threshold_nats"],
     } | links_context(request, "json", "csv")  # fmt: skip
     return render_page(request, "tokens/show.html", ctx, fragment="tokens/_curves.html")
+
+
+def token_panel(request: HttpRequest, run: Run, number: int) -> dict[str, Any]:
+    """What a document's page shows beside its text of one token."""
+    place, text = _text(request, run, number)
+    ctx = {"run": run, "index": number, "place": place, "token": reads.clustered_token(run, number)}
+    return ctx | text | _learning(run, number, None, unit_of(request.GET))
 
 
 def _step(query: QueryDict, steps: list[int]) -> int | None:
@@ -113,41 +123,39 @@ def _learning(run: Run, number: int, step: int | None, unit: Unit) -> dict[str, 
         "paper_rule": "" if paper is None else charts.paper_sentence(
             paper.monogenic_at, paper.is_polygenic, paper.slope, paper.r_squared, sizes
         ),
-        "paper": paper, "losses": losses, "curve_rows": list(_curve_rows(run, full, finals)),
+        "paper": paper, "losses": losses, "curve_rows": list(_curve_rows(full, finals)),
     }  # fmt: skip
 
 
-def _finals(run: Run, losses: np.ndarray, curves: list[StepCurve]) -> list[tuple[str, int, float]]:
-    """Name, last step and loss of the networks that have no curve over steps."""
+def _finals(run: Run, losses: np.ndarray, curves: list[StepCurve]) -> list[tuple[str, int, int, float]]:
+    """Name, size, last step and loss of the networks that have no curve over steps."""
     last = {c["lm"]: c["step"] for c in run.manifest["checkpoints"] if c["is_final"] and c["step"] is not None}
     drawn = {curve.lm for curve in curves}
-    sizes = [size["lm"] for size in run.manifest["sizes"]]
+    sizes = [(size["lm"], size["n_non_embedding"]) for size in run.manifest["sizes"]]
     return [
-        (lm, last[lm], float(loss))
-        for lm, loss in zip(sizes, losses, strict=True)
+        (lm, size, last[lm], float(loss))
+        for (lm, size), loss in zip(sizes, losses, strict=True)
         if lm in last and lm not in drawn and np.isfinite(loss)
     ]
 
 
 def _at(
-    run: Run, curves: list[StepCurve], finals: list[tuple[str, int, float]], step: int | None
+    run: Run, curves: list[StepCurve], finals: list[tuple[str, int, int, float]], step: int | None
 ) -> list[tuple[int, float]]:
     """Size and loss of the networks that have a checkpoint at a step."""
     if step is None:
         return []
     found = {c.lm: float(c.losses[0, c.steps.index(step)]) for c in curves if step in c.steps}
-    found |= {lm: loss for lm, at, loss in finals if at == step}
+    found |= {lm: loss for lm, _, at, loss in finals if at == step}
     return [(size["n_non_embedding"], found[size["lm"]]) for size in run.manifest["sizes"] if size["lm"] in found]
 
 
-def _curve_rows(run: Run, curves: list[StepCurve], finals: list[tuple[str, int, float]]) -> Iterator[list[Any]]:
+def _curve_rows(curves: list[StepCurve], finals: list[tuple[str, int, int, float]]) -> Iterator[list[Any]]:
     """Every known loss of the token: network, size, step, nats."""
     for curve in curves:
         for step, loss in zip(curve.steps, curve.losses[0].tolist(), strict=True):
             yield [curve.lm, curve.n_non_embedding, step, loss]
-    sizes = {size["lm"]: size["n_non_embedding"] for size in run.manifest["sizes"]}
-    for lm, step, loss in finals:
-        yield [lm, sizes[lm], step, loss]
+    yield from map(list, finals)
 
 
 def _rungs(run: Run, memberships: list[Membership]) -> list[dict[str, Any]]:
