@@ -111,6 +111,8 @@ def _notes(matrix: Matrix, asked: Asked, limits: tuple[float, float]) -> list[st
     found = reads.contrast(matrix)
     low, high = (fixed(value, figures.digits_for(limits)) for value in limits)
     share = "every pair" if asked.limits == "all" else f"{asked.limits}% of pairs"
+    if matrix.is_signed and asked.limits != "all":
+        share = f"at least {share}"  # the longer of both sides decides
     about = f", alike on both sides of {matrix.middle:g}, where gradients are orthogonal" if matrix.is_signed else ""
     return [
         f"{count(found.n_within)} pairs lie within a cluster, {count(found.n_between)} between two. Means leave out "
