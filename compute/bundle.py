@@ -160,16 +160,24 @@ class Bundle:
         with (self.path / "documents.jsonl").open(encoding="utf-8") as handle:
             return [json.loads(line) for line in handle]
 
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """The hash that every file must have, by name; the manifest has its own."""
+        listed = {entry["file"]: entry["sha256"] for entry in self.manifest["arrays"].values()}
+        return listed | {name: entry["sha256"] for name, entry in self.manifest["files"].items()}
+
     def verify(self) -> None:
         """Recompute every hash; a single altered byte raises BundleError naming the file."""
-        entries = [(entry["file"], entry["sha256"]) for entry in self.manifest["arrays"].values()]
-        entries += [(name, entry["sha256"]) for name, entry in self.manifest["files"].items()]
-        for name, expected in entries:
-            path = self.path / name
-            if not path.is_file():
-                raise BundleError(f"{path} is missing; copy or compute the bundle again.")
-            if file_sha256(path) != expected:
-                raise BundleError(f"{path} was altered or cut short; copy or compute the bundle again.")
+        for name in self.hashes:
+            self.verify_file(name)
+
+    def verify_file(self, name: str) -> None:
+        """Recompute one file's hash."""
+        path = self.path / name
+        if not path.is_file():
+            raise BundleError(f"{path} is missing; copy or compute the bundle again.")
+        if file_sha256(path) != self.hashes[name]:
+            raise BundleError(f"{path} was altered or cut short; copy or compute the bundle again.")
 
 
 def open_bundle(path: Path | str) -> Bundle:

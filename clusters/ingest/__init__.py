@@ -1,4 +1,8 @@
-"""Bundle → rows: checked first, then written in one transaction; the same bundle twice is one run."""
+"""Bundle → rows: checked first, then written in one transaction; the same bundle twice is one run.
+
+Only the files that rows are made of are compared with their hashes before; losses and curves, which are nearly all of
+a large bundle, afterwards (`clusters.services.verification`), when the run can be read.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, OperationalError, transaction
 
 from clusters.arrays import forget_bundles
-from clusters.ingest.checks import check_bundle
+from clusters.ingest.checks import check_bundle, check_clustered_files
 from clusters.ingest.rows import read_rows
 from clusters.ingest.writing import write_run
 from clusters.models import Run
@@ -30,14 +34,15 @@ def ingest(
 ) -> Run:
     """Read a bundle into the database and give its run; BundleError where it is damaged or contradicts itself.
 
-    A bundle that is already there gives the run as it is; only a path that no longer leads to it is mended.
+    A bundle that is already there gives the run as it is; only a path that no longer leads to it is mended, and files
+    that were found damaged, or lie elsewhere now, wait to be checked again.
     All reading and arithmetic comes before the transaction, so that the database is locked for the writes alone.
     """
     bundle = open_bundle(Path(path).resolve())
-    bundle.verify()
     known = _known(bundle)
     if known:
         return known
+    check_clustered_files(bundle)
     check_bundle(bundle)
     rows = read_rows(bundle)
     for attempt in range(ATTEMPTS):
@@ -61,10 +66,15 @@ def ingest(
 
 def _known(bundle: Bundle) -> Run | None:
     run = Run.objects.filter(bundle_sha256=bundle.sha256).first()
-    if run and run.bundle_path != str(bundle.path) and not _leads_to(run.bundle_path, bundle.sha256):
-        Run.objects.filter(pk=run.pk).update(bundle_path=str(bundle.path))
+    if run is None:
+        return None
+    has_moved = run.bundle_path != str(bundle.path) and not _leads_to(run.bundle_path, bundle.sha256)
+    if has_moved:
         run.bundle_path = str(bundle.path)
         forget_bundles()
+    if has_moved or run.damage:
+        run.verified_at, run.damage = None, ""
+        run.save(update_fields=["bundle_path", "verified_at", "damage"])
     return run
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,18 @@ _LISTED: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+# what rows are made of, but for a few losses of each token
+CLUSTERED_FILES = ("documents.jsonl", "corpus/", "vocabulary/", "losses/histogram", "losses/log_histogram",
+                   "selection/", "similarity/", "clustering/")  # fmt: skip
+
+
+def check_clustered_files(bundle: Bundle) -> None:
+    """Raise BundleError at the first file that rows are made of and that is not what its hash says."""
+    for name in bundle.hashes:
+        if name.startswith(CLUSTERED_FILES):
+            bundle.verify_file(name)
+
+
 def check_bundle(bundle: Bundle) -> None:
     """Raise BundleError at the first thing that does not fit."""
     _check_keys(bundle)
@@ -37,6 +50,8 @@ def check_bundle(bundle: Bundle) -> None:
     _check_curves(bundle, corpus.n_predictions)
     n_selected = _check_selection(bundle, corpus.n_predictions)
     _check_clusterings(bundle, n_selected)
+    _check_sketches(bundle, n_selected)
+    _check_maps(bundle, n_selected, corpus.n_predictions)
 
 
 def _check_keys(bundle: Bundle) -> None:
@@ -100,6 +115,9 @@ def _check_curves(bundle: Bundle, n_predictions: int) -> None:
             _shape(bundle, f"curves/{name}", (n_predictions,), "f")
     if bundle.has("curves/class"):
         _shape(bundle, "curves/class", (n_predictions,), "u")
+    n_steps = Counter(entry["lm"] for entry in bundle.manifest["checkpoints"])
+    for name in _arrays_under(bundle, "curves/steps/"):
+        _shape(bundle, name, (n_predictions, n_steps[name.removeprefix("curves/steps/")]), "f")
 
 
 def _check_selection(bundle: Bundle, n_predictions: int) -> int:
@@ -124,6 +142,28 @@ def _check_clusterings(bundle: Bundle, n_selected: int) -> None:
         _require(bundle, fits, f"its labels at k = {k} ({affinity}) do not lie between 0 and k − 1")
     for affinity in {entry["affinity"] for entry in clusterings}:
         _shape(bundle, f"similarity/{affinity}", (n_selected, n_selected), "f")
+
+
+def _check_sketches(bundle: Bundle, n_selected: int) -> None:
+    for name in _arrays_under(bundle, "sketches/"):
+        table = bundle.array(name)
+        fits = table.ndim == 2 and len(table) == n_selected and table.dtype.kind == "f" and table.shape[1] > 0
+        _require(bundle, fits, f"{name} is {table.dtype} {list(table.shape)} for {n_selected} tokens")
+
+
+def _check_maps(bundle: Bundle, n_selected: int, n_predictions: int) -> None:
+    if bundle.has("map/gradients"):
+        _shape(bundle, "map/gradients", (n_selected, 2), "f")
+    if bundle.has("map/curves"):
+        index = np.asarray(bundle.array("map/curves_index"))
+        is_list = index.ndim == 1 and index.dtype.kind == "i" and len(index) > 0
+        rising = is_list and bool(np.all(np.diff(index) > 0)) and index[0] >= 0 and index[-1] < n_predictions
+        _require(bundle, rising, "the predictions on its map of curves do not rise within the corpus")
+        _shape(bundle, "map/curves", (len(index), 2), "f")
+
+
+def _arrays_under(bundle: Bundle, folder: str) -> list[str]:
+    return [name for name in bundle.manifest["arrays"] if name.startswith(folder)]
 
 
 def _shape(bundle: Bundle, name: str, shape: tuple[int, ...], kind: str) -> np.ndarray:

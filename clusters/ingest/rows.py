@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from clusters.display import clean_text, display_text, token_label
+from clusters.display import clean_text, token_label
 from clusters.ingest.summaries import Clustered, Partition, summarise
 from compute.bundle import Bundle
 from compute.numerics.corpus import TokenizedCorpus
 from compute.numerics.curves import CLASS_NAMES
 from compute.numerics.vocabulary import Vocabulary
 
-CONTEXT_TOKENS = 200
+CONTEXT_TOKENS, CONTEXT_CHARACTERS = 200, 20_000
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,23 @@ def read_rows(bundle: Bundle) -> Rows:
     at = corpus.offsets[document] + position
     answer_id, last_id = (np.array(corpus.token_ids[place], np.int64) for place in (at, at - 1))
     ids = np.unique(np.concatenate([answer_id, last_id]))
-    labels = {int(token_id): token_label(vocabulary, token_id) for token_id in ids}
+    steps, step_curves = _over_steps(bundle, flat)
     clustered = Clustered(
-        document, answer_id, last_id, _curves(bundle, flat), _score(bundle, "monogenicity", flat), labels
+        document=document,
+        answer_id=answer_id,
+        last_id=last_id,
+        curves=_curves(bundle, flat),
+        monogenicity=_score(bundle, "monogenicity", flat),
+        labels={int(token_id): token_label(vocabulary, token_id) for token_id in ids},
+        sizes=np.array([size["n_non_embedding"] for size in bundle.manifest["sizes"]], np.float64),
+        step_curves=step_curves,
+        steps=steps,
     )
     tokens = _tokens(bundle, flat, clustered, position)
+    piece = cache(vocabulary.token_bytes)
     for token, start, end in zip(tokens, np.maximum(corpus.offsets[document], at - CONTEXT_TOKENS), at, strict=True):
-        token["context"] = display_text(vocabulary, corpus.token_ids[start:end])
+        raw = b"".join(map(piece, corpus.token_ids[start:end].tolist()))
+        token["context"] = clean_text(raw.decode("utf-8", "replace"), limit=CONTEXT_CHARACTERS)
     return Rows(_run(bundle), _checkpoints(bundle), tokens, _clusterings(bundle, clustered))
 
 
@@ -62,11 +73,26 @@ def _curves(bundle: Bundle, flat: np.ndarray) -> np.ndarray:
         return bundle.array("curves/losses")[flat].astype(np.float64)
     columns = {(c["lm"], c["revision"]): c["column"] for c in bundle.manifest["checkpoints"]}
     names = [columns[size["lm"], size["revision"]] for size in bundle.manifest["sizes"]]
-    return (
-        np.stack([bundle.array(name)[flat].astype(np.float64) for name in names], 1)
-        if names
-        else np.empty((len(flat), 0))
-    )
+    return _side_by_side(bundle, names, flat)
+
+
+def _over_steps(bundle: Bundle, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Training steps of the clustered network, and the clustered tokens' losses at these; none where it has one."""
+    lm = bundle.manifest["clustered"]["lm"]
+    own = [c for c in bundle.manifest["checkpoints"] if c["lm"] == lm and c["step"] is not None]
+    own.sort(key=lambda c: c["step"])
+    table = f"curves/steps/{lm}"
+    if len(own) < 2:
+        return np.empty(0), np.empty((len(flat), 0))
+    steps = np.array([c["step"] for c in own], np.float64)
+    if bundle.has(table) and bundle.array(table).shape[1] == len(own):
+        return steps, np.array(bundle.array(table)[flat], np.float32)
+    return steps, _side_by_side(bundle, [c["column"] for c in own], flat)
+
+
+def _side_by_side(bundle: Bundle, names: list[str], flat: np.ndarray) -> np.ndarray:
+    columns = [bundle.array(name)[flat].astype(np.float64) for name in names]
+    return np.stack(columns, 1) if columns else np.empty((len(flat), 0))
 
 
 def _score(bundle: Bundle, name: str, flat: np.ndarray) -> np.ndarray | None:
@@ -102,31 +128,43 @@ def _finite(values: np.ndarray | None, row: int) -> float | None:
 
 
 def _checkpoints(bundle: Bundle) -> list[dict[str, Any]]:
-    threshold = float(bundle.manifest["selection"]["threshold_nats"])
-    histogram = bundle.array("losses/histogram").tolist() if bundle.has("losses/histogram") else None
-    rows = []
-    for ordinal, entry in enumerate(bundle.manifest["checkpoints"]):
-        losses = bundle.array(entry["column"])
-        rows.append(
-            {
-                **{key: clean_text(str(entry[key]), limit=80) for key in ("suite", "lm", "revision")},
-                **{key: entry[key] for key in ("step", "n_non_embedding", "n_parameters", "is_final")},
-                "weights_sha256": str(entry["weights_sha256"])[:64],
-                "mean_loss_nats": float(entry["mean_loss_nats"]),
-                "column": str(entry["column"]),
-                "ordinal": ordinal,
-                "fraction_below": np.count_nonzero(losses < threshold) / len(losses),
-                "histogram": histogram[ordinal] if histogram else [],
-            }
-        )
-    return rows
+    shares = _shares_below(bundle, float(bundle.manifest["selection"]["threshold_nats"]))
+    return [
+        {
+            **{key: clean_text(str(entry[key]), limit=80) for key in ("suite", "lm", "revision")},
+            **{key: entry[key] for key in ("step", "n_non_embedding", "n_parameters", "is_final")},
+            "weights_sha256": str(entry["weights_sha256"])[:64],
+            "mean_loss_nats": float(entry["mean_loss_nats"]),
+            "column": str(entry["column"]),
+            "ordinal": ordinal,
+            "fraction_below": share,
+        }
+        for ordinal, (entry, share) in enumerate(zip(bundle.manifest["checkpoints"], shares, strict=True))
+    ]
+
+
+def _shares_below(bundle: Bundle, threshold: float) -> list[float]:
+    """Share of the predictions under the threshold, of every checkpoint.
+
+    Where a histogram has an edge there, it has counted them already: 143 steps of a network are gigabytes to read.
+    """
+    n = int(bundle.manifest["corpus"]["n_predictions"])
+    for name, n_outer in (("losses/log_histogram", 1), ("losses/histogram", 0)):
+        if not (bundle.has(name) and bundle.has(f"{name}_edges")):
+            continue
+        place = np.flatnonzero(np.isclose(bundle.array(f"{name}_edges"), threshold, rtol=1e-12, atol=0))
+        if len(place):
+            counts = np.asarray(bundle.array(name))[:, : int(place[0]) + n_outer]
+            return (counts.sum(axis=1) / n).tolist()
+    columns = (bundle.array(entry["column"]) for entry in bundle.manifest["checkpoints"])
+    return [np.count_nonzero(column < threshold) / n for column in columns]
 
 
 def _clusterings(bundle: Bundle, clustered: Clustered) -> list[ClusteringRows]:
     rows = []
     for entry in sorted(bundle.manifest["clusterings"], key=lambda entry: (entry["affinity"], entry["k"])):
         partition = Partition(np.array(bundle.array(entry["array"])))
-        similarity = bundle.array(f"similarity/{entry['affinity']}")
+        similarity = np.asarray(bundle.array(f"similarity/{entry['affinity']}"))
         clusters = summarise(partition, clustered, similarity)
         rows.append(ClusteringRows(entry["affinity"], entry["k"], clusters, partition.rank))
     return rows

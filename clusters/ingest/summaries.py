@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from clusters.facts import EMERGENCE_NATS
+from compute.numerics.emergence import crossings
 from compute.numerics.ranks import cluster_order
 
 N_ANSWERS, N_NEAREST = 10, 5
@@ -24,6 +26,9 @@ class Clustered:
     curves: Floats  # float64 (n, n_sizes), nats
     monogenicity: Floats | None  # float32 (n,)
     labels: dict[int, str]  # token id → text
+    sizes: Floats  # float64 (n_sizes,): non-embedding parameters
+    step_curves: Floats  # float32 (n, n_steps), nats: the clustered network while it was trained; no columns if unknown
+    steps: Floats  # float64 (n_steps,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +73,8 @@ def summarise(partition: Partition, tokens: Clustered, similarity: np.ndarray) -
     answers, n_answers = _commonest(partition, tokens.answer_id, tokens.labels)
     last, _ = _commonest(partition, tokens.last_id, tokens.labels)
     curves = partition.sums(tokens.curves) / partition.sizes[:, None]
+    step_curves = partition.sums(tokens.step_curves) / partition.sizes[:, None]
+    emergence = _emergence(curves, tokens.sizes), _emergence(step_curves, tokens.steps)
     documents = _n_distinct(partition.rank, tokens.document, len(partition.order))
     monogenicity = _means(partition, tokens.monogenicity)
     return [
@@ -84,6 +91,8 @@ def summarise(partition: Partition, tokens: Clustered, similarity: np.ndarray) -
             "similarity_across": _number(across[r]),
             "mean_curve": [_number(value) for value in curves[r]],
             "mean_monogenicity": _number(monogenicity[r]),
+            "emergence_parameters": _number(emergence[0][r]),
+            "emergence_step": _number(emergence[1][r]),
             "nearest": nearest[r],
         }
         for r, label in enumerate(partition.order)
@@ -98,17 +107,26 @@ def _similarities(partition: Partition, similarity: np.ndarray) -> tuple[Floats,
     """
     sizes = partition.sizes.astype(np.float64)
     n = len(partition.labels)
-    ends = np.append(partition.starts[1:], n)
-    rows = np.empty((len(sizes), n))
-    for r, (start, end) in enumerate(zip(partition.starts, ends, strict=True)):
-        rows[r] = similarity[np.sort(partition.by_rank[start:end])].sum(axis=0, dtype=np.float64)
-    blocks = np.add.reduceat(rows[:, partition.by_rank], partition.starts, axis=1)
+    blocks = np.empty((len(sizes), len(sizes)))
+    for r, members in enumerate(np.split(partition.by_rank, partition.starts[1:])):
+        row = similarity[np.sort(members)].sum(axis=0, dtype=np.float64)  # of n: stays in the processor's cache
+        blocks[r] = np.add.reduceat(row[partition.by_rank], partition.starts)
     own = np.diagonal(blocks)
     with np.errstate(divide="ignore", invalid="ignore"):
         within = (own - partition.sums(np.diagonal(similarity))) / (sizes * (sizes - 1))
-        across = (rows.sum(axis=1) - own) / (sizes * (n - sizes))
+        across = (blocks.sum(axis=1) - own) / (sizes * (n - sizes))
         cosine = blocks / np.sqrt(np.outer(own, own))
     return within, across, _nearest(partition, cosine)
+
+
+def _emergence(curves: Floats, scale: Floats) -> Floats:
+    """Where each mean curve falls below EMERGENCE_NATS for good; NaN where it never does, or from the start on."""
+    found = np.full(len(curves), np.nan)
+    if not len(scale) or scale[0] < 0 or np.any(np.diff(scale) <= 0):
+        return found
+    known = np.isfinite(curves).all(axis=1)
+    found[known] = crossings(curves[known], scale, EMERGENCE_NATS).scale
+    return found
 
 
 def _nearest(partition: Partition, cosine: Floats) -> list[list[Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from django.contrib.auth.models import User
+from django.db import connection
 from django.utils.text import slugify
 
 from clusters.display import clean_text
@@ -42,9 +43,31 @@ def write_run(
     )
     _write_run_checkpoints(run, rows, checkpoints)
     token_ids = _write_tokens(run, rows)
-    for clustering in rows.clusterings:
-        _write_clustering(run, clustering, token_ids)
+    pairs = [_write_clustering(run, clustering, token_ids) for clustering in rows.clusterings]
+    write_memberships(np.concatenate(pairs))
     return run
+
+
+def write_memberships(pairs: np.ndarray) -> None:
+    """Clusters and their tokens, by primary keys, int64 (n, 2); too many rows for objects."""
+    table = connection.ops.quote_name(Membership._meta.db_table)
+    columns = ", ".join(connection.ops.quote_name(name) for name in ("cluster_id", "token_id"))
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            with cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT binary)") as copy:
+                copy.write(_binary_rows(pairs))
+        else:
+            statement = f"INSERT INTO {table} ({columns}) VALUES (%s, %s)"  # noqa: S608  (names of our own)
+            cursor.executemany(statement, pairs.tolist())
+
+
+def _binary_rows(pairs: np.ndarray) -> bytes:
+    """The rows in PostgreSQL's binary format: each says how many fields it has, each field how many bytes."""
+    row = np.dtype([("n", ">i2"), ("bytes_0", ">i4"), ("cluster", ">i8"), ("bytes_1", ">i4"), ("token", ">i8")])
+    rows = np.empty(len(pairs), row)
+    rows["n"], rows["bytes_0"], rows["bytes_1"] = 2, 8, 8
+    rows["cluster"], rows["token"] = pairs.T
+    return b"PGCOPY\n\xff\r\n\0" + bytes(8) + rows.tobytes() + b"\xff\xff"
 
 
 def free_slug(name: str) -> str:
@@ -79,7 +102,7 @@ def _clustered_ordinal(bundle: Bundle) -> int:
 
 
 def _write_run_checkpoints(run: Run, rows: Rows, checkpoints: list[Checkpoint]) -> None:
-    names = ("ordinal", "is_final", "mean_loss_nats", "fraction_below", "histogram", "column")
+    names = ("ordinal", "is_final", "mean_loss_nats", "fraction_below", "column")
     RunCheckpoint.objects.bulk_create(
         RunCheckpoint(run=run, checkpoint=checkpoint, **{name: entry[name] for name in names})
         for entry, checkpoint in zip(rows.checkpoints, checkpoints, strict=True)
@@ -89,10 +112,11 @@ def _write_run_checkpoints(run: Run, rows: Rows, checkpoints: list[Checkpoint]) 
 def _write_tokens(run: Run, rows: Rows) -> np.ndarray:
     """Write the tokens; give their primary keys by row."""
     tokens = Token.objects.bulk_create((Token(run=run, **fields) for fields in rows.tokens), batch_size=BATCH)
-    return np.array([token.pk for token in tokens])
+    return np.array([token.pk for token in tokens], np.int64)
 
 
-def _write_clustering(run: Run, rows: ClusteringRows, token_ids: np.ndarray) -> None:
+def _write_clustering(run: Run, rows: ClusteringRows, token_ids: np.ndarray) -> np.ndarray:
+    """Write a clustering and its clusters; give the primary keys of every cluster and its tokens, int64 (n, 2)."""
     sizes = [cluster["size"] for cluster in rows.clusters]
     clustering = Clustering.objects.create(
         run=run, affinity=rows.affinity, k=rows.k, sizes=sizes, n_singletons=sizes.count(1)
@@ -100,9 +124,6 @@ def _write_clustering(run: Run, rows: ClusteringRows, token_ids: np.ndarray) -> 
     clusters = Cluster.objects.bulk_create(
         (Cluster(clustering=clustering, **fields) for fields in rows.clusters), batch_size=BATCH
     )
-    cluster_ids = np.array([cluster.pk for cluster in clusters])[rows.rank]
     order = np.argsort(rows.rank, kind="stable")  # a cluster's rows lie together
-    pairs = zip(cluster_ids[order].tolist(), token_ids[order].tolist(), strict=True)
-    Membership.objects.bulk_create(
-        (Membership(cluster_id=cluster, token_id=token) for cluster, token in pairs), batch_size=BATCH
-    )
+    cluster_ids = np.array([cluster.pk for cluster in clusters], np.int64)[rows.rank[order]]
+    return np.stack([cluster_ids, token_ids[order]], 1)

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from clusters.arrays import forget_bundles
+from clusters.derived import forget_derived
 from clusters.display import clean_text
 from clusters.models import Checkpoint, Corpus, Membership, Run
 from clusters.queries.access import User, may_manage
@@ -75,6 +76,7 @@ def delete_run(user: User, run: Run) -> int:
             trash.rename(folder)
         raise
     forget_bundles()
+    forget_derived(run.bundle_sha256)
     empty_trash()
     return n_bytes
 

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from clusters.arrays import bundle_of
 from clusters.charts.numbers import bytes_text, compact, count, fixed, percent, short_hash
 from clusters.facts import FinalCheckpoint
+from clusters.hashes import n_checked
 from clusters.models import Run
 from clusters.queries import runs as queries
+from compute.errors import BundleError
 
 AFFINITY_WORDS = {"signed": "1 − arccos(cos)/π, signed", "absolute": "from cosines of |g|, absolute"}
 SCOPE_WORDS = {"default": "no embeddings, no norms", "as-published": "the parameters that the paper took"}
@@ -116,9 +119,23 @@ def _making(run: Run) -> list[dict[str, Any]]:
     torch = (made.get("libraries") or {}).get("torch")
     return [
         _fact("bundle", bytes_text(run.n_bytes), f"sha256 {short_hash(run.bundle_sha256)}", code=True),
+        _fact("files", *_wholeness(run)),
         _fact("code", code_version(run), f"torch {torch}" if torch else "", code=True),
         _fact("made by", job + (f", {duration(seconds)}" if seconds else ""), finished(run)),
     ]
+
+
+def _wholeness(run: Run) -> tuple[str, str]:
+    """Whether the bundle's files are what their hashes say, and how far the check is."""
+    if run.damage:
+        return "damaged", run.damage
+    if run.verified_at:
+        return f"verified on {moment(run.verified_at)}", "every file is as its hash says"
+    try:
+        n_files = len(bundle_of(run).hashes)
+    except BundleError as error:
+        return "cannot be opened", str(error)
+    return f"verifying, {count(n_checked(run))} of {count(n_files)} files", "the run can be read meanwhile"
 
 
 def code_version(run: Run) -> str:
@@ -137,6 +154,11 @@ def finished(run: Run) -> str:
         at = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         return ""
+    return moment(at)
+
+
+def moment(at: datetime) -> str:
+    """A time as people write it."""
     return f"{at.day} {at:%b %Y, %H:%M} UTC"
 
 

@@ -19,6 +19,7 @@ from django.db import DatabaseError, close_old_connections, connection
 from compute.jobs import log, process, sweep
 from compute.jobs.lease import claimable
 from compute.jobs.run import touch_worker, worker_name
+from compute.jobs.signals import swept
 
 logger = logging.getLogger(__name__)
 GRACE_SECONDS = 60  # for a child to checkpoint and give its shard back
@@ -83,6 +84,7 @@ class Runner:
         if now - self._swept >= settings.SWEEP_SECONDS:
             sweep.requeue_dead_here(socket.gethostname()[:100])
             sweep.sweep()
+            swept.send(sender=Runner)
             self._swept = now
         if settings.RUNNER != "local":
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -10,13 +11,15 @@ import pytest
 from django.db import IntegrityError, connection
 
 from clusters import ingest as package
-from clusters.ingest import ingest
+from clusters.facts import EMERGENCE_NATS
+from clusters.ingest import ingest, writing
 from clusters.ingest.rows import storable
 from clusters.ingest.summaries import Clustered, Partition, summarise
 from clusters.ingest.writing import free_slug
 from clusters.models import Checkpoint, Cluster, Clustering, Corpus, Membership, Run, RunCheckpoint, Token
 from compute.bundle import open_bundle
 from compute.errors import BundleError, StorageError
+from compute.numerics.emergence import crossings
 from tests.databases import Site, postgres_template, site, sqlite_template  # noqa: F401  (fixtures)
 from tests.factories import KS, N_SELECTED, NETWORKS, UserFactory, make_run, write_bundle
 from tests.postgres import postgres  # noqa: F401  (a fixture)
@@ -143,6 +146,12 @@ WRONG = {
     },
     "no clusterings": {"manifest": {"clusterings": []}},
     "an unknown checkpoint": {"manifest": {"clustered": {"lm": "nobody", "revision": "step1"}}},
+    "a map of other tokens": {"arrays": {"map/gradients": np.zeros((3, 2), np.float32)}},
+    "a map of predictions out of order": {"arrays": {"map/curves_index": np.arange(174)[::-1].copy()}},
+    "a map without places": {"arrays": {"map/curves": np.zeros((3, 2), np.float32)}},
+    "sketches of other tokens": {"arrays": {"sketches/signed": np.zeros((3, 64), np.float16)}},
+    "curves over other steps": {"arrays": {"curves/steps/syn-800k": np.zeros((348, 2), np.float16)}},
+    "slopes of other predictions": {"arrays": {"curves/slope": np.zeros(3, np.float32)}},
     "no corpus": {"manifest": {"corpus": {"name": "half"}}},
 }
 
@@ -160,7 +169,7 @@ def test_a_failure_half_way_leaves_no_row(tmp_path: Path, monkeypatch: pytest.Mo
     def fail(*_: object, **__: object) -> None:
         raise IntegrityError("made up")
 
-    monkeypatch.setattr(Membership.objects, "bulk_create", fail)
+    monkeypatch.setattr(writing, "write_memberships", fail)
     with pytest.raises(IntegrityError):
         ingest(write_bundle(tmp_path))
     assert not any(n_rows().values())
@@ -245,6 +254,9 @@ def _clustered(answers: list[int], documents: list[int] | None = None) -> Cluste
         curves=np.arange(2.0 * n).reshape(n, 2),
         monogenicity=np.array([0.5] * (n - 1) + [np.nan], np.float32),
         labels={i: f"t{i}" for i in range(10)},
+        sizes=np.array([100.0, 10_000.0]),
+        step_curves=np.array([[4.0, 0.4, 0.1 * row] for row in range(n)], np.float32),
+        steps=np.array([0.0, 10.0, 100.0]),
     )
 
 
@@ -295,6 +307,51 @@ def test_means_are_over_members_and_leave_out_what_is_no_number() -> None:
     largest, second, _ = summarise(Partition(LABELS), _clustered([1, 2, 2, 3, 5, 1]), SIMILARITY)
     assert largest["mean_curve"] == pytest.approx([(2 + 4 + 8) / 3, (3 + 5 + 9) / 3])
     assert second["mean_monogenicity"] == pytest.approx(0.5)
+
+
+def test_a_cluster_emerges_where_its_mean_curve_falls_below_half_a_nat() -> None:
+    falling = dataclasses.replace(_clustered([1, 2, 2, 3, 5, 1]), curves=np.array([[1.5, 0.0]] * 6))
+    largest = summarise(Partition(LABELS), falling, SIMILARITY)[0]
+    assert largest["emergence_parameters"] == pytest.approx(100 * 100 ** (1.0 / 1.5))
+    assert largest["emergence_step"] == pytest.approx(11 ** (3.5 / 3.6) - 1)
+
+
+def test_a_cluster_that_never_gets_there_or_always_was_has_no_emergence() -> None:
+    high = dataclasses.replace(_clustered([1] * 6), curves=np.full((6, 2), 3.0), step_curves=np.full((6, 3), 0.2))
+    largest = summarise(Partition(LABELS), high, SIMILARITY)[0]
+    assert (largest["emergence_parameters"], largest["emergence_step"]) == (None, None)
+
+
+def test_a_network_with_one_checkpoint_has_no_emergence_over_steps() -> None:
+    alone = dataclasses.replace(_clustered([1] * 6), step_curves=np.empty((6, 0)), steps=np.empty(0))
+    assert summarise(Partition(LABELS), alone, SIMILARITY)[0]["emergence_step"] is None
+
+
+@pytest.mark.django_db
+def test_emergence_over_steps_is_that_of_the_clustered_networks_losses(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    bundle = open_bundle(run.bundle_path)
+    flat, labels = bundle.array("selection/flat_index"), bundle.array("clustering/signed/k3")
+    table = bundle.array("curves/steps/syn-800k")[flat].astype(np.float64)
+    for cluster in Cluster.objects.filter(clustering__affinity="signed", clustering__k=3):
+        expected = crossings([table[labels == cluster.label].mean(axis=0)], [0, 32, 1000], EMERGENCE_NATS).scale[0]
+        assert cluster.emergence_step == pytest.approx(expected, nan_ok=True) or np.isnan(expected)
+    assert Cluster.objects.filter(emergence_step__gt=0).exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("edges", [[0.0, 0.1, 1.0, 99.0], [0.0, 0.2, 1.0, 99.0]], ids=["an edge", "no edge"])
+def test_the_share_below_the_threshold_is_counted_wherever_the_histograms_edges_lie(
+    edges: list[float], tmp_path: Path
+) -> None:
+    plain = open_bundle(write_bundle(tmp_path / "plain"))
+    columns = [np.asarray(plain.array(entry["column"])) for entry in plain.manifest["checkpoints"]]
+    counts = np.array([np.histogram(column, edges)[0] for column in columns], np.int64)
+    arrays = {"losses/histogram": counts, "losses/histogram_edges": np.array(edges)}
+    run = make_run(tmp_path / "counted", arrays=arrays)
+    shares = list(run.run_checkpoints.order_by("ordinal").values_list("fraction_below", flat=True))
+    assert shares == pytest.approx([float((column < 0.1).mean()) for column in columns])
+    assert any(shares)
 
 
 def test_one_cluster_of_everything_has_no_neighbours() -> None:
