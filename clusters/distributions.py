@@ -13,7 +13,7 @@ LN2 = math.log(2)
 PEAK_BINS = 50  # a peak is looked for in so many bins: finer ones would find noise
 DECADE = 25  # bins a decade, at most, where losses are drawn on a logarithmic axis
 
-EVEN = 150  # bins, at most, where they are drawn on an even axis
+EVEN = 84  # bins, at most, where they are drawn on an even axis
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from clusters.charts.chart import (
     Axis,
@@ -11,7 +13,6 @@ from clusters.charts.chart import (
     Help,
     Series,
     Table,
-    curve_chart,
     linear_axis,
     log_axis,
     make_chart,
@@ -19,7 +20,10 @@ from clusters.charts.chart import (
 )
 from clusters.charts.numbers import compact, count, fixed, percent
 from clusters.distributions import DECADE, LN2, Distribution, even_places, log_places
+from clusters.families import within_family
 from clusters.readings import Unit
+from compute.errors import FitError
+from compute.numerics.scaling import PowerLawFit, fit_power_law
 
 N_SHADES = 8
 MERGED = f"{DECADE} a decade"  # how finely bins are drawn beyond the first ones
@@ -71,7 +75,10 @@ def density_by_size(finals: Sequence[Distribution], look: Look, *, number: int) 
     shown = [one for one in finals if one.has_counts]
     if not shown:
         return None
-    series = [density_line(one, look, shade(i, len(shown)), _size_label(one, i, shown)) for i, one in enumerate(shown)]
+    series = [density_line(one, look, shade(i, len(shown))) for i, one in enumerate(shown)]
+    for i, one in enumerate(shown):
+        series[i]["label"] = _size_label(one, i, shown)
+        series[i]["label_at"] = _density_label_at(series[i])
     return make_chart(
         slug="density-sizes", number=number, size="third", title=_density_title(shown),
         description=f"Density of losses per {look.unit[:-1]}, one line a network",
@@ -104,28 +111,61 @@ def integrand_by_size(finals: Sequence[Distribution], look: Look, *, number: int
 
 
 def mean_by_size(finals: Sequence[Distribution], look: Look, *, number: int) -> Chart | None:
-    """Mean loss and the middle half of all losses against size; None for one size."""
+    """Mean loss against size with the power law of one family; None for one size."""
     if len({one.n_non_embedding for one in finals}) < 2:
         return None
-    first, last = finals[0], finals[-1]
-    curve = {"points": [[one.n_non_embedding, one.mean_nats] for one in finals], "name": "mean", "css": "mean",
-             "label": "mean", "marker": "dot"}  # fmt: skip
-    quartiles = [[one.n_non_embedding, one.quantiles_nats["0.25"], one.quantiles_nats["0.75"]] for one in finals
-                 if {"0.25", "0.75"} <= one.quantiles_nats.keys()]  # fmt: skip
-    medians = [[one.n_non_embedding, one.quantiles_nats["0.5"]] for one in finals if "0.5" in one.quantiles_nats]
-    curves = [curve | ({"band": quartiles} if len(quartiles) > 1 else {})]
-    if len(medians) > 1:
-        curves.append({"points": medians, "name": "median", "css": "c2", "label": "median", "marker": "diamond"})
-    change = last.mean_nats - first.mean_nats
-    return curve_chart(
-        curves, over="parameters", slug="mean-sizes", number=number, size="third", unit=look.unit,
-        title=f"Mean loss {'falls' if change < 0 else 'does not fall'} from {look.loss(first.mean_nats)} to "
-              f"{look.loss(last.mean_nats)} over size",
-        reading="The band holds the middle half of all predictions." if len(quartiles) > 1 else "",
-        help=Help(what="The mean over all predictions of each network at the end of its training, with the median "
-                  "and the quartiles: most of the spread lies between tokens, not between networks.",
-                  formula="⟨L⟩ = (1/n) Σ Lᵢ, summed in double precision", source="§5, Figure 3"),
+    fitted = within_family(finals)
+    fit = _power_law(fitted)
+    others = [one for one in finals if one not in fitted]
+    series = [
+        make_series("points", [_mean_point(one, look) for one in there], name=name, css=css)
+        for there, name, css in ((fitted, "mean loss", "c1"), (others, "other families", "ink3"))
+        if there
+    ]
+    if fit:
+        ends = [fitted[0].n_non_embedding, fitted[-1].n_non_embedding]
+        line = [[x, float(fit.predict(x)) * look.factor] for x in ends]
+        middle = [math.sqrt(line[0][0] * line[1][0]), math.sqrt(line[0][1] * line[1][1])]
+        series.insert(0, make_series("line", line, name="power law", css="fitl dash", label_at=middle,
+                                     label=f"N^{fixed(-fit.alpha, 3)}"))  # fmt: skip
+    return make_chart(
+        slug="mean-sizes", number=number, size="third", title=_mean_title(finals, fit, look),
+        description=f"Mean loss in {look.unit} against non-embedding parameters, {len(finals)} networks",
+        reading=_mean_reading(fitted, others, fit), series=series,
+        x=log_axis([one.n_non_embedding for one in finals], "non-embedding parameters", pad=1.4, n=5),
+        y=log_axis([one.mean_nats * look.factor for one in finals], f"mean loss, {look.unit}", pad=1.06),
+        help=Help(what="The mean over all predictions of each network at the end of its training. A straight line on "
+                  "these axes is a power law; the page on scaling compares it with others.",
+                  formula="⟨L⟩ ∝ N^(−α_N), ln⟨L⟩ fitted by least squares", source="§5, Figure 3"),
     )  # fmt: skip
+
+
+def _power_law(finals: Sequence[Distribution]) -> PowerLawFit | None:
+    try:
+        return fit_power_law([one.n_non_embedding for one in finals], [one.mean_nats for one in finals])
+    except FitError:
+        return None
+
+
+def _mean_point(one: Distribution, look: Look) -> list[Any]:
+    return [one.n_non_embedding, one.mean_nats * look.factor, f"{one.lm}: {look.loss(one.mean_nats, 3)}"]
+
+
+def _mean_title(finals: Sequence[Distribution], fit: PowerLawFit | None, look: Look) -> str:
+    if fit and fit.alpha > 0:
+        return f"Ten times the parameters, {percent(1 - 10**-fit.alpha)} less loss"
+    change = "falls" if finals[-1].mean_nats < finals[0].mean_nats else "does not fall"
+    return f"Mean loss {change} from {look.loss(finals[0].mean_nats)} to {look.loss(finals[-1].mean_nats)}"
+
+
+def _mean_reading(fitted: Sequence[Distribution], others: Sequence[Distribution], fit: PowerLawFit | None) -> str:
+    if fit is None:
+        return "No power law can be fitted to these losses."
+    interval = "two networks give it no interval"
+    if math.isfinite(fit.low):
+        interval = f"95% interval {fixed(fit.low, 3)} to {fixed(fit.high, 3)}"
+    left = f"; {count(len(others))} networks of other families are not fitted" if others else ""
+    return f"Exponent {fixed(fit.alpha, 3)}, {interval}, over {count(len(fitted))} networks; no floor{left}."
 
 
 # ── parts ──
@@ -141,6 +181,13 @@ def share_title(first: Distribution, last: Distribution, look: Look, *, by: str 
 def shade(place: int, n: int) -> str:
     """The viridis step of the place among n, dark to light."""
     return f"v{round(place * (N_SHADES - 1) / max(n - 1, 1))}"
+
+
+def _density_label_at(line: Series) -> list[Any]:
+    """Beside the steep part near zero where there is one, otherwise over the bulk."""
+    points = line["points"]
+    top = max(points, key=lambda point: point[1])
+    return points[min(2, len(points) - 1)] if top is points[0] else top
 
 
 def density_line(one: Distribution, look: Look, css: str, label: str = "") -> Series:

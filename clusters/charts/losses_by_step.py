@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from clusters.charts.chart import SIZES, Chart, Help, Series, curve_chart, linear_axis, make_chart, make_series
+from clusters.charts.chart import SIZES, Chart, Help, Series, linear_axis, log_axis, make_chart, make_series
 from clusters.charts.draw import draw
 from clusters.charts.losses import (
     DENSITY_HELP,
@@ -27,8 +27,9 @@ from clusters.charts.losses import (
 from clusters.charts.numbers import compact, count
 from clusters.distributions import Distribution, even_places, log_places
 
-MOST_LINES = 6  # checkpoints drawn under the chosen one
-HEADROOM = 1.2  # early checkpoints that rise further above the later ones are cut
+MOST_LINES = 5  # checkpoints drawn under the chosen one
+RISE = 1.002  # above the lowest mean by this factor: no rounding, no noise
+HEADROOM = 1.5  # checkpoints that rise further above the later ones are cut
 LATER = 2 / 3  # how far into training, in the logarithm of steps, the axis of L·p(L) begins to follow the lines
 
 
@@ -36,7 +37,8 @@ def training_charts(steps: Sequence[Distribution], at: int, look: Look, *, numbe
     """p(L) and L·p(L) of one network at some steps, and of the chosen one; none without histograms."""
     if not all(one.has_counts for one in steps):
         return []
-    lines = spread_steps(steps)
+    top = integrand_top(steps)
+    lines = spread_steps([one for one in steps if _bulk(one) <= top])
     legend = [
         ("square", shade(i, len(lines)), f"step {compact(one.step)}" if i == 0 else compact(one.step))
         for i, one in enumerate(lines)
@@ -51,7 +53,6 @@ def training_charts(steps: Sequence[Distribution], at: int, look: Look, *, numbe
         series=above_floor([*faint, own], look), legend=legend, x=density_x(last, look),
         y=density_y(_tallest(steps, look), look), help=DENSITY_HELP, table=density_table([steps[at]], look),
     )  # fmt: skip
-    top = integrand_top(steps)
     return [density, _integrand_training(steps, at, lines, legend, top, look, number + 1)]
 
 
@@ -60,22 +61,26 @@ def _integrand_training(
     top: float, look: Look, number: int,
 ) -> Chart:  # fmt: skip
     first, last = steps[0], steps[-1]
-    series = [_cut(integrand_line(one, look, shade(i, len(lines))), top) for i, one in enumerate(lines)]
+    series = [integrand_line(one, look, shade(i, len(lines))) for i, one in enumerate(lines)]
     n_cut = sum(_bulk(one) > top for one in steps)
-    higher = f" {count(n_cut)} early steps rise above the frame." if n_cut > 1 else " One step rises above the frame."
-    moves = "moves" if last.integrand_peak[0] != first.integrand_peak[0] else "stays"
+    higher = f" {count(n_cut)} early steps rise above the frame and are cut." if n_cut else ""
     return make_chart(
         slug="integrand-step", number=number, size="third",
-        title=f"The bulk of the loss {moves} from {look.loss(first.integrand_peak[0], 1)} to "
-              f"{look.loss(last.integrand_peak[0], 1)}" if moves == "moves" else
-              f"The bulk of the loss stays at {look.loss(last.integrand_peak[0], 1)}",
+        title=_bulk_title(first, last, look),
         description=f"Loss times its density of {first.lm} at some steps of its training and at the chosen one",
         reading=f"Peaks of L·p(L), within ±{look.loss(last.integrand_peak[1])}, from step {count(first.step)} to "
-                f"{count(last.step)}.{higher if n_cut else ''}",
+                f"{count(last.step)}.{higher}",
         series=[*series, chosen_integrand(steps[at], top, look)], legend=legend, x=integrand_x(last, look),
         y=linear_axis([0, top], "L · p(L)", n=4, exact=True), help=INTEGRAND_HELP,
         table=integrand_table([steps[at]], look),
     )  # fmt: skip
+
+
+def _bulk_title(first: Distribution, last: Distribution, look: Look) -> str:
+    start, end = (look.loss(one.integrand_peak[0], 1) for one in (first, last))
+    return (
+        f"The bulk of the loss stays at {end}" if start == end else f"The bulk of the loss moves from {start} to {end}"
+    )
 
 
 def chosen_density(one: Distribution, look: Look) -> Series:
@@ -96,30 +101,31 @@ def integrand_top(steps: Sequence[Distribution]) -> float:
 
 def mean_by_step(
     networks: dict[str, list[Distribution]], chosen: Distribution | None, look: Look, *, number: int
-) -> Chart | None:
-    """Mean loss of every network over its training, the chosen checkpoint marked; None without steps."""
-    if not networks:
-        return None
-    curves = [
-        {
-            "points": [[one.step, one.mean_nats] for one in steps],
-            "name": lm, "css": shade(i, len(networks)), "label": lm, "marker": "",
-        }
+) -> Chart:
+    """Mean loss of every network over its training, the chosen checkpoint marked."""
+    series = [
+        make_series("line", [[one.step, one.mean_nats * look.factor] for one in steps], name=lm,
+                    css=shade(i, len(networks)), label=lm)
         for i, (lm, steps) in enumerate(networks.items())
     ]  # fmt: skip
-    rises = [lm for lm, steps in networks.items() if steps[-1].mean_nats > min(one.mean_nats for one in steps) * 1.002]
-    chart = curve_chart(
-        curves, over="steps", slug="mean-steps", number=number, size="third", unit=look.unit,
-        title=f"Mean loss ends above its lowest for {', '.join(rises[:3])}" if rises else
-              "Every mean is lowest at the end of training" if len(networks) > 1 else
-              "The mean is lowest at the end of training",
-        reading=_step_reading(networks, look),
-        help=Help(what="Mean loss over all predictions at every checkpoint that the run looked at. Its power law is "
-                  "fitted on the page on scaling.", source="Appendix on training dynamics, Figure 11"),
-    )  # fmt: skip
     if chosen:
-        chart["series"].append(chosen_mean([chosen], look))
-    return chart
+        series.append(chosen_mean([chosen], look))
+    known = [one for steps in networks.values() for one in steps]
+    rises = [lm for lm, steps in networks.items() if steps[-1].mean_nats > RISE * min(o.mean_nats for o in steps)]
+    lowest = "Every mean is lowest" if len(networks) > 1 else "The mean is lowest"
+    return make_chart(
+        slug="mean-steps", number=number, size="third",
+        title=f"Mean loss ends above its lowest for {', '.join(rises[:3])}" if rises else
+              f"{lowest} at the end of training",
+        description=f"Mean loss in {look.unit} against training step, one line a network",
+        reading=_step_reading(networks, look), series=series,
+        x=log_axis([one.step for one in known if one.step], "training step", n=5,
+                   with_zero=any(one.step == 0 for one in known)),
+        y=log_axis([one.mean_nats * look.factor for one in known], f"mean loss, {look.unit}", pad=1.04),
+        help=Help(what="Mean loss over all predictions at every checkpoint that the run looked at. Where a line is "
+                  "straight the loss falls as a power of the step; the page on scaling fits it.",
+                  formula="⟨L⟩ ∝ S^(−α_S)", source="Appendix on training dynamics, Figure 11"),
+    )  # fmt: skip
 
 
 def chosen_mean(steps: Sequence[Distribution], look: Look) -> Series:
@@ -179,10 +185,9 @@ def frames(networks: dict[str, list[Distribution]], lm: str, look: Look) -> list
             for frame, mark in zip(found, _marks(chart, "sact"), strict=True):
                 frame[chart["slug"]] = {"d": mark["d"]}
     means = mean_by_step(networks, None, look, number=1)
-    if means:
-        means["series"].append(chosen_mean(steps, look))
-        for frame, mark in zip(found, _marks(means, "dot fact"), strict=True):
-            frame["mean-steps"] = {"cx": mark["cx"], "cy": mark["cy"]}
+    means["series"].append(chosen_mean(steps, look))
+    for frame, mark in zip(found, _marks(means, "dot fact"), strict=True):
+        frame["mean-steps"] = {"cx": mark["cx"], "cy": mark["cy"]}
     return found
 
 

@@ -38,7 +38,7 @@ def law_rows(found: Fitted, unit: Unit) -> list[dict[str, Any]]:
             row["missing"] = f"needs {trial.n_needed} points; the window holds {found.comparison.n_points}"
         else:
             row |= {
-                "parameters": _parameters(trial, unit), "rms": percent(trial.rms), "held_out": _held_out(trial),
+                "parameters": _parameters(trial, unit, min(point.mean_nats for point in found.inside)), "rms": percent(trial.rms), "held_out": _held_out(trial),
                 "next": f"{fixed(float(trial.law.predict(found.next_x)) * unit_factor(unit))} {unit}",
             }  # fmt: skip
         rows.append(row)
@@ -49,8 +49,8 @@ def _held_out(trial: Trial) -> str:
     return percent(trial.held_out_rms) if math.isfinite(trial.held_out_rms) else "too few points"
 
 
-def _parameters(trial: Trial, unit: Unit) -> list[dict[str, str]]:
-    """Name, value and interval of every number that the law is made of."""
+def _parameters(trial: Trial, unit: Unit, smallest: float) -> list[dict[str, str]]:
+    """Name, value and interval of every number that the law is made of; a floor lies below the smallest loss."""
     law, factor = trial.law, unit_factor(unit)
     if law is None:
         return []
@@ -62,6 +62,8 @@ def _parameters(trial: Trial, unit: Unit) -> list[dict[str, str]]:
     found = []
     for name, (value, scale) in values.items():
         low, high = trial.intervals.get(name, (math.nan, math.nan))
+        if name == "a":
+            low, high = max(low, 0.0), min(high, smallest)
         text, interval = _number(name, value * scale), _interval(name, low * scale, high * scale)
         found.append({"name": name.translate(SUBSCRIPTS), "value": text, "interval": interval})
     return found
@@ -77,8 +79,6 @@ def _interval(name: str, low: float, high: float) -> str:
         return "no interval" if math.isnan(low) else "not determined"
     if name[0] in "df" and (low <= 0 or high / low > VAGUE):
         return "not determined"
-    if name == "a":
-        low = max(low, 0.0)
     return f"{_number(name, low)} to {_number(name, high)}"
 
 

@@ -130,9 +130,9 @@ def _charts(run: Run, found: list[Distribution], networks: Networks, asked: Aske
         "integrand-sizes": figures.integrand_by_size(finals, look, number=3),
     }
     if networks:
-        drawn = training.training_charts(networks[asked.lm], asked.place, look, number=4)
+        charts["mean-steps"] = training.mean_by_step(networks, networks[asked.lm][asked.place], look, number=4)
+        drawn = training.training_charts(networks[asked.lm], asked.place, look, number=5)
         charts |= {chart["slug"]: chart for chart in drawn}
-        charts["mean-steps"] = training.mean_by_step(networks, networks[asked.lm][asked.place], look, number=6)
     charts["near-zero-sizes"] = near_zero.near_zero_by_size(finals, look, number=7)
     charts["near-zero-steps"] = near_zero.near_zero_by_step(networks, look, number=8)
     if queries.can_persist(run) and queries.has_persistence(run):
