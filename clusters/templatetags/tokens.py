@@ -17,7 +17,8 @@ from clusters.parameters import changed
 
 register = template.Library()
 
-_LINKED = '<a href="{}{}"{}{} class="{}" tabindex="-1" data-tip="{}">{}</a>{}'
+_LINKED = '<a href="{0}{1}/"{2} class="{3}" tabindex="-1" data-tip="{4}">{5}</a>{6}'
+_ANCHORED = '<a href="{0}{1}/" id="t-{1}" data-token="{1}"{2} class="{3}" tabindex="-1" data-tip="{4}">{5}</a>{6}'
 _BLANKS = re.compile(rf"(?<={NEWLINE}) +| {{2,}}")  # indentation: nothing would be seen of it
 _UNLINKED = '<span class="{}" data-tip="{}">{}</span>{}'
 
@@ -39,8 +40,8 @@ def _box(base: str, box: TokenBox, breaks: bool, is_shaded: bool, anchors: bool)
     text, after = (_on_one_line("".join(box.lines)), "") if box.is_answer else _text(box.lines, breaks)
     if box.index is None:
         return format_html(_UNLINKED, css, box.tip, text, after)
-    name = format_html(' id="t-{0}" data-token="{0}"', box.index) if anchors else ""
-    return format_html(_LINKED, base, f"{box.index}/", name, _spoken(box), css, box.tip, text, after)
+    shape = _ANCHORED if anchors else _LINKED
+    return format_html(shape, base, box.index, _spoken(box), css, box.tip, text, after)
 
 
 def _spoken(box: TokenBox) -> SafeString | str:
@@ -66,8 +67,10 @@ def _classes(box: TokenBox, is_shaded: bool) -> Iterator[str]:
         yield "piece"  # part of a character that a later token completes
 
 
-def _text(lines: list[str], breaks: bool) -> tuple[SafeString, str]:
+def _text(lines: list[str], breaks: bool) -> tuple[str, str]:
     """The text of a box, its newline pictures faint, and the line break that follows the box."""
+    if len(lines) == 1 and not lines[0].endswith(NEWLINE):
+        return lines[0], ""
     parts = []
     for i, line in enumerate(lines):
         shown = line.removesuffix(NEWLINE)
