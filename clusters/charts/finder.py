@@ -16,7 +16,7 @@ from clusters.finding import Bounds, Criteria, Plane
 from clusters.readings import Unit
 from compute.numerics.curves import classify
 
-MANY = 1_000_000  # so many tokens fill smaller cells
+MANY = 100_000  # so many tokens fill smaller cells
 BITS = math.log(2)
 SPARK_TOP: Mapping[Unit, float] = {"bits": 13.0, "nats": 9.0}
 SPARK_SIZE = (144, 56)
@@ -114,8 +114,7 @@ def _limits(plane: Plane, criteria: Criteria, classes: Mapping[str, int], n_foun
 def _box(plane: Plane, x: Bounds, y: Bounds) -> list[Point]:
     (x0, x1), (y0, y1) = (
         tuple(
-            min(max(end if value is None else value, ends[0]), ends[1])
-            for end, value in zip(ends, bounds, strict=True)
+            min(max(end if value is None else value, ends[0]), ends[1]) for end, value in zip(ends, bounds, strict=True)
         )
         for bounds, ends in ((x, plane.x_range), (y, plane.y_range))
     )

@@ -9,14 +9,13 @@ import numpy as np
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 
-from clusters.arrays import bundle_of
 from clusters.charts.chart import Chart
 from clusters.charts.finder import SPARK_TOP, density_chart
 from clusters.charts.numbers import percent
+from clusters.contexts import has_text
 from clusters.finding import LEAST_SIZES, ORDERS, Criteria
-from clusters.forms.finder import Asked, asked_of, is_loss, lasso_text
+from clusters.forms.finder import Asked, asked_of, lasso_text
 from clusters.htmx import render_page
-from clusters.models import Run
 from clusters.queries.clusters import visible_run
 from clusters.queries.finder import rows
 from clusters.queries.finder.columns import Columns
@@ -25,14 +24,14 @@ from clusters.queries.finder.search import density, facet_counts, search
 from clusters.views.finder_parts import Parts, class_counts, dots
 from clusters.views.twins import answer, links_context, page
 
-PAGE_SIZE = 25
+PAGE_SIZE = 20
 MORE = "rows"  # ?part=rows: the next rows alone, for the list that is open
 
 
 def index(request: HttpRequest, slug: str, twin: str | None = None) -> HttpResponseBase:
     """Predictions that satisfy thresholds, a lasso, facets; how many; the first of them."""
     run = visible_run(request.user, slug)
-    if not bundle_of(run).has("corpus/token_ids"):
+    if not has_text(run):
         return render_page(request, "tokens/no_corpus.html", {"run": run, "here": "tokens"})
     columns = Columns(run)
     asked = asked_of(request.GET, columns.offer)
@@ -67,9 +66,9 @@ def _frame(request: HttpRequest, parts: Parts) -> dict[str, Any]:
         "facets": parts.facets(facet_counts(columns, asked.criteria)), "orders": parts.orders(),
         "planes": parts.plane_links(), "plane": columns.planes.get(asked.plane), "units": parts.unit_links(),
         "chips": parts.chips(), "fields": parts.fields(), "hidden": parts.hidden(),
-        "lasso": lasso_text(lasso) if lasso else "", "first_href": parts.href(asked.other()), "all_href": parts.path,
-        "has_slope": {"slope", "r2"} <= offer.scores,
-        "are_sizes_asked": any(is_loss(name) for name, _ in asked.criteria.bounds), "spark_top": f"{SPARK_TOP[asked.unit]:g}",
+        "lasso": lasso_text(lasso) if lasso else "", "first_href": parts.href(asked.other()),
+        "all_href": parts.path,
+        "has_slope": {"slope", "r2"} <= offer.scores, "spark_top": f"{SPARK_TOP[asked.unit]:g}",
     }  # fmt: skip
 
 
@@ -104,8 +103,8 @@ def _why_unscored(columns: Columns) -> str:
     n = len(columns.sizes)
     if n < LEAST_SIZES:
         return (
-            f"A curve needs {LEAST_SIZES} sizes of network to tell one step from many, and this run has {n}. Tokens can "
-            f"be found by their losses; run more sizes of the suite to have scores."
+            f"A curve needs {LEAST_SIZES} sizes of network to tell one step from many, and this run has {n}. Tokens "
+            "can be found by their losses; run more sizes of the suite to have scores."
         )
     return (
         "This run’s bundle brought no scores of curves. Compute it again with this version to have them; until then "

@@ -20,9 +20,9 @@ from clusters.queries.finder.search import preset_counts
 from compute.numerics.curves import CLASS_NAMES
 
 ROW_TOKENS = 16
-KINDS_SHOWN = 8
+BARS_SHOWN = 9
 SHAPES = {"monogenic": "on", "polygenic": "square", "mixed": "half"}
-SHORT = {"m": "M", "n": "steps", "a": "bits lost", "l": "linearity", "b": "breakthr.", "slope": "nats per ln N", "r2": "R²"}
+SHORT = {"m": "M", "n": "steps", "a": "bits lost", "l": "linearity", "b": "breakthr.", "slope": "nats per ln N"}
 YES_NO = ((True, "yes"), (False, "no"))
 
 
@@ -56,9 +56,11 @@ class Parts:
                  "href": self.href(self._toggled(key, value))}
                 for place, value, text in values if numbers[place] or value in names[key]
             ]  # fmt: skip
+            most = max((bar["n"] for bar in bars), default=0)
+            for bar in bars:
+                bar["length"] = round(100 * bar["n"] / most, 1) if most else 0
             facets.append({
-                "key": key, "title": title, "bars": bars[:KINDS_SHOWN], "more": bars[KINDS_SHOWN:],
-                "most": max((bar["n"] for bar in bars), default=0),
+                "key": key, "title": title, "bars": bars[:BARS_SHOWN], "more": bars[BARS_SHOWN:],
                 "clear": self.href(self._cleared(key)) if names[key] else "",
             })  # fmt: skip
         order = ["class", "band", "kind", "induced", "clustered"]
@@ -138,7 +140,8 @@ class Parts:
 
     def chips(self) -> list[dict[str, str]]:
         """Every part of the question in words, with the address without it."""
-        own, chips = self.asked.criteria, []
+        own = self.asked.criteria
+        chips: list[tuple[str, dict[str, Any]]] = []
         for name, bounds in own.bounds:
             chips.append((self._bounds_text(name, bounds), {"bounds": own.with_bounds({name: Bounds()}).bounds}))
         if own.lasso:
@@ -150,9 +153,11 @@ class Parts:
             chips.append((f"answer is token {own.answer_id}", {"answer_id": None}))
         chips += [(name, {"classes": tuple(v for v in own.classes if v != name)}) for name in own.classes]
         chips += [(kind, {"kinds": tuple(v for v in own.kinds if v != kind)}) for kind in own.kinds]
-        chips += [(f"loss {self._band_text(band)} {self.asked.unit}", {"bands": tuple(v for v in own.bands if v != band)})
-                  for band in own.bands]  # fmt: skip
-        for value, key, words in ((own.induced, "induced", "could be copied"), (own.clustered, "clustered", "clustered")):
+        for band in own.bands:
+            words = f"loss {self._band_text(band)} {self.asked.unit}"
+            chips.append((words, {"bands": tuple(v for v in own.bands if v != band)}))
+        for key, words in (("induced", "could be copied"), ("clustered", "clustered")):
+            value = getattr(own, key)
             if value is not None:
                 chips.append((words if value else f"not {words}", {key: None}))
         return [{"text": text, "href": self.href(self.asked.having(**without))} for text, without in chips]
@@ -198,12 +203,12 @@ class Parts:
         scores, curves = rows.scores_of(columns, flat), rows.curves_of(columns, flat)
         classes = rows.classes_of(columns, flat)
         sizes = [size["n_non_embedding"] for size in columns.sizes]
-        reader = Reader(columns.run) if columns.loss_column else None
-        places = reader.places(indices) if reader else [None] * len(indices)
+        reader = Reader(columns.run)
+        places = reader.places(indices)
         return [
             {
                 "index": index, "place": place, "class": name, "shape": SHAPES.get(name, ""),
-                "context": reader.context(place, ROW_TOKENS) if reader and place else None,
+                "context": reader.context(place, ROW_TOKENS),
                 "spark": curve_spark(sizes, curves[i].tolist(), name, unit) if curves.shape[1] > 1 else None,
                 "scores": self._shown(scores, i),
             }

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from clusters.arrays import array_of, bundle_of, corpus_of
-from clusters.contexts import clustered_column
+from clusters.columns import clustered_checkpoint, losses_under
 from clusters.derived import derived
 from clusters.finding import BAND_EDGES_NATS, N_BANDS, ORDERS, SCORES, Offer, Plane, planes
 from clusters.models import Run
 from compute.numerics.curves import CLASS_NAMES
 
 BLOCK = 1 << 18  # predictions tested at a time: their values stay in a core's cache
-N_CELLS = 252  # cells of a plane each way, so that M = ±½ lies between two; one code more says "not on it"
+N_CELLS = 240  # cells of a plane each way: coarser ones end at M = ±½ and at whole steps; one code more for none
 MOST_KINDS = 250  # kinds of document told apart; those with fewest predictions are counted together
 OTHER_KINDS = "other kinds"
 UNKNOWN_CLASS, UNKNOWN_BAND = len(CLASS_NAMES), N_BANDS
@@ -50,17 +50,17 @@ class Columns:
         return {key for key, score in SCORES.items() if self._bundle.has(f"curves/{score.name}")}
 
     @cached_property
-    def size_columns(self) -> list[str]:
-        """The arrays of the sizes' losses, smallest first; none where one of them is missing."""
-        names = {(c["lm"], c["revision"]): c["column"] for c in self.run.manifest["checkpoints"]}
-        found = [names.get((size["lm"], size["revision"]), "") for size in self.sizes]
-        return found if all(map(self._bundle.has, found)) else []
+    def size_losses(self) -> list[np.ndarray]:
+        """Losses of every size, smallest first, each (n,); none where one of them is missing."""
+        by_key = {(c["lm"], c["revision"]): c for c in self.run.manifest["checkpoints"]}
+        found = [losses_under(self.run, by_key[size["lm"], size["revision"]]) for size in self.sizes]
+        there = [losses for losses in found if losses is not None]
+        return there if len(there) == len(found) else []
 
     @cached_property
-    def loss_column(self) -> str:
-        """The array of the clustered network's losses, or ""."""
-        name = clustered_column(self.run)
-        return name if self._bundle.has(name) else ""
+    def losses(self) -> np.ndarray | None:
+        """The clustered network's losses, (n,)."""
+        return losses_under(self.run, clustered_checkpoint(self.run))
 
     @property
     def has_class(self) -> bool:
@@ -78,7 +78,7 @@ class Columns:
     def offer(self) -> Offer:
         """What one may ask of this run."""
         return Offer(
-            size_names=tuple(size["lm"] for size in self.sizes) if self.size_columns else (),
+            size_names=tuple(size["lm"] for size in self.sizes) if self.size_losses else (),
             scores=frozenset(self.scores),
             planes=self.planes,
             kinds=tuple(self.kinds),
@@ -86,24 +86,24 @@ class Columns:
             has_class=self.has_class,
             has_induced=self.has_induced,
             has_clustered=self.has_clustered,
-            has_loss=bool(self.loss_column),
+            has_loss=self.losses is not None,
         )
 
     def has(self, name: str) -> bool:
         """Whether there is a column of this name: a score, "loss", or s1, s2 …"""
         if name == "loss":
-            return bool(self.loss_column)
+            return self.losses is not None
         if name in SCORES:
             return name in self.scores
-        return name[:1] == "s" and name[1:].isdecimal() and 1 <= int(name[1:]) <= len(self.size_columns)
+        return name[:1] == "s" and name[1:].isdecimal() and 1 <= int(name[1:]) <= len(self.size_losses)
 
     def values(self, name: str) -> np.ndarray:
-        """The column, float32 of shape (n,), memory-mapped."""
-        if name == "loss":
-            return array_of(self.run, self.loss_column)
+        """The column, of shape (n,), memory-mapped."""
         if name in SCORES:
             return array_of(self.run, f"curves/{SCORES[name].name}")
-        return array_of(self.run, self.size_columns[int(name[1:]) - 1])
+        found = self.losses if name == "loss" else self.size_losses[int(name[1:]) - 1]
+        assert found is not None, f"this run has no column {name}: ask `has` first"  # noqa: S101
+        return found
 
     @cached_property
     def kinds(self) -> list[str]:
@@ -130,12 +130,6 @@ class Columns:
         """Of every prediction: 1 + its cell of a plane, x-major, uint16; one more than the last cell for none."""
         name = f"finder/cells-{plane.key}-{N_CELLS}"
         return derived(self.run, name, lambda: self._made_cells(plane))
-
-    def prepare(self) -> None:
-        """Work out what searches need, so that no reader waits for it."""
-        _ = self.facets, self.answers
-        for plane in self.planes.values():
-            self.cells(plane)
 
     # ── made once ──
 
@@ -177,10 +171,9 @@ class Columns:
 
     def _bands(self) -> np.ndarray:
         bands = np.full(self.n, UNKNOWN_BAND, np.uint16)
-        if self.loss_column:
-            losses = self.values("loss")
+        if self.losses is not None:
             for first in range(0, self.n, BLOCK):
-                block = losses[first : first + BLOCK].astype(np.float64)
+                block = self.losses[first : first + BLOCK].astype(np.float64)
                 found = np.searchsorted(BAND_EDGES_NATS, block, side="right") - 1
                 bands[first : first + BLOCK] = np.where(np.isnan(block), UNKNOWN_BAND, np.maximum(found, 0))
         return bands

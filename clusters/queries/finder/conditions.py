@@ -80,7 +80,7 @@ class Exactly:
     cost: float = 0.5
 
     def holds(self, rows: Rows) -> np.ndarray:
-        return self.codes[rows] == self.codes.dtype.type(self.code)
+        return self.codes[rows] == self.code
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ def conditions(columns: Columns, criteria: Criteria) -> list[Condition]:
 
 def _answered(columns: Columns, ids: np.ndarray) -> Condition:
     answers = np.asarray(columns.answers)
-    if len(ids) == 1 and ids[0] <= np.iinfo(answers.dtype).max:
+    if len(ids) == 1:
         return Exactly(answers, int(ids[0]))
     passes = np.zeros(len(vocabulary_of(columns.run)) + 1, bool)  # the last stands for ids beyond the vocabulary
     passes[ids] = True

@@ -108,7 +108,7 @@ def _candidates(
         kept &= keys > cut
     if after is not None:
         key = np.float32(after.key)
-        kept &= (keys < key) | ((keys == key) & (((np.arange(start, stop) if at is None else at)) > after.index))
+        kept &= (keys < key) | ((keys == key) & ((np.arange(start, stop) if at is None else at) > after.index))
     chosen = np.flatnonzero(kept)
     return keys[chosen], (chosen + start if at is None else at[chosen])
 

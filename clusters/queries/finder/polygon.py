@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 OUTSIDE, INSIDE, ON_EDGE = 0, 1, 2
+NEAR = 1e-3  # of a cell: what numbers may be off by, with much to spare
 
 
 def is_inside(x: np.ndarray, y: np.ndarray, corners: np.ndarray) -> np.ndarray:
@@ -21,26 +22,38 @@ def is_inside(x: np.ndarray, y: np.ndarray, corners: np.ndarray) -> np.ndarray:
 def cell_states(
     corners: np.ndarray, x_range: tuple[float, float], y_range: tuple[float, float], n_cells: int
 ) -> np.ndarray:
-    """Of every cell, x-major: outside, inside, or so near an edge that its points must be tested one by one.
+    """Of every cell, x-major: outside, inside, or touched by an edge, so that its points must be tested one by one.
 
     uint8 of shape (n_cells² + 2,): the first is for no cell, the last for points off the plane.
     """
     low, high = np.array([x_range[0], y_range[0]]), np.array([x_range[1], y_range[1]])
     steps = (corners - low) / (high - low) * n_cells  # corners in cells
-    centres = np.arange(n_cells) + 0.5
-    states = np.empty((n_cells, n_cells), np.uint8)
-    for j, y in enumerate(centres):
-        states[:, j] = is_inside(centres, np.full(n_cells, y), steps)
-    for start, end in zip(steps, np.roll(steps, -1, axis=0), strict=True):
+    edges = list(zip(steps.tolist(), np.roll(steps, -1, axis=0).tolist(), strict=True))
+    states = _centres_inside(edges, n_cells).astype(np.uint8)
+    for start, end in edges:
         _mark_edge(states, start, end)
     return np.concatenate([[OUTSIDE], states.ravel(), [OUTSIDE]]).astype(np.uint8)
 
 
-def _mark_edge(states: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
-    """Mark the cells within one cell of an edge: more than it touches, however numbers round."""
+def _centres_inside(edges: list[tuple[list[float], list[float]]], n_cells: int) -> np.ndarray:
+    """Whether the middle of each cell lies within, bool (n_cells, n_cells), x first."""
+    centres = np.arange(n_cells) + 0.5
+    inside = np.zeros((n_cells, n_cells), bool)
+    for (x0, y0), (x1, y1) in edges:
+        if y0 != y1:
+            meets = np.flatnonzero((y0 > centres) != (y1 > centres))
+            crossings = (x1 - x0) * (centres[meets] - y0) / (y1 - y0) + x0
+            inside[:, meets] ^= centres[:, None] < crossings
+    return inside
+
+
+def _mark_edge(states: np.ndarray, start: list[float], end: list[float]) -> None:
+    """Mark the cells that an edge touches or nearly touches."""
     last = len(states) - 1
-    (x0, y0), (x1, y1) = (start, end) if start[0] <= end[0] else (end, start)
-    for i in range(max(int(x0) - 1, 0), min(int(x1) + 1, last) + 1):
-        left, right = np.clip([i - 1, i + 2], x0, x1)  # the edge over this column and its neighbours
-        rises = [y0, y1] if x1 == x0 else [y0 + (y1 - y0) * (at - x0) / (x1 - x0) for at in (left, right)]
-        states[i, max(int(min(rises)) - 1, 0) : min(int(max(rises)) + 1, last) + 1] = ON_EDGE
+    (x0, y0), (x1, y1) = sorted([start, end])
+    slope = (y1 - y0) / (x1 - x0) if x1 > x0 else 0.0
+    for i in range(max(int(x0 - NEAR), 0), min(int(x1 + NEAR), last) + 1):
+        left, right = max(i - NEAR, x0), min(i + 1 + NEAR, x1)
+        rises = (y0, y1) if x1 == x0 else (y0 + slope * (left - x0), y0 + slope * (right - x0))
+        first, final = int(max(min(rises) - NEAR, 0)), int(min(max(rises) + NEAR, last))
+        states[i, first : final + 1] = ON_EDGE

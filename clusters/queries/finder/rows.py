@@ -19,16 +19,15 @@ ROWS_AT_ONCE = 20_000
 
 def scores_of(columns: Columns, indices: np.ndarray) -> dict[str, np.ndarray]:
     """Every score that the run has, and the loss of the clustered network, of some predictions."""
-    names = [*(key for key in SCORES if key in columns.scores), *(["loss"] if columns.loss_column else [])]
+    names = [*(key for key in SCORES if key in columns.scores), *(["loss"] if columns.losses is not None else [])]
     return {name: np.asarray(columns.values(name)[indices], np.float64) for name in names}
 
 
 def curves_of(columns: Columns, indices: np.ndarray) -> np.ndarray:
     """Losses in nats over size of some predictions, float64 (n, n_sizes)."""
-    names = columns.size_columns
-    if not names:
+    if not columns.size_losses:
         return np.empty((len(indices), 0))
-    return np.stack([np.asarray(array_of(columns.run, name)[indices], np.float64) for name in names], axis=1)
+    return np.stack([np.asarray(losses[indices], np.float64) for losses in columns.size_losses], axis=1)
 
 
 def classes_of(columns: Columns, indices: np.ndarray) -> list[str]:
@@ -41,7 +40,7 @@ def classes_of(columns: Columns, indices: np.ndarray) -> list[str]:
 
 def table_head(columns: Columns) -> list[str]:
     """Names of the columns of `table_rows`."""
-    losses = [f"loss_nats {size['lm']}" for size in columns.sizes] if columns.size_columns else []
+    losses = [f"loss_nats {size['lm']}" for size in columns.sizes] if columns.size_losses else []
     scores = [SCORES[key].name for key in SCORES if key in columns.scores]
     return ["index", "document", "position", "token_id", "answer", "kind", "class", "is_induced", "is_clustered",
             *scores, *losses]  # fmt: skip

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from clusters.derived import derived
-from clusters.finding import Criteria, Plane, Preset
+from clusters.finding import Criteria, Plane, Preset, presets
+from clusters.models import Run
 from clusters.queries.finder.columns import BLOCK, N_CELLS, Columns
 from clusters.queries.finder.conditions import Among, Condition, conditions, facet_table
 
@@ -100,17 +101,27 @@ def density(columns: Columns, criteria: Criteria, plane: Plane) -> np.ndarray:
     return counted()
 
 
-def preset_counts(columns: Columns, presets: Sequence[Preset]) -> list[int]:
+def preset_counts(columns: Columns, rules: Sequence[Preset]) -> list[int]:
     """How many predictions of the corpus satisfy each rule; counted once."""
-    if not presets:
+    if not rules:
         return []
-    rules = sha256(repr([preset.criteria for preset in presets]).encode()).hexdigest()[:16]
+    version = sha256(repr([rule.criteria for rule in rules]).encode()).hexdigest()[:16]
     counts = derived(
         columns.run,
-        f"finder/presets-{rules}",
-        lambda: np.array([_search(columns, preset.criteria).count for preset in presets], np.int64),
+        f"finder/presets-{version}",
+        lambda: np.array([_search(columns, rule.criteria).count for rule in rules], np.int64),
     )
     return counts.tolist()
+
+
+def prepare(run: Run) -> None:
+    """Work out and keep what searches of a run need, so that no reader waits for it."""
+    columns = Columns(run)
+    _ = columns.answers
+    facet_counts(columns, Criteria())
+    preset_counts(columns, list(presets(columns.offer)))
+    for plane in columns.planes.values():
+        density(columns, Criteria(), plane)
 
 
 def _search(columns: Columns, criteria: Criteria) -> Found:
