@@ -14,7 +14,7 @@ class CheckProgress:
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.is_terminal = stream.isatty()
-        self._shown = float("-inf")
+        self._shown = float("-inf") if self.is_terminal else time.monotonic()
 
     def __enter__(self) -> CheckProgress:
         return self

@@ -51,7 +51,8 @@ def say(*arguments: str, **options: Any) -> str:
 def test_ingest_says_what_it_read_and_where_it_is(tmp_path: Path) -> None:
     path = write_bundle(tmp_path)
     assert say("ingest", str(path), "--name", "My run") == (
-        "My run: 40 tokens, 4 clusterings, 160 memberships. It is at /runs/my-run/\n"
+        "My run: 40 tokens, 4 clusterings, 160 memberships. It can be read at /runs/my-run/ (after 0 s).\n"
+        "Every file is as its hash says.\n"
     )
     assert "was read in before and is unchanged" in say("ingest", str(path))
 
