@@ -140,8 +140,10 @@ class Cluster(models.Model):
     similarity_across = models.FloatField(null=True)  # mean cosine to all other clustered tokens
     mean_curve = models.JSONField()  # mean loss in nats over the run's sizes, ascending
     mean_monogenicity = models.FloatField(null=True)
-    emergence_parameters = models.FloatField(null=True)  # size at which the mean loss falls below EMERGENCE_NATS
-    emergence_step = models.FloatField(null=True)  # training step of the clustered network, likewise
+    # where the mean loss falls below EMERGENCE_NATS for good: the size of network, and the training step of the clustered
+    # one; null where it never does, lies below from the start, or was not measured at two scales
+    emergence_parameters = models.FloatField(null=True)
+    emergence_step = models.FloatField(null=True)
     nearest = models.JSONField(default=list)  # [[label, cosine of the two centroids], …] at most 5
 
     class Meta:
