@@ -22,12 +22,14 @@ from clusters.charts.geometry import Scale, line_path, thin
 from clusters.charts.numbers import compact, count, fixed, percent
 from clusters.charts.rank_frequency import corners, curve_series, size_table
 from clusters.facts import CAVEAT, LOSS_EDGES, FinalCheckpoint, RankCurves, scaling_fit, spread_ks
+from clusters.families import families, family_of, within_family
 from compute.numerics.curves import classify
 from compute.numerics.scaling import PowerLawFit
 
 N_SHADES = 8
 LOSS_TICKS = ((1e-4, "10⁻⁴"), (1e-3, ".001"), (0.01, ".01"), (0.1, "0.1"), (1.0, "1"), (10.0, "10"))
 FAINT = 0.001
+MOSTLY = 0.8  # where more of the falling curves are mixed, that is the finding
 NEARLY = 1.1  # counts within this factor are called about equal
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -40,15 +42,23 @@ def scaling_chart(finals: Sequence[FinalCheckpoint], *, number: int) -> Chart | 
     """Mean loss against parameters with its power law; None where there is one size only."""
     if len({one.n_non_embedding for one in finals}) < 2:
         return None
-    fit = scaling_fit(finals)
+    fitted = within_family(finals)
+    fit = scaling_fit(fitted)
     xs = [one.n_non_embedding for one in finals]
     ys = [one.mean_loss_nats for one in finals]
-    law = [(x, float(fit.predict(x))) for x in (xs[0], xs[-1])] if fit else []
+    law = (
+        [(one.n_non_embedding, float(fit.predict(one.n_non_embedding))) for one in (fitted[0], fitted[-1])]
+        if fit
+        else []
+    )
     points = [
         [one.n_non_embedding, one.mean_loss_nats, f"{one.lm}: {fixed(one.mean_loss_nats)} nats"] for one in finals
     ]
     own = next((p for p, one in zip(points, finals, strict=True) if one.is_clustered), None)
     series = [make_series("points", points, name="mean loss", css="c1")]
+    others = [point for point, one in zip(points, finals, strict=True) if one not in fitted]
+    if others:
+        series.append(make_series("points", others, name="other families, not fitted", css="ink3"))
     if fit:
         label = f"N^{fixed(-fit.alpha)}"
         middle = [math.sqrt(law[0][0] * law[1][0]), math.sqrt(law[0][1] * law[1][1])]
@@ -56,9 +66,9 @@ def scaling_chart(finals: Sequence[FinalCheckpoint], *, number: int) -> Chart | 
     if own:
         series.append(make_series("points", [own], name="clustered", css="ink", marker="square", label="clustered"))
     return make_chart(
-        slug="mean-loss", number=number, title=_scaling_title(ys, fit),
+        slug="mean-loss", number=number, title=_scaling_title([one.mean_loss_nats for one in fitted], fit),
         description=f"Mean loss in nats against non-embedding parameters, {in_words(len(xs))} networks",
-        reading=_scaling_reading(finals, fit), series=series,
+        reading=_scaling_reading(fitted, finals, fit), series=series,
         x=log_axis(xs, "non-embedding parameters", pad=1.4, n=5),
         y=log_axis([*ys, *(y for _, y in law)], "mean loss, nats", pad=1.06),
         table={
@@ -77,14 +87,26 @@ def _scaling_title(ys: Sequence[float], fit: PowerLawFit | None) -> str:
     return f"Ten times the parameters, {percent(1 - 10**-fit.alpha)} less loss"
 
 
-def _scaling_reading(finals: Sequence[FinalCheckpoint], fit: PowerLawFit | None) -> str:
+def _scaling_reading(
+    fitted: Sequence[FinalCheckpoint], finals: Sequence[FinalCheckpoint], fit: PowerLawFit | None
+) -> str:
     if fit is None:
         return "No power law can be fitted to these losses."
+    n_others, n_families = len(finals) - len(fitted), len(families(finals))
+    family = ""
+    if n_others:
+        named, are = (
+            in_words(n_others),
+            "networks of other families are" if n_others > 1 else "network of another family is",
+        )
+        family = f" Fitted within {family_of(fitted[0].lm)}; {named} {are} left out."
+    elif n_families > 1:
+        family = f" The networks belong to {in_words(n_families)} families, which one law need not hold for."
     if math.isnan(fit.low):
-        return f"Exponent {fixed(fit.alpha, 3)}; two networks give it no interval."
+        return f"Exponent {fixed(fit.alpha, 3)}; two networks give it no interval.{family}"
     return (
         f"Exponent {fixed(fit.alpha, 3)}, 95% interval {fixed(fit.low, 3)} to {fixed(fit.high, 3)}, over "
-        f"{in_words(len(finals))} networks; no floor subtracted."
+        f"{in_words(len(fitted))} networks; no floor subtracted.{family}"
     )
 
 
@@ -273,11 +295,18 @@ def _density_table(cells: Sequence[Sequence[Any]], counts: Sequence[Sequence[int
 
 
 def _density_title(classes: dict[str, int]) -> str:
-    mono, poly = classes["monogenic"], classes["polygenic"]
+    """What most curves do; a class that is rare is not made the finding."""
+    mono, poly, mixed = classes["monogenic"], classes["polygenic"], classes["mixed"]
+    moving = mono + poly + mixed
+    if not moving:
+        return "No loss falls by a bit or more"
+    if mixed > MOSTLY * moving:
+        return f"{percent(mixed / moving)} of the falls are neither one step nor gradual"
     if max(mono, poly) <= NEARLY * min(mono, poly):
         return "As many losses fall in one step as gradually"
     if not mono or not poly:
-        return "No loss falls in one step" if poly else "No loss falls gradually"
+        n, kind = (poly, "gradually") if poly else (mono, "in one step")
+        return f"{percent(n / moving)} of the falls go {kind}"
     times = max(mono, poly) / min(mono, poly)
     more = f"{times:.1f} times as many" if times < 9.95 else f"{times:.0f} times as many"
     return (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from clusters.arrays import array_of
+from clusters.arrays import array_of, bundle_of
 from clusters.facts import LOSS_EDGES, FinalCheckpoint, RankCurves, Sizes
 from clusters.models import Cluster, Clustering, Run, RunCheckpoint
 from clusters.queries.access import User, visible_jobs, visible_runs
@@ -21,7 +21,7 @@ NEAR_K = 100  # the number of clusters shown where nobody chose one
 N_LARGEST = 16
 N_OPEN_JOBS = 20
 MOST_KEPT = 1000  # values worked out from arrays and remembered
-MOST_LOSSES = 250_000  # predictions counted for the distribution of losses
+MOST_LOSSES = 250_000  # predictions counted where the bundle holds no histogram of them
 
 
 def runs_for_list(user: User, *, archived: bool) -> QuerySet[Run]:
@@ -129,17 +129,30 @@ def largest_clusters(run: Run, affinity: str, k: int, most: int = N_LARGEST) -> 
 
 
 def with_histograms(run: Run, finals: list[FinalCheckpoint]) -> list[FinalCheckpoint]:
-    """The same with their losses counted in LOSS_EDGES; as they are where the bundle cannot be read.
-
-    Of more predictions than MOST_LOSSES an even sample is counted: its shares are right to a tenth of a percent.
-    """
+    """The same with their losses counted in LOSS_EDGES; as they are where the bundle cannot be read."""
     try:
-        return [replace(one, histogram=_histogram(run, one.column)) for one in finals]
+        counted = _counted(run)
+        return [replace(one, histogram=counted.get(one.column) or _sampled(run, one.column)) for one in finals]
     except BundleError:
         return finals
 
 
-def _histogram(run: Run, column: str) -> tuple[int, ...]:
+def _counted(run: Run) -> dict[str, tuple[int, ...]]:
+    """Counts in LOSS_EDGES by column, summed from the bundle's finer bins; none where it has no such bins."""
+    names = ("losses/log_histogram", "losses/log_histogram_edges")
+    if not all(bundle_of(run).has(name) for name in names):
+        return {}
+    counts, edges = (np.asarray(array_of(run, name)) for name in names)
+    places = np.searchsorted(edges, np.array(LOSS_EDGES[1:-1]) * (1 - 1e-9))
+    if not np.allclose(edges[places], LOSS_EDGES[1:-1]):
+        return {}
+    merged = np.add.reduceat(counts, [0, *(places + 1)], axis=1)  # the first count lies below all edges
+    columns = (entry["column"] for entry in run.manifest.get("checkpoints", ()))
+    return {column: tuple(row) for column, row in zip(columns, merged.tolist(), strict=False)}
+
+
+def _sampled(run: Run, column: str) -> tuple[int, ...]:
+    """Counts of a column; of more predictions than MOST_LOSSES an even sample, right to a tenth of a percent."""
     key = (run.bundle_sha256, column)
     if key not in _histograms:
         losses = array_of(run, column)
