@@ -16,7 +16,8 @@ SANS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
 _TOKEN = re.compile(r"--([a-z0-9-]+):\s*(?:light-dark\((#[0-9a-f]{3,8}),[^)]*\)|(transparent))")
 _STYLES = {  # class → attributes; {name} is a colour of the stylesheet
     "grid": {"stroke": "{line}"}, "axis": {"stroke": "{line-2}"}, "gap": {"stroke": "{paper}", "stroke-width": "3"},
-    "series": {"stroke-width": "1.25"}, "faint": {"stroke": "{c1}", "opacity": ".17"},
+    "series": {"stroke-width": "1.25"}, "thick": {"stroke-width": "2.5"},
+    "faint": {"stroke": "{c1}", "opacity": ".17"},
     "mean": {"stroke": "{c1}", "stroke-width": "2.5"}, "env": {"stroke": "{ink}", "stroke-width": "2.25"},
     "fitl": {"stroke": "{accent}", "stroke-width": "2.25"}, "dash": {"stroke-width": "1.5", "stroke-dasharray": "6 4"},
     "refl": {"stroke": "{ink-3}", "stroke-width": "1.25", "stroke-dasharray": "2 4"},
@@ -57,12 +58,13 @@ def standalone_svg(chart: Chart) -> bytes:
 
 def _write(group: ElementTree.Element, mark: Mark) -> None:
     names = {"line": ("x1", "y1", "x2", "y2"), "text": ("x", "y"), "circle": ("cx", "cy", "r"), "path": ("d",)}
-    attributes = {name: str(mark[name]) for name in names[mark["tag"]]}
-    attributes |= _attributes(mark["tag"], mark["css"])
+    tag = "path" if mark["tag"] == "links" else mark["tag"]
+    attributes = {name: str(mark[name]) for name in names[tag]}
+    attributes |= _attributes(tag, mark["css"])
     if mark.get("width"):
         attributes["stroke-width"] = str(mark["width"])
-    element = ElementTree.SubElement(group, mark["tag"], attributes)
-    if mark["tag"] == "text":
+    element = ElementTree.SubElement(group, tag, attributes)
+    if tag == "text":
         element.text = mark["text"]
         if mark["sup"]:
             ElementTree.SubElement(element, "tspan", {"dy": "-4", "font-size": "10"}).text = mark["sup"]
