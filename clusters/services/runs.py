@@ -19,6 +19,7 @@ from clusters.display import clean_text
 from clusters.models import Checkpoint, Corpus, Membership, Run
 from clusters.queries.access import User, may_manage
 from compute.errors import StorageError
+from compute.models import Job
 
 logger = logging.getLogger(__name__)
 MAX_NAME = 120
@@ -126,6 +127,7 @@ def _put_back(trash: Path) -> bool:
 
 def _delete_rows(run: Run) -> None:
     Membership.objects.filter(cluster__clustering__run=run).delete()  # most of the rows, in one statement
+    Job.objects.filter(probe__bundle_sha256=run.bundle_sha256).delete()  # nobody could open their answers any more
     used = list(Checkpoint.objects.filter(runcheckpoint__run=run).values_list("pk", flat=True))
     corpus = run.corpus_id
     Run.objects.get(pk=run.pk).delete()

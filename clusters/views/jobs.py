@@ -21,6 +21,7 @@ from clusters.htmx import render_page
 from clusters.parameters import whole_number
 from clusters.queries.access import User as Viewer
 from clusters.queries.access import is_hidden_run, run_of, visible_jobs
+from clusters.queries.probe import probed_run
 from clusters.views import job_story as story
 from clusters.views import new_run, twins
 from clusters.views.errors import NotFound
@@ -93,6 +94,8 @@ def _entry(request: HttpRequest, job: Job) -> dict[str, Any]:
 def show(request: HttpRequest, number: str, twin: str | None = None) -> HttpResponseBase:
     """The whole page; while the job is open, its panel asks for itself every two seconds."""
     job = get_job(request, number)
+    if not twin and (run := probed_run(request.user, job)):
+        return redirect(f"{reverse('clusters:probe', args=[run.slug])}?job={job.pk}")
     progress = progress_of(job)
     chart = story.rate_chart(job, progress)
     run = run_of(request.user, job)

@@ -1,0 +1,44 @@
+"""What the page of probes draws: one pasted token's loss over the sizes of the suite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from clusters.charts.chart import Chart, Help, curve_chart
+from clusters.charts.geometry import minus
+from clusters.charts.numbers import compact
+from clusters.charts.token import CLASS_MEANINGS
+from clusters.readings import Scores, Unit
+
+HELP = Help(
+    what="The loss of one token of your text, given what stands before it, under the last checkpoint of every network "
+    "of the suite. The networks have never been asked about this text here: a worker computed these numbers for you.",
+    formula="L = −ln p(answer | context), in nats; bits are nats / ln 2",
+    source="§4, Figure 4 (tokens of the Pile)",
+)
+
+
+def curve(sizes: Sequence[int], losses: np.ndarray, scores: Scores, token: str, unit: Unit) -> Chart | None:
+    """Losses in nats (n_sizes,); None where fewer than two networks were asked."""
+    if len(sizes) < 2:
+        return None
+    points = [[size, float(loss)] for size, loss in zip(sizes, losses, strict=True)]
+    reading = f"{scores.curve_class.capitalize()}: {CLASS_MEANINGS[scores.curve_class]}."
+    if scores.monogenicity is not None and scores.n_eff is not None:
+        reading += minus(f" Monogenicity {scores.monogenicity:.2f}, {scores.n_eff:.1f} effective steps.")
+    return curve_chart(
+        [{"points": points, "name": token, "css": "mean", "marker": "dot"}],
+        over="parameters", slug="loss-over-parameters", number=1, title=_title(sizes, losses), unit=unit,
+        reading=reading if scores.curve_class != "unknown" else f"{len(sizes)} sizes: too few for scores.", help=HELP,
+    )  # fmt: skip
+
+
+def _title(sizes: Sequence[int], losses: np.ndarray) -> str:
+    first, last = float(losses[0]), float(losses[-1])
+    if max(first, last) < 0.1:
+        return f"Known to every size: {first:.2f} nats under the smallest, {last:.2f} under the largest"
+    if last >= first:
+        return f"No gain with size: {first:.2f} nats at {compact(sizes[0])}, {last:.2f} at {compact(sizes[-1])}"
+    return f"From {first:.2f} nats at {compact(sizes[0])} to {last:.2f} at {compact(sizes[-1])} parameters"
