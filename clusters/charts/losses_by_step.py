@@ -63,7 +63,8 @@ def _integrand_training(
     first, last = steps[0], steps[-1]
     series = [integrand_line(one, look, shade(i, len(lines))) for i, one in enumerate(lines)]
     n_cut = sum(_bulk(one) > top for one in steps)
-    higher = f" {count(n_cut)} early steps rise above the frame and are cut." if n_cut else ""
+    higher = f" {count(n_cut)} early steps rise above the frame and are cut." if n_cut > 1 else ""
+    higher = " One early step rises above the frame and is cut." if n_cut == 1 else higher
     return make_chart(
         slug="integrand-step", number=number, size="third",
         title=_bulk_title(first, last, look),

@@ -21,6 +21,7 @@ LAW_STYLES = {"power": ("c1", "dot"), "offset": ("c2", "diamond"), "break-1": ("
               "break-2": ("c4", "triangle")}  # fmt: skip
 N_DRAWN = 120  # points of a law's line
 N_BARS = 40
+MOST_MARKS = 24  # of one kind: more would lie on one another
 AXES = {"parameters": "non-embedding parameters", "steps": "training step"}
 LAWS_HELP = Help(
     what="Each law is fitted to the points in the shaded window by least squares in the logarithm of the loss. To "
@@ -108,12 +109,21 @@ def _point_series(found: Fitted, factor: float) -> list[Series]:
         ("not fitted", [p for p in found.points if not found.window.holds(p.x)], "ink3", "dot"),
     )
     return [
-        make_series("points", [_mark(point, factor) for point in points], name=name, css=css, marker=marker,
+        make_series("points", [_mark(point, factor) for point in spread(points)], name=name, css=css, marker=marker,
                     label=name if name == "held out" else "",
                     label_at=_mark(points[len(points) // 2], factor)[:2] if name == "held out" else None)
         for name, points, css, marker in groups
         if points
     ]  # fmt: skip
+
+
+def spread(points: Sequence[Point], most: int = MOST_MARKS) -> list[Point]:
+    """At most so many of the points, evenly over the logarithm of x, both ends included."""
+    if len(points) <= most:
+        return list(points)
+    logs = np.log([point.x for point in points])
+    wanted = np.linspace(logs[0], logs[-1], most)
+    return [points[i] for i in np.unique(np.abs(logs[:, None] - wanted).argmin(axis=0)).tolist()]
 
 
 def _mark(point: Point, factor: float) -> list[object]:
@@ -150,10 +160,10 @@ def _laws_reading(found: Fitted, factor: float, unit: Unit) -> str:
     held = found.held_out
     names = held[0].name if len(held) == 1 else f"{held[0].name} to {held[-1].name}"
     judged = f"Judged by {names}, which the judged fits had not seen. " if found.comparison.best else ""
-    spread = found.comparison.spread_at(found.next_x)
-    if not spread or len(found.comparison.fitted) < 2:
+    expected = found.comparison.spread_at(found.next_x)
+    if not expected or len(found.comparison.fitted) < 2:
         return judged.strip()
-    low, high = (value * factor for value in spread)
+    low, high = (value * factor for value in expected)
     return f"{judged}At {compact(NEXT)} times the largest x the laws expect {fixed(low)} to {fixed(high)} {unit}."
 
 
@@ -242,22 +252,23 @@ def _quantiles_title(laws: Sequence[QuantileLaw]) -> str:
 # ── clusters ──
 
 
-def clusters_chart(laws: ClusterLaws, whole: PowerLawFit | None, *, number: int) -> Chart | None:
+def clusters_chart(laws: ClusterLaws, whole: PowerLawFit | None, *, number: int, lm: str) -> Chart | None:
     """How many clusters fall with which exponent; None where no cluster has one."""
     alphas = laws.alpha[laws.known]
     if not len(alphas):
         return None
-    lo, hi = min(0.0, float(alphas.min())), float(alphas.max())
+    ends = [0.0, float(alphas.min()), float(alphas.max()), *([whole.alpha] if whole else [])]
+    lo, hi = min(ends), max(ends)
     counts, edges = np.histogram(alphas, bins=min(N_BARS, max(5, len(alphas) // 2)), range=(lo, hi or 1.0))
     bars = [[left, right, n] for left, right, n in zip(edges, edges[1:], counts.tolist(), strict=False)]
     rules = [vertical("refl", whole.alpha, f"all tokens {fixed(whole.alpha, 3)}")] if whole else []
     return make_chart(
         slug="clusters", number=number, size="half", title=_clusters_title(alphas, whole),
         description=f"Number of clusters over the exponent of their mean loss, {laws.affinity} affinity, k = {laws.k}",
-        reading="Clustered tokens were chosen for their low loss, which makes their means fall faster than the mean of "
-                "all tokens.",
+        reading=f"Clustered tokens were chosen for their low loss under {lm}, so their means say little of other "
+                "tokens.",
         series=[make_series("bars", bars, name="clusters", css="c1")], rules=rules,
-        x=linear_axis([lo, hi], "exponent of the cluster’s mean loss", n=5, exact=True),
+        x=linear_axis([lo, hi], "exponent of the cluster’s mean loss", n=5),
         y=linear_axis([0, max(counts.tolist())], "clusters", from_zero=True, n=4),
         table={"head": ["exponent from", "to", "clusters"], "rows": bars},
         help=Help(what="A power law through each cluster’s own mean loss over the sizes in the window. If one exponent "

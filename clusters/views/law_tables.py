@@ -37,9 +37,11 @@ def law_rows(found: Fitted, unit: Unit) -> list[dict[str, Any]]:
         if trial.law is None:
             row["missing"] = f"needs {trial.n_needed} points; the window holds {found.comparison.n_points}"
         else:
+            smallest = min(point.mean_nats for point in found.inside)
+            expected = float(trial.law.predict(found.next_x)) * unit_factor(unit)
             row |= {
-                "parameters": _parameters(trial, unit, min(point.mean_nats for point in found.inside)), "rms": percent(trial.rms), "held_out": _held_out(trial),
-                "next": f"{fixed(float(trial.law.predict(found.next_x)) * unit_factor(unit))} {unit}",
+                "parameters": _parameters(trial, unit, smallest), "rms": percent(trial.rms),
+                "held_out": _held_out(trial), "next": f"{fixed(expected)} {unit}",
             }  # fmt: skip
         rows.append(row)
     return rows

@@ -18,7 +18,7 @@ from clusters.htmx import render_page
 from clusters.laws import PAPER_STEPS, ClusterLaws, Fitted, NetworkLaw, Point, QuantileLaw, Window, default_steps
 from clusters.models import Clustering, Run
 from clusters.parameters import changed, chosen, unit_of, whole_number
-from clusters.queries import losses as losses
+from clusters.queries import losses
 from clusters.queries import scaling as queries
 from clusters.queries.clusters import visible_run
 from clusters.readings import Unit
@@ -208,7 +208,7 @@ def _charts(read: Read) -> dict[str, Chart]:
     charts.append(figures.quantiles_chart(read.quantiles, number=6, unit=read.unit))
     if read.clusters:
         whole = queries.power_law(read.by_size.inside) if read.by_size else None
-        charts.append(figures.clusters_chart(read.clusters, whole, number=7))
+        charts.append(figures.clusters_chart(read.clusters, whole, number=7, lm=read.run.checkpoint.lm))
     return {chart["slug"]: chart for chart in charts if chart}
 
 

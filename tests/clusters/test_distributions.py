@@ -1,0 +1,125 @@
+"""Densities and what is read off them, by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from clusters.charts.losses import Look, density_by_size, integrand_by_size, mean_by_size
+from clusters.charts.losses_by_step import spread_steps, training_charts
+from clusters.distributions import Distribution, Learned, even_places, log_places
+
+LN2 = math.log(2)
+
+
+def distribution(counts, edges, *, n=None, lm="net-1k", size=1000, step=9, mean=1.0, below=0.1) -> Distribution:
+    return Distribution(
+        lm, f"step{step}", step, size, True, False, mean, below, n_predictions=n or sum(counts),
+        edges=np.array(edges, float), counts=np.array(counts),
+    )  # fmt: skip
+
+
+HAND = distribution([2, 1, 1], [0, 1, 2, 4], n=5)
+
+
+def test_a_density_is_normalised_over_what_lies_within_the_bins():
+    assert HAND.density.tolist() == [0.5, 0.25, 0.125]
+    assert float(HAND.density @ np.diff(HAND.edges)) == 1
+    assert (HAND.n_inside, HAND.n_outside) == (4, 1)
+    assert HAND.first_share == 0.5
+
+
+def test_the_integrand_s_area_is_the_mean_of_the_middles():
+    # middles .5, 1.5, 3 → area (2·.5 + 1.5 + 3) / 4
+    middles, p = HAND.curve([0, 1, 2])
+    assert float(middles * p @ np.diff(HAND.edges)) == pytest.approx(5.5 / 4)
+    assert HAND.half_mass == 3.0  # 1 and 2.5 of 5.5 lie below
+    assert HAND.mass_below(1.0) == pytest.approx(1 / 5.5)
+
+
+def test_merged_bins_keep_every_count():
+    middles, p = HAND.curve([0, 2])
+    assert middles.tolist() == [1.0, 3.0]
+    assert p.tolist() == [3 / 4 / 2, 1 / 4 / 2]
+
+
+def test_bins_are_merged_evenly_or_by_decades():
+    assert even_places(10, 5) == [0, 2, 4, 6, 8]
+    assert even_places(10, 3) == [0, 4, 8]
+    edges = np.linspace(0, 1, 101)
+    places = log_places(edges, decade=5)
+    assert places[:3] == [0, 1, 2]
+    widths = np.log10(edges[[*places[2:], 100]][1:] / edges[places[2:]])
+    assert (widths[:-1] >= 0.2 - 1e-9).all()
+
+
+def test_the_peak_is_where_the_integrand_is_highest_with_half_a_bin():
+    counts = np.exp(-((np.arange(200) + 0.5 - 80) ** 2) / 50) * 1e6
+    one = distribution(counts.astype(int), np.linspace(0, 20, 201))
+    peak, half = one.integrand_peak
+    assert half == pytest.approx(0.2)
+    assert peak == pytest.approx(8, abs=0.4)
+
+
+def test_the_paper_s_first_bin_is_a_share_of_in_range_predictions():
+    # 1000 bins on [0, 18] bits: a density of 4.84 per bit in the first is a share of .087
+    edges = np.linspace(0, 18, 1001) * LN2
+    counts = np.full(1000, 913)
+    counts[0] = 87_000
+    one = distribution(counts, edges)
+    assert one.density[0] * LN2 == pytest.approx(one.first_share / 0.018)
+
+
+def test_bits_stretch_the_axis_and_the_density_alike():
+    nats, bits = (density_by_size([HAND], Look(unit), number=2)["series"][0]["points"] for unit in ("nats", "bits"))
+    for (x, p), (x_bits, p_bits) in zip(nats, bits, strict=True):
+        assert (x_bits, p_bits) == pytest.approx((x / LN2, p * LN2))
+    areas = [integrand_by_size([HAND], Look(u), number=3)["series"][0]["points"] for u in ("nats", "bits")]
+    assert [y for _, y in areas[0]] == pytest.approx([y for _, y in areas[1]])
+
+
+def test_titles_name_how_many_networks_have_their_density_near_zero():
+    flat = distribution([1, 2, 1], [0, 1, 2, 3], lm="net-2k", size=2000)
+    assert density_by_size([HAND, flat], Look(), number=2)["title"].startswith("For 1 of 2 networks")
+    assert density_by_size([flat, flat], Look(), number=2)["title"].startswith("For no network")
+    assert density_by_size([HAND], Look(), number=2)["title"] == "No loss is as common as one near zero"
+
+
+def test_without_histograms_there_is_no_figure_but_the_mean():
+    bare = [Distribution(f"net-{n}k", "s", 1, 1000 * n, True, False, 3.0 / n, 0.1) for n in (1, 2, 4)]
+    assert density_by_size(bare, Look(), number=2) is None
+    assert integrand_by_size(bare, Look(), number=3) is None
+    assert training_charts(bare, 0, Look(), number=5) == []
+    assert "Exponent 1.000" in mean_by_size(bare, Look(), number=1)["reading"]
+
+
+def test_a_logarithmic_axis_leaves_empty_bins_out():
+    gap = distribution([4, 0, 4], [0, 1, 2, 3])
+    points = density_by_size([gap], Look(is_log=True), number=2)["series"][0]["points"]
+    assert [x for x, _ in points] == [0.5, 2.5]
+
+
+def test_steps_are_spread_over_their_logarithm_ends_included():
+    steps = [distribution([1], [0, 1], step=s) for s in (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)]
+    shown = [one.step for one in spread_steps(steps, 4)]
+    assert shown[0] == 0
+    assert shown[-1] == 256
+    assert len(shown) == 4
+
+
+def test_early_steps_that_tower_over_the_others_are_cut_and_named():
+    edges = np.linspace(0, 10, 101)
+    early = distribution([0] * 80 + [1000] + [0] * 19, edges, step=1, lm="net-1k")
+    late = [distribution([100] * 100, edges, step=s) for s in (10, 100, 1000)]
+    charts = training_charts([early, *late], 0, Look(), number=5)
+    integrand = charts[1]
+    assert "One early step" in integrand["reading"]
+    top = integrand["y"]["hi"]
+    assert all(y <= top for series in integrand["series"] for _, y in series["points"])
+    assert [series["name"] for series in integrand["series"]][:-1] == [one.name for one in late]
+
+
+def test_nothing_learned_has_no_share():
+    assert math.isnan(Learned("net-1k", 1000, 0, 0).share)
