@@ -28,7 +28,7 @@ EDGES = {
     "n_eff": (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0),
 }
 N_SHADES = 8
-CELLS = (72, 48)  # across and down
+CELLS = (54, 36)  # across and down
 ASPECT = 1.5  # of the paper
 SIMILAR, SOMEWHAT = 0.5, 0.2  # rank correlations from which neighbours are called similar
 

@@ -82,7 +82,7 @@ def _label(query: QueryDict) -> int | None:
     text = query.get("cluster", "")
     label = whole_number(text)
     if text and label is None:
-        raise BadRequest(f"cluster is {text[:40]!r}; give a cluster's label, such as 12.")
+        raise BadRequest(f"cluster is {text[:40]!r}; give a cluster’s label, such as 12.")
     return label
 
 
@@ -90,11 +90,13 @@ def _area(query: QueryDict) -> list[tuple[float, float]]:
     text = query.get("area", "")
     if not text:
         return []
-    values = [_number("area", part) for part in text.split(",", 2 * MAX_CORNERS)]
-    if len(values) % 2 or not 6 <= len(values) <= 2 * MAX_CORNERS:
+    parts = text.split(",", 2 * MAX_CORNERS + 1)
+    if len(parts) % 2 or not 6 <= len(parts) <= 2 * MAX_CORNERS:
+        n = f"{len(parts)}" if len(parts) <= 2 * MAX_CORNERS else "too many"
         raise BadRequest(
-            f"area holds {len(values)} numbers; give x and y of 3 to {MAX_CORNERS} corners, such as 0,0,1,0,1,1."
+            f"area holds {n} numbers; give x and y of 3 to {MAX_CORNERS} corners, such as 0,0,1,0,1,1."
         )
+    values = [_number("area", part) for part in parts]
     return list(zip(values[::2], values[1::2], strict=True))
 
 

@@ -7,6 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from clusters.charts.document import strip
+from clusters.columns import losses_under
+from clusters.contexts import signed_shade
 from tests.factories import LENGTH, make_run
 
 pytestmark = pytest.mark.django_db
@@ -110,6 +113,116 @@ def test_corpus_text_is_inert(client, run):
     assert "<script>alert" not in shown
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
     assert not set("\u202e\u200b\x00\x85") & set(shown)
+
+
+ELSEWHERE = {"checkpoint": "syn-800k/step1000", "against": "syn-800k/step0"}
+
+
+def test_the_difference_of_two_checkpoints_says_which_is_better_and_by_how_much(client, run):
+    html = page(client, "/runs/synthetic/documents/2/", **ELSEWHERE)
+    assert "syn-800k predicts this document better than syn-800k at step0" in html
+    facts = json.loads(page(client, "/runs/synthetic/documents/2.json", **ELSEWHERE))
+    losses = [
+        np.load(f"{run.bundle_path}/losses/syn-800k/{step}.npy")[58:87].astype(float) for step in ("step1000", "step0")
+    ]
+    assert facts["mean_difference_nats"] == pytest.approx(float((losses[0] - losses[1]).mean()), rel=1e-6)
+    low, high = facts["interval_nats"]
+    assert low < facts["mean_difference_nats"] < high
+
+
+def test_the_other_way_round_has_the_other_sign(client, run):
+    there = json.loads(page(client, "/runs/synthetic/documents/2.json", **ELSEWHERE))
+    turned = {"checkpoint": ELSEWHERE["against"], "against": ELSEWHERE["checkpoint"]}
+    back = json.loads(page(client, "/runs/synthetic/documents/2.json", **turned))
+    assert there["mean_difference_nats"] == pytest.approx(-back["mean_difference_nats"])
+    assert "syn-800k predicts this document better" in page(client, "/runs/synthetic/documents/2/", **turned)
+
+
+def test_a_checkpoint_against_itself_differs_nowhere(client, run):
+    same = {"checkpoint": "syn-800k/step0", "against": "syn-800k/step0"}
+    assert "about equally well" in page(client, "/runs/synthetic/documents/2/", **same)
+
+
+@pytest.mark.parametrize(
+    ("difference", "shade"),
+    [(-3, "d-3"), (-2, "d-3"), (-0.6, "d-2"), (-0.1, "d-1"), (0.05, "l0"), (0.1, "d1"), (2.5, "d3"), (None, "l0")],
+)
+def test_a_difference_has_a_shade_of_its_sign(difference, shade):
+    assert signed_shade(difference) == shade
+
+
+def test_the_strip_shows_every_token_of_a_short_document():
+    drawn = strip(np.array([0.0, 12.0, 6.0]), ["l0", "l7", "l6"], is_signed=False, page=1, page_size=2048, place=1)
+    assert drawn is not None
+    assert (drawn["width"], drawn["token_x"]) == (3, 1.5)
+    assert {bar["css"] for bar in drawn["bars"]} == {"fl0", "fl7", "fl6"}
+
+
+def test_a_bar_of_the_strip_that_holds_several_tokens_shows_the_strongest():
+    values = np.zeros(1200)
+    values[7] = -5.0
+    shades = ["l0"] * 1200
+    shades[7] = "d-3"
+    drawn = strip(values, shades, is_signed=True, page=1, page_size=600, place=None)
+    assert drawn is not None
+    assert drawn["width"] == 600
+    assert {"fd-3"} == {bar["css"] for bar in drawn["bars"]} - {"fl0"}
+    assert [page["is_here"] for page in drawn["pages"]] == [True, False]
+
+
+def test_no_strip_where_no_loss_is_known():
+    assert strip(np.array([np.nan]), ["l0"], is_signed=False, page=1, page_size=10, place=None) is None
+
+
+def test_the_chosen_token_stands_beside_the_text(client, run):
+    html = page(client, "/runs/synthetic/documents/2/", token="60")
+    assert '<div class="found" data-token="60">' in html
+    assert '<div class="found"' not in page(client, "/runs/synthetic/documents/3/", token="60")
+
+
+def test_classes_can_be_marked(client, tmp_path):
+    classes = np.zeros(348, np.uint8)
+    classes[[58, 60]] = (1, 2)
+    make_run(tmp_path, arrays={"curves/class": classes})
+    html = page(client, "/runs/synthetic/documents/2/", mark="class")
+    assert (html.count('is-monogenic"'), html.count('is-polygenic"')) == (1, 1)
+
+
+def test_moving_the_slider_brings_the_reading_alone(client, run):
+    part = client.get("/runs/synthetic/documents/2/", headers={"HX-Request": "true"}).content.decode()
+    assert part.lstrip().startswith('<div id="reading">')
+
+
+def test_another_network_is_offered_at_the_nearest_step(client, run):
+    html = page(client, "/runs/synthetic/documents/2/", checkpoint="syn-800k/step32")
+    assert "checkpoint=syn-10k%2Fstep1000" in html  # its only one
+
+
+def test_losses_come_from_the_curves_where_a_bundle_has_no_column(run):
+    early = next(c for c in run.manifest["checkpoints"] if c["revision"] == "step32")
+    column = losses_under(run, early)
+    from_steps = losses_under(run, early | {"column": "losses/not-there"})
+    assert from_steps is not None
+    assert column is not None
+    assert np.allclose(from_steps, column, rtol=1e-3)
+    final = next(c for c in run.manifest["checkpoints"] if c["lm"] == "syn-10k")
+    from_sizes = losses_under(run, final | {"column": ""})
+    assert from_sizes is not None
+    assert np.array_equal(from_sizes, losses_under(run, final))
+    assert losses_under(run, early | {"column": "", "lm": "elsewhere"}) is None
+
+
+def test_a_bundle_without_text_says_what_is_missing(client, run, monkeypatch):
+    monkeypatch.setattr("clusters.views.documents.has_text", lambda run: False)
+    assert "The text is not here" in page(client, "/runs/synthetic/documents/2/")
+
+
+def test_a_bundle_without_losses_shows_the_text_unshaded(client, run, monkeypatch):
+    monkeypatch.setattr("clusters.views.documents.losses_under", lambda run, checkpoint: None)
+    monkeypatch.setattr("clusters.contexts.losses_under", lambda run, checkpoint: None)
+    html = page(client, "/runs/synthetic/documents/2/")
+    assert "holds no losses under this checkpoint" in html
+    assert html.count('tabindex="-1" data-tip') == LENGTH - 1
 
 
 def test_a_document_takes_one_read_of_the_database(client, run, django_assert_max_num_queries):

@@ -1,11 +1,25 @@
-"""Any token of the corpus has a page; the clustered ones a list."""
+"""Any token of the corpus has a page."""
 
 from __future__ import annotations
 
+import csv
+import inspect
 import json
 
+import numpy as np
 import pytest
 
+from clusters.charts.token import (
+    LEAST_BITS,
+    MONOGENIC_ABOVE,
+    MONOGENIC_STEPS,
+    POLYGENIC_BELOW,
+    POLYGENIC_STEPS,
+    class_sentence,
+)
+from clusters.queries.tokens import percentiles_of
+from clusters.readings import Scores
+from compute.numerics.curves import classify
 from tests.factories import make_run, n_predictions
 
 pytestmark = pytest.mark.django_db
@@ -70,8 +84,25 @@ def test_the_neighbours_in_the_document_are_linked(client, run):
 
 
 def test_the_last_token_of_a_document_has_no_next(client, run):
-    assert 'rel="next"' not in page(client, "/runs/synthetic/tokens/28/")
-    assert 'rel="prev"' not in page(client, "/runs/synthetic/tokens/29/")
+    assert 'data-key="ArrowRight"' not in page(client, "/runs/synthetic/tokens/28/")
+    assert 'data-key="ArrowLeft"' not in page(client, "/runs/synthetic/tokens/29/")
+
+
+def test_keys_lead_to_the_clustered_tokens_before_and_after(client, run):
+    before, here, after = run.tokens.order_by("row").values_list("flat_index", flat=True)[4:7]
+    html = page(client, f"/runs/synthetic/tokens/{here}/")
+    assert f'href="/runs/synthetic/tokens/{before}/" data-key="["' in html
+    assert f'href="/runs/synthetic/tokens/{after}/" data-key="]"' in html
+
+
+def test_keys_lead_to_the_next_token_of_the_same_class_in_the_document(client, tmp_path):
+    classes = np.zeros(n_predictions(), np.uint8)
+    classes[[3, 7, 20]] = 1
+    make_run(tmp_path, arrays={"curves/class": classes})
+    html = page(client, "/runs/synthetic/tokens/7/")
+    assert 'href="/runs/synthetic/tokens/3/" data-key=","' in html
+    assert 'href="/runs/synthetic/tokens/20/" data-key="."' in html
+    assert 'data-key="."' not in page(client, "/runs/synthetic/tokens/20/")
 
 
 @pytest.mark.parametrize("index", ["348", "-1", "abc", "1" * 41, "%00", "0x1", "1.0"])
@@ -97,36 +128,148 @@ def test_reads_do_not_depend_on_the_token(client, token, django_assert_max_num_q
         page(client, f"/runs/synthetic/tokens/{token.flat_index}/")
 
 
-def test_the_list_finds_tokens_by_their_answer(client, run):
-    found = json.loads(page(client, "/runs/synthetic/tokens.json", answer="cat"))["tokens"]
-    assert found
-    assert all("cat" in token["answer"] for token in found)
+def with_curve(tmp_path, index: int, curve: list[float], **scores: float):
+    """A run whose token at an index has this curve in nats over the four sizes."""
+    losses = np.random.default_rng(0).gamma(2, 1, (n_predictions(), 4)).astype(np.float32)
+    losses[index] = curve
+    arrays = {"curves/losses": losses}
+    for name, value in scores.items():
+        arrays[f"curves/{name}"] = np.where(np.arange(n_predictions()) == index, value, 0).astype(np.float32)
+    return make_run(tmp_path, arrays=arrays)
 
 
-def test_an_answer_that_nothing_reads_has_an_empty_state(client, run):
-    assert "No clustered token reads so" in page(client, "/runs/synthetic/tokens/", answer="nowhere")
+def test_the_papers_monogenic_rule_names_the_sizes(client, tmp_path):
+    with_curve(tmp_path, 3, [6.0, 7.0, 0.2, 0.1])
+    html = page(client, "/runs/synthetic/tokens/3/")
+    assert "it is monogenic at size 2" in html
+    assert "40 k and 200 k parameters" in html
 
 
-@pytest.mark.parametrize(
-    ("sort", "key", "falls"),
-    [("monogenic", "monogenicity", True), ("polygenic", "monogenicity", False), ("loss", "loss_nats", False)],
-)
-def test_the_list_can_be_sorted(client, run, sort, key, falls):
-    tokens = json.loads(page(client, "/runs/synthetic/tokens.json", sort=sort))["tokens"]
-    values = [token[key] for token in tokens]
-    assert values == sorted(values, reverse=falls)
+def test_the_papers_polygenic_rule_states_the_line(client, tmp_path):
+    sizes = np.log([10_000, 40_000, 200_000, 800_000])
+    with_curve(tmp_path, 3, (8.0 - 0.5 * (sizes - sizes[0])).tolist())
+    assert "it is polygenic: slope −0.50 nats per e-fold, R² 1.000" in page(client, "/runs/synthetic/tokens/3/")
 
 
-def test_the_list_is_paged_without_counting(client, run):
-    html = page(client, "/runs/synthetic/tokens/")
-    assert 'rel="next" href="/runs/synthetic/tokens/?page=2#h-l"' in html
-    last = page(client, "/runs/synthetic/tokens/", page="2")
-    assert 'rel="next"' not in last
+def test_a_curve_outside_the_papers_rules_is_said_to_be_neither(client, tmp_path):
+    with_curve(tmp_path, 3, [3.0, 1.0, 3.0, 1.0])
+    assert "By the paper’s rules it is neither" in page(client, "/runs/synthetic/tokens/3/")
 
 
-def test_reads_of_the_list_do_not_grow_with_its_rows(client, run, django_assert_max_num_queries):
-    with django_assert_max_num_queries(4) as many:
-        page(client, "/runs/synthetic/tokens/")
-    with django_assert_max_num_queries(4) as none:
-        page(client, "/runs/synthetic/tokens/", answer="nowhere")
-    assert len(many) == len(none)
+def test_a_score_says_where_it_stands_among_all(client, tmp_path):
+    with_curve(tmp_path, 3, [6.0, 7.0, 0.2, 0.1], monogenicity=0.9)
+    assert "above all others" in page(client, "/runs/synthetic/tokens/3/")
+    assert json.loads(page(client, "/runs/synthetic/tokens/3.json"))["scores"]["monogenicity"] == pytest.approx(0.9)
+
+
+def test_quantiles_give_the_share_of_lower_values(tmp_path):
+    ramp = np.arange(n_predictions(), dtype=np.float32)
+    run = make_run(tmp_path, arrays={"curves/n_eff": ramp})
+    shares = [percentiles_of(run, i)["n_eff"] for i in (0, 174, 347)]
+    assert shares == pytest.approx([0, 0.5, 1], abs=0.005)
+
+
+def test_the_class_is_given_with_the_thresholds_that_decide_it():
+    defaults = {name: p.default for name, p in inspect.signature(classify).parameters.items() if name != "scores"}
+    assert list(defaults.values()) == [LEAST_BITS, MONOGENIC_ABOVE, MONOGENIC_STEPS, POLYGENIC_BELOW, POLYGENIC_STEPS]
+    scores = Scores(0.91, 1.5, 9.4, 2.7, 10.5, "monogenic")
+    assert class_sentence(scores) == "M 0.91 lies above 0.5, and 1.5 effective steps below 2."
+
+
+def two_with_steps() -> dict:
+    """Parts of a bundle in which two networks have checkpoints at steps 0 and 32."""
+    rng = np.random.default_rng(0)
+    entries, arrays = [], {}
+    for lm, size in (("syn-200k", 200_000), ("syn-800k", 800_000)):
+        for step in (0, 32, 1000):
+            column = f"losses/{lm}/step{step}"
+            arrays[column] = rng.gamma(1.5, 2, n_predictions()).astype(np.float32)
+            entries.append({"suite": "synthetic", "lm": lm, "revision": f"step{step}", "step": step, "column": column,
+                            "weights_sha256": f"{size + step:064x}", "n_non_embedding": size, "n_parameters": size,
+                            "is_final": step == 1000, "mean_loss_nats": 3.0})  # fmt: skip
+    arrays["curves/losses"] = np.stack([arrays["losses/syn-200k/step1000"], arrays["losses/syn-800k/step1000"]], 1)
+    arrays["curves/steps/syn-800k"] = np.stack([arrays[f"losses/syn-800k/step{s}"] for s in (0, 32, 1000)], 1)
+    arrays["losses/histogram"] = np.zeros((6, 20), np.int64)
+    arrays["losses/histogram_edges"] = np.linspace(0, 20, 21)
+    sizes = [{"lm": lm, "revision": "step1000", "n_non_embedding": n}
+             for lm, n in (("syn-200k", 200_000), ("syn-800k", 800_000))]  # fmt: skip
+    return {"arrays": arrays, "manifest": {"checkpoints": entries, "sizes": sizes}}
+
+
+def test_the_curve_over_sizes_can_be_drawn_at_an_earlier_step(client, tmp_path):
+    parts = two_with_steps()
+    make_run(tmp_path, **parts)
+    html = page(client, "/runs/synthetic/tokens/3/", step="32")
+    assert "2 of 2 networks have a checkpoint at step 32" in html
+    rows = page_rows(client, "/runs/synthetic/tokens/3.csv", step="32", figure="loss-over-parameters")
+    early = [float(row[2]) for row in rows if row[0] == "step 32"]
+    columns = [parts["arrays"][f"losses/{lm}/step32"][3] for lm in ("syn-200k", "syn-800k")]
+    assert early == pytest.approx(columns, rel=1e-6)
+
+
+def page_rows(client, path: str, **query: str) -> list[list[str]]:
+    response = client.get(path, query)
+    assert response.status_code == 200
+    return list(csv.reader(b"".join(response.streaming_content).decode().splitlines()))
+
+
+def test_a_step_that_no_two_networks_share_is_refused_with_those_that_they_do(client, tmp_path):
+    make_run(tmp_path, **two_with_steps())
+    assert "several networks have a checkpoint at 0, 32, 1000" in page(
+        client, "/runs/synthetic/tokens/3/", 400, step="33"
+    )
+
+
+def test_moving_the_slider_brings_the_curves_alone(client, token):
+    path = f"/runs/synthetic/tokens/{token.flat_index}/"
+    part = client.get(path, headers={"HX-Request": "true"}).content.decode()
+    assert part.lstrip().startswith('<section id="learning"')
+    assert "<html" in client.get(
+        path, headers={"HX-Request": "true", "HX-History-Restore-Request": "true"}
+    ).content.decode()  # fmt: skip
+
+
+def test_the_csv_holds_every_known_loss(client, token):
+    head, *rows = page_rows(client, f"/runs/synthetic/tokens/{token.flat_index}.csv")
+    assert head == ["lm", "n_non_embedding", "step", "loss_nats"]
+    assert sorted((row[0], row[2]) for row in rows) == sorted(
+        [("syn-800k", step) for step in ("0", "32", "1000")] + [(f"syn-{n}k", "1000") for n in (10, 40, 200)]
+    )
+
+
+def test_bits_are_nats_over_the_logarithm_of_two(client, run):
+    nats, bits = (
+        page_rows(client, "/runs/synthetic/tokens/3.csv", figure="loss-over-parameters", unit=unit)[1:]
+        for unit in ("nats", "bits")
+    )
+    assert [float(row[2]) * np.log(2) for row in bits] == pytest.approx([float(row[2]) for row in nats])
+
+
+def test_the_ladder_leads_to_the_cluster_at_every_k(client, token):
+    html = page(client, f"/runs/synthetic/tokens/{token.flat_index}/")
+    for membership in token.memberships.select_related("cluster__clustering"):
+        cluster = membership.cluster
+        assert html.count(f"/runs/synthetic/k/{cluster.clustering.k}/clusters/{cluster.label}/") >= 2  # figure, table
+    assert 'id="fig-ladder"' in html
+
+
+@pytest.mark.parametrize("figure", ["loss-over-parameters", "loss-over-steps", "ladder", "context"])
+def test_every_figure_can_be_framed_elsewhere(client, token, figure):
+    response = client.get(f"/runs/synthetic/tokens/{token.flat_index}/", {"embed": "true", "figure": figure})
+    assert response.status_code == 200
+    assert "X-Frame-Options" not in response
+    assert not response.cookies
+
+
+def test_a_bundle_without_text_keeps_the_numbers_of_a_token(client, run, monkeypatch):
+    monkeypatch.setattr("clusters.views.tokens.has_text", lambda run: False)
+    html = page(client, "/runs/synthetic/tokens/3/")
+    assert "The text is not here" in html
+    assert 'id="fig-loss-over-parameters"' in html
+
+
+def test_a_bundle_without_losses_keeps_the_context(client, run, monkeypatch):
+    monkeypatch.setattr("clusters.queries.tokens.size_curve", lambda run, index: None)
+    html = page(client, "/runs/synthetic/tokens/3/")
+    assert "No losses are here" in html
+    assert 'class="ctx"' in html
