@@ -76,9 +76,14 @@ def _cells(counts: np.ndarray, plane: Plane) -> tuple[list[list[Any]], list[list
     cells, rows = [], []
     for i, j in np.argwhere(counts).tolist():
         corner, n_here = [xs[i], xs[i + 1], ys[j], ys[j + 1]], int(counts[i, j])
-        cells.append([*corner, f"h{shade(n_here, most)}"])
+        cells.append([xs[i], _further(xs, i), ys[j], _further(ys, j), f"h{shade(n_here, most)}"])
         rows.append([*(round(value, 4) for value in corner), n_here])
     return cells, rows
+
+
+def _further(edges: Sequence[float], i: int) -> float:
+    """Where a cell is painted to: a little over the next one, so that rounding leaves no seam between them."""
+    return edges[i + 1] + 0.06 * (edges[i + 2] - edges[i + 1]) if i + 2 < len(edges) else edges[i + 1]
 
 
 def _axis(plane: Plane, side: str) -> Axis:
@@ -156,7 +161,7 @@ def _title(counts: np.ndarray, plane: Plane, *, is_all: bool) -> str:
     quarter, half = len(counts) // 4, len(counts) // 2
     if plane.key == "lb":
         share = counts[:, half:].sum() / n
-        return f"{percent(float(share))} of {those} gain ten typical steps or more at once"
+        return f"{percent(float(share))} of {those} whose loss falls gain ten typical steps or more at once"
     line, step = counts[:quarter].sum() / n, counts[-quarter:].sum() / n
     if step > 0.5:
         return f"Most {those} fall in one clean step"
