@@ -335,9 +335,7 @@ def fates(table: Contingency) -> NDArray[np.int64]:
     >>> [FATES[f] for f in fates(contingency([0, 0, 0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2, 2, 2]))]
     ['split', 'merged', 'merged']
     """
-    is_kept = np.zeros(len(table.sizes_a), bool)
-    is_kept[table.a[table.jaccard > HALF]] = True
-    is_split = _is_split(table)
+    is_kept, is_split = _is_kept(table), _is_split(table)
     whole = (table.share_a > HALF) & _is_split(table.swapped())[table.b]
     is_merged = np.zeros(len(table.sizes_a), bool)
     is_merged[table.a[whole]] = True
@@ -351,13 +349,20 @@ def parts_within(table: Contingency, cluster: int) -> NDArray[np.int64]:
     return cells[np.argsort(-table.shared[cells], kind="stable")]
 
 
+def _is_kept(table: Contingency) -> NDArray[np.bool_]:
+    """Which clusters of a overlap one of b by a Jaccard index above ½."""
+    found = np.zeros(len(table.sizes_a), bool)
+    found[table.a[table.jaccard > HALF]] = True
+    return found
+
+
 def _is_split(table: Contingency) -> NDArray[np.bool_]:
-    """Which clusters of a hold at least two clusters of b by more than half, which make up at least half of them."""
+    """Which clusters of a are not kept, and hold by more than half at least two of b that make up half of them."""
     inside = table.share_b > HALF
     k = len(table.sizes_a)
     n_parts = np.bincount(table.a[inside], minlength=k)
     covered = np.bincount(table.a[inside], table.shared[inside], minlength=k)
-    return (n_parts >= 2) & (covered >= HALF * table.sizes_a)
+    return (n_parts >= 2) & (covered >= HALF * table.sizes_a) & ~_is_kept(table)
 
 
 def _entropy(p: NDArray[np.floating]) -> float:

@@ -148,6 +148,24 @@ def test_split_seen_from_one_side_is_merged_seen_from_the_other():
     assert sorted(table.b[parts_within(table, 0)].tolist()) == [0, 1]
 
 
+def test_what_merges_into_a_kept_cluster_is_not_merged():
+    # nine of ten tokens make the whole; the tenth's cluster is scattered, since the whole is kept
+    table = contingency([0] * 9 + [1], [0] * 10)
+    assert [FATES[f] for f in fates(table)] == ["kept", "scattered"]
+    assert [FATES[f] for f in fates(table.swapped())] == ["kept"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_merged_cluster_lies_in_one_that_is_split_from_the_other_side(seed):
+    table = contingency(labels(seed, 300, 30), labels(seed, 300, 30) // 3)
+    other = fates(table.swapped())
+    merged = np.flatnonzero(fates(table) == FATES.index("merged"))
+    assert len(merged) > 15
+    for cluster in merged:
+        cells = np.flatnonzero(table.a == cluster)
+        assert FATES[other[table.b[cells[np.argmax(table.shared[cells])]]]] == "split"
+
+
 def test_a_cluster_without_tokens_has_no_fate():
     assert fates(contingency([1, 1], [0, 0], 2, 1)).tolist() == [-1, 0]
 
