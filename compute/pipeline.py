@@ -147,7 +147,8 @@ def _do(run: Run, spec: ShardSpec) -> Path | None:
             labels = clustering(run, run.config.clustering.affinities[spec.phase_ordinal])
             run.tell(len(labels), len(labels))
         case "map":  # tokens in the plane, the like near each other
-            (gradient_map, curve_map)[spec.phase_ordinal](run)
+            made = (gradient_map, curve_map)[spec.phase_ordinal](run)
+            run.tell(len(made.index), len(made.index))
         case "bundle":  # arrays and manifest, whole or not at all
             return publish(run, n_shards=spec.ordinal + 1)
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -87,15 +88,14 @@ def map_facts(run: Run) -> dict[str, Any]:
     return settings | {"gradients": gradient_map(run).facts, "curves": curve_map(run).facts}
 
 
-def _kept(run: Run, name: str, stamp: str, n_points: int, make: Any) -> np.ndarray:
+def _kept(run: Run, name: str, stamp: str, n_points: int, make: Callable[[], np.ndarray]) -> np.ndarray:
     """A map from an earlier attempt, or a new one."""
-    run.tell(0, n_points)
     places: np.ndarray | None = run.files.load(name, stamp)
     if places is None:
+        run.tell(0, n_points)
         _keep_compiled(run)
         places = make()
         run.files.save(name, places, stamp)
-    run.tell(n_points, n_points)
     return places
 
 

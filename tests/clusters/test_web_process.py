@@ -17,6 +17,7 @@ from tests.factories import make_run
 from tests.postgres import postgres  # noqa: F401  (a fixture)
 
 HEAVY = ("torch", "transformers", "tokenizers", "sklearn", "pyarrow", "datasets", "huggingface_hub")
+HEAVY += ("umap", "numba", "pynndescent")
 SERVE = """
 import json, sys
 import quantaweb.wsgi
@@ -40,7 +41,7 @@ PAGES = (
     "/runs/synthetic/rank-frequency.json", "/runs/synthetic/k/6/clusters/", "/runs/synthetic/k/6/clusters.csv",
     "/runs/synthetic/k/6/clusters/0/", "/runs/synthetic/k/6/clusters/0.json", "/runs/synthetic/tokens/",
     "/runs/synthetic/tokens/3/", "/runs/synthetic/tokens/3.json", "/runs/synthetic/documents/0/",
-    "/runs/synthetic/documents/0.csv",
+    "/runs/synthetic/documents/0.csv", "/runs/synthetic/probe/",
 )  # fmt: skip
 
 
