@@ -1,0 +1,198 @@
+"""The page on losses: densities of the bundle's own histograms, a slider in the address, sentences where parts miss."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from clusters.arrays import array_of
+from clusters.derived import forget_derived, has_derived
+from clusters.models import Run, RunCheckpoint
+from clusters.queries import losses as queries
+from tests.factories import NETWORKS, make_run
+
+pytestmark = pytest.mark.django_db
+PATH = "/runs/synthetic/losses/"
+LARGEST = NETWORKS[-1][0]
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run(tmp_path)
+
+
+def page(client, path=PATH, status=200, **query):
+    response = client.get(path, query)
+    assert response.status_code == status
+    return response.content.decode() if not response.streaming else b"".join(response.streaming_content).decode()
+
+
+def twin(client, **query):
+    return json.loads(page(client, "/runs/synthetic/losses.json", **query))
+
+
+def frames(client, **query):
+    return json.loads(page(client, "/runs/synthetic/losses/frames.json", **query))["frames"]
+
+
+def table(client, figure, **query):
+    rows = list(csv.reader(io.StringIO(page(client, "/runs/synthetic/losses.csv", figure=figure, **query))))
+    return rows[0], np.array(rows[1:], float)
+
+
+def test_every_checkpoint_is_in_the_twins(client, run):
+    entries = run.manifest["checkpoints"]
+    assert [one["revision"] for one in twin(client)["checkpoints"]] == [entry["revision"] for entry in entries]
+    assert len(page(client, "/runs/synthetic/losses.csv").splitlines()) == len(entries) + 1
+
+
+@pytest.mark.parametrize("unit", ["nats", "bits"])
+def test_the_table_of_densities_has_every_bin_and_an_area_of_one(client, run, unit):
+    head, rows = table(client, "density-sizes", unit=unit)
+    assert len(rows) == len(array_of(run, "losses/histogram_edges")) - 1
+    assert head[:2] == [f"from, {unit}", f"to, {unit}"]
+    areas = rows[:, 2:].T @ (rows[:, 1] - rows[:, 0])
+    assert areas == pytest.approx(np.ones(len(NETWORKS)))
+
+
+def test_shares_and_losses_out_of_range_are_counted_from_the_columns(client, run):
+    edges = array_of(run, "losses/histogram_edges")
+    for stated, entry in zip(twin(client)["checkpoints"], run.manifest["checkpoints"], strict=True):
+        losses = np.asarray(array_of(run, entry["column"]))
+        assert stated["out of range"] == np.count_nonzero(losses > edges[-1])
+        inside = np.count_nonzero(losses <= edges[-1])
+        assert stated["share in first bin"] == pytest.approx(np.count_nonzero(losses < edges[1]) / inside)
+        assert stated["share under threshold"] == pytest.approx(np.mean(losses < 0.1))
+
+
+def test_persistence_is_that_of_the_curves_and_worked_out_once(client, run):
+    forget_derived(run.bundle_sha256)
+    assert 'id="fig-persistence"' in page(client)  # a place for it, filled when it is seen
+    curves = np.asarray(array_of(run, "curves/losses")) < queries.LEARNED_NATS
+    rows = {
+        row[0]: row for row in next(f for f in twin(client)["figures"] if f["slug"] == "persistence")["table"]["rows"]
+    }
+    assert has_derived(run, "losses/persistence-0.3")
+    first = curves[:, 0]
+    lm = NETWORKS[0][0]
+    assert rows[lm][2:4] == [first.sum(), (first & curves.all(axis=1)).sum()]
+    assert "stays learned" in page(client)
+
+
+def test_a_figure_comes_later_as_a_fragment(client, run):
+    html = page(client, "/runs/synthetic/losses.html", figure="persistence")
+    assert "<html" not in html
+    assert "stay learned" in html
+
+
+def test_the_checkpoint_under_the_slider_is_in_the_address(client, run):
+    html = page(client, lm=LARGEST, step="32")
+    assert '<option value="32" selected>' in html
+    assert re.search(r'type="range"[^>]* value="1"', html)
+    assert '<dd data-value="step">32</dd>' in html
+    assert '<option value="1000" selected>' in page(client)  # the last one where none is named
+
+
+def test_frames_hold_what_the_page_would_draw(client, run):
+    for place, (frame, step) in enumerate(zip(frames(client), ("0", "32", "1000"), strict=True)):
+        html = page(client, **dict(part.split("=") for part in frame["href"].split("?")[1].split("&")))
+        assert f"step={step}" in frame["href"]
+        for slug, marks in frame["marks"].items():
+            figure = html.split(f'id="fig-{slug}"')[1].split("</figure>")[0]
+            for name, value in marks.items():
+                assert f'{name}="{value}"' in figure, (place, slug)
+        for name, text in frame["values"].items():
+            assert f'data-value="{name}">{text}<' in html
+
+
+def test_frames_follow_unit_and_axis(client, run):
+    nats, bits, logs = frames(client), frames(client, unit="bits"), frames(client, y="log")
+    assert "bits" in bits[0]["values"]["mean"]
+    assert logs[2]["marks"]["density-step"] != nats[2]["marks"]["density-step"]
+    assert "y=log" in logs[0]["href"]
+
+
+@pytest.mark.parametrize("path", [PATH, "/runs/synthetic/losses/frames.json"])
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"step": "7"}, f"{LARGEST} was measured at 0, 32, 1000"),
+        ({"step": "-1"}, "was measured at 0, 32, 1000"),
+        ({"step": "9" * 40}, "was measured at"),
+        ({"lm": "nobody"}, f"choose one of {LARGEST}"),
+        ({"unit": "tokens"}, "choose one of nats, bits"),
+        ({"y": "cubic"}, "choose one of even, log"),
+    ],
+)
+def test_values_that_cannot_be_are_refused_with_those_that_can(client, run, path, query, words):
+    assert words in page(client, path, 400, **query).replace("&#x27;", "'")
+
+
+def test_a_run_of_single_steps_says_how_others_would_come(client, tmp_path, monkeypatch):
+    monkeypatch.setattr("tests.factories.STEPS", (1000,))
+    make_run(tmp_path)
+    html = page(client)
+    assert "looked at one step of each network" in html
+    assert 'id="fig-near-zero-sizes"' in html
+    assert "nothing to play" in page(client, "/runs/synthetic/losses/frames.json", 404)
+
+
+def test_one_size_leaves_what_one_size_can_show(client, tmp_path):
+    make_run(tmp_path, networks=NETWORKS[-1:], curves=False)
+    html = page(client)
+    assert "measured one size of network" in html
+    assert 'id="fig-density-sizes"' in html
+    assert "curves over two sizes or more" in html
+
+
+def test_a_bundle_without_histograms_keeps_means_and_shares(client, run, monkeypatch):
+    monkeypatch.setattr(queries, "_histograms", lambda run: (np.empty(0), np.empty(0)))
+    html = page(client)
+    assert "holds no histograms" in html
+    assert 'id="fig-mean-steps"' in html
+    assert "density-step" not in html
+    assert [set(frame["marks"]) for frame in frames(client)] == [{"mean-steps"}] * 3
+
+
+def test_a_run_without_losses_says_so(client, run):
+    RunCheckpoint.objects.all().delete()
+    assert "This run came without losses" in page(client)
+
+
+def test_a_run_whose_bundle_was_moved_is_named(client, tmp_path):
+    run = make_run(tmp_path, seed=98)
+    Run.objects.filter(pk=run.pk).update(bundle_path="/nowhere/at/all")
+    assert "cannot be read" in page(client, status=404)
+
+
+def test_the_page_takes_few_reads_however_many_checkpoints(client, tmp_path, monkeypatch):
+    make_run(tmp_path)
+    page(client)
+    with CaptureQueriesContext(connection) as few:
+        page(client)
+    monkeypatch.setattr("tests.factories.STEPS", (*range(60), 1000))
+    make_run(tmp_path / "many", name="many", seed=1)
+    with CaptureQueriesContext(connection) as many:
+        page(client, "/runs/many/losses/")
+    assert len(few) == len(many) <= 15
+
+
+def test_no_column_of_losses_is_opened_for_a_page(client, run, monkeypatch):
+    opened = []
+    monkeypatch.setattr(queries, "array_of", lambda run, name: opened.append(name) or array_of(run, name))
+    page(client)
+    frames(client)
+    assert set(opened) == {"losses/histogram", "losses/histogram_edges"}
+
+
+def test_an_embedded_figure_stands_alone(client, run):
+    html = page(client, embed="true", figure="integrand-sizes")
+    assert "What is this?" not in html
+    assert 'id="fig-integrand-sizes"' in html
