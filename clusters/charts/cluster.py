@@ -12,13 +12,14 @@ import numpy as np
 
 from clusters.charts.chart import Chart, Help, Table, curve_chart
 from clusters.charts.geometry import tick_text
-from clusters.charts.numbers import compact
+from clusters.charts.numbers import compact, percent
 from clusters.charts.ruler import counted
 from clusters.facts import EMERGENCE_NATS
 from clusters.readings import StepCurve, Unit
 
 MANY = 100  # beyond so many members, quantiles are drawn instead of lines
 LEARNED_SHARE = 0.6  # the sizes between which a mean falls by this share of its largest fall
+MOST_DOTS = 16  # measured places marked on a line; more would run together
 LEAST_CHANGE = 0.1  # nats; a mean that changes by less is flat
 QUANTILES = (0.1, 0.25, 0.75, 0.9)
 BARS_HELP = Help(
@@ -49,7 +50,7 @@ _STEPS_HELP = Help(
 class Bar(TypedDict):
     text: str
     count: int
-    percent: int
+    share: str
     width: float
 
 
@@ -57,7 +58,7 @@ def bars(counts: Sequence[Sequence[Any]], n_tokens: int, most: int) -> list[Bar]
     """The commonest texts with their counts; the longest bar is the commonest text's."""
     top = max((count for _, count in counts), default=1)
     return [
-        {"text": text, "count": count, "percent": round(100 * count / n_tokens), "width": round(100 * count / top, 1)}
+        {"text": text, "count": count, "share": percent(count / n_tokens), "width": round(100 * count / top, 1)}
         for text, count in counts[:most]
     ]
 
@@ -130,24 +131,20 @@ class Members:
         return "The member’s loss" if len(self) == 1 else "The members’ loss"
 
 
-def sizes_chart(
-    sizes: Sequence[int], losses: np.ndarray, members: Members, unit: Unit, *, number: int, y_max: float
-) -> Chart:
+def sizes_chart(sizes: Sequence[int], losses: np.ndarray, members: Members, unit: Unit, *, number: int) -> Chart:
     """Losses of all members (n, n_sizes) and their mean over non-embedding parameters."""
     mean = mean_curve(losses)
     title, reading = _sizes_words(sizes, mean, members, unit)
     curves = [*_member_curves(sizes, losses, members), *_mean_curves(sizes, losses, "mean", members)]
     chart = curve_chart(
         curves, over="parameters", slug="loss-over-parameters", number=number, title=title, unit=unit, size="third",
-        reading=f"{reading} {_members_note(members)}", y_max=_shown(y_max, unit), help=_SIZES_HELP,
+        reading=f"{reading} {_members_note(members)}", help=_SIZES_HELP,
     )  # fmt: skip
     chart["table"] = _table("parameters", sizes, losses, members, unit)
     return chart
 
 
-def steps_chart(
-    curves: Sequence[StepCurve], lm: str, members: Members, unit: Unit, *, number: int, y_max: float
-) -> Chart:
+def steps_chart(curves: Sequence[StepCurve], lm: str, members: Members, unit: Unit, *, number: int) -> Chart:
     """Losses over training steps: the members of one network, and the mean of every other."""
     own = next(curve for curve in curves if curve.lm == lm)
     others = [curve for curve in curves if curve.lm != lm]
@@ -159,7 +156,7 @@ def steps_chart(
     rest = " Of the other networks the mean alone is drawn." if others else ""
     chart = curve_chart(
         lines, over="steps", slug="loss-over-steps", number=number, title=_steps_title(own, members), unit=unit,
-        reading=f"{lm}: {_members_note(members)}{rest}", size="third", y_max=_shown(y_max, unit), help=_STEPS_HELP,
+        reading=f"{lm}: {_members_note(members)}{rest}", size="third", help=_STEPS_HELP,
     )  # fmt: skip
     chart["table"] = _table("step", own.steps, own.losses, members, unit)
     return chart
@@ -221,15 +218,14 @@ def _mean_curves(xs: Sequence[float], losses: np.ndarray, label: str, members: M
     """The mean with its bands under it, and the selected member on top."""
     curves: list[dict[str, Any]] = []
     if len(members) > MANY:
-        outer_low, low, high, outer_high = np.nanquantile(losses.astype(np.float32), QUANTILES, axis=0).tolist()
-        curves += [
-            {"points": [], "css": "mean", "name": name, "marker": "", "band": [list(row) for row in rows]}
-            for name, rows in (
-                ("10–90%", zip(xs, outer_low, outer_high, strict=True)),
-                ("25–75%", zip(xs, low, high, strict=True)),
-            )
-        ]
-    curves.append(_line(xs, mean_curve(losses), name=label, label=label, css="mean") | {"marker": "dot"})
+        outer_low, low, high, outer_high = quantile_curves(losses).values()
+        for name, lower, upper in (("10–90%", outer_low, outer_high), ("25–75%", low, high)):
+            band = [list(row) for row in zip(xs, lower.tolist(), upper.tolist(), strict=True)]
+            curves.append({"points": [], "css": "mean", "name": name, "marker": "", "band": band})
+    curves.append(
+        _line(xs, mean_curve(losses), name=label, label=label, css="mean")
+        | {"marker": "dot" if len(xs) <= MOST_DOTS else ""}
+    )
     if members.selected in members.tokens and len(members) > 1:
         row = losses[list(members.tokens).index(members.selected)]
         curves.append(_line(xs, row, name="selected", label="selected", css="ink") | {"token": members.selected})
@@ -242,20 +238,31 @@ def _line(xs: Sequence[float], ys: np.ndarray, *, css: str, name: str = "", labe
 
 
 def _table(what: str, xs: Sequence[float], losses: np.ndarray, members: Members, unit: Unit) -> Table:
-    """Mean and quantiles at every place; and each member, where each is drawn."""
+    """One row a place on a line: the mean, the quantiles, and each member where each is drawn."""
     shown = losses.astype(np.float64) / (math.log(2) if unit == "bits" else 1.0)
-    each = members.tokens if len(members) <= MANY else []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        quantiles = np.nanquantile(shown, QUANTILES, axis=0)
+    lines = {"mean": mean_curve(shown), **quantile_curves(shown)}
+    if len(members) <= MANY:
+        lines |= {f"token {token}": row for token, row in zip(members.tokens, shown, strict=True)}
     rows = [
-        [x, mean, *levels, *(shown[:, place].tolist() if each else ())]
-        for place, (x, mean, levels) in enumerate(
-            zip(xs, mean_curve(shown).tolist(), quantiles.T.tolist(), strict=True)
-        )
+        [name, x, value if math.isfinite(value) else None]
+        for name, line in lines.items()
+        for x, value in zip(xs, line.tolist(), strict=True)
     ]
-    head = [what, f"mean, {unit}", "10%", "25%", "75%", "90%", *(f"token {token}" for token in each)]
-    return {"head": head, "rows": [[_finite(cell) for cell in row] for row in rows]}
+    return {"head": ["line", what, f"loss, {unit}"], "rows": rows}
+
+
+def quantile_curves(losses: np.ndarray) -> dict[str, np.ndarray]:
+    """The losses under which so many of the members lie, by name; NaN where nothing is known."""
+    ordered = np.sort(losses, axis=0)  # NaN last
+    last = np.maximum(np.count_nonzero(~np.isnan(losses), axis=0) - 1, 0)
+    columns = np.arange(losses.shape[1])
+    lines = {}
+    for level in QUANTILES:
+        at = level * last
+        low = np.floor(at).astype(int)
+        lower, upper = ordered[low, columns], ordered[np.minimum(low + 1, last), columns]
+        lines[f"{level:.0%}"] = lower + (at - low) * (upper - lower)
+    return lines
 
 
 def _members_note(members: Members) -> str:
@@ -267,13 +274,9 @@ def _members_note(members: Members) -> str:
     return f"The bands hold 80% and 50% of all {counted(n, 'member')}."
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 def _loss(nats: float, unit: Unit) -> str:
     value = _shown(nats, unit)
-    return f"{value:.1f} {unit}" if value >= 0.1 else f"{value:.2f} {unit}"
+    return f"{value:.1f} {unit}" if value >= 0.1 else f"{value:.3f} {unit}"
 
 
 def _shown(nats: float, unit: Unit) -> float:

@@ -21,7 +21,10 @@ class Tick(TypedDict):
 
 def ladder_ticks(ks: Sequence[int], k: int) -> list[Tick]:
     """One tick for every k; as many named as fit, both ends among them."""
-    wide, few = _spread(len(ks), MOST_NAMED), _spread(len(ks), FEW_NAMED)
+    here = ks.index(k)
+    wide, few = (
+        _spread(len(ks), most) - _beside(here, len(ks) / most / 2) | {here} for most in (MOST_NAMED, FEW_NAMED)
+    )
     return [
         {"k": one, "is_on": one == k, "css": "" if i in few else ("wide" if i in wide else "bare")}
         for i, one in enumerate(ks)
@@ -47,8 +50,8 @@ _COLUMNS = (  # text, sort, class, in full
     ("across", "", "num", "mean cosine of a member and another cluster’s token"),
     ("coherence", "coherence", "num", "within − across"),
     ("M", "monogenicity", "num", "mean monogenicity: 1 a step, −1 a line"),
-    ("parameters", "emergence", "num", f"size at which the mean loss falls below {EMERGENCE_NATS} nats for good"),
-    ("step", "emergence-step", "num", f"training step at which it falls below {EMERGENCE_NATS} nats for good"),
+    ("emerges at size", "emergence", "num", f"size at which the mean loss falls below {EMERGENCE_NATS} nats for good"),
+    ("at step", "emergence-step", "num", f"training step at which it falls below {EMERGENCE_NATS} nats for good"),
 )
 _RISING = ("emergence", "emergence-step")
 _UNKNOWN = {
@@ -80,6 +83,11 @@ def sorted_note(sort: str, n_unknown: int, n: int) -> str:
 
 def _direction(sort: str, *, is_reversed: bool) -> str:
     return "ascending" if (sort in _RISING) != is_reversed else "descending"
+
+
+def _beside(place: int, reach: float) -> set[int]:
+    """Places so near to one that their names would run into its own."""
+    return {other for other in range(int(place - reach), int(place + reach) + 2) if abs(other - place) < reach}
 
 
 def _spread(n: int, most: int) -> set[int]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from clusters.charts.chart import Chart, Help, linear_axis, make_chart, make_series, vertical
 from clusters.charts.geometry import minus
-from clusters.charts.numbers import percent
+from clusters.charts.numbers import fixed, percent
 from clusters.charts.ruler import counted
 from clusters.readings import Similarities
 
@@ -64,7 +64,7 @@ def heatmap(
     shown = [members[int(found.rows[place])] for place in places]
     values = found.members[np.ix_(places, places)]
     n = len(places)
-    title = _heatmap_title(found)
+    title = _heatmap_title(values[np.triu_indices(n, 1)], found.across)
     chart = make_chart(
         slug="members", number=number, title=title, size="third", help=_HEATMAP_HELP,
         description=f"Cosines of the gradients of {n} members, pair by pair",
@@ -73,7 +73,7 @@ def heatmap(
         y=linear_axis([0, n], f"{n} members, by {order}", ticks=(), exact=True),
         series=[make_series("cells", _cells(values), name="cosine"), *_outline(shown, selected)],
         legend_title="cosine", legend=_legend(),
-        table={"head": ["member", "token", "other member", "other token", "cosine"], "rows": _pairs(shown, values)},
+        table={"head": ["member", "other member", "cosine"], "rows": _pairs(shown, values)},
     )  # fmt: skip
     hundredths = np.clip(np.round(values * 100), -127, 127).astype(np.int8)
     return Heatmap(chart, shown, base64.b64encode(hundredths.tobytes()).decode())
@@ -115,6 +115,15 @@ def similarity_title(within: float | None, across: float | None) -> str:
     if within > across:
         return "Members resemble each other a little more than the rest"
     return "Members resemble the rest as much as each other"
+
+
+def with_margin(within: float | None, found: Similarities | None) -> tuple[str, str]:
+    """The mean within and half its 95% interval, to as many digits as the interval bears; "" where unknown."""
+    margin = found.margin if found else None
+    if within is None or margin is None:
+        return ("" if within is None else _cosine(within)), ""
+    digits = 2 if margin >= 0.005 else 3
+    return fixed(within, digits), fixed(margin, digits)
 
 
 def centroid_affinity(cosine: float, kind: str) -> float:
@@ -177,16 +186,15 @@ def _legend() -> list[tuple[str, str, str]]:
 
 def _pairs(shown: list[Member], values: np.ndarray) -> list[list[Any]]:
     return [
-        [shown[i].name, shown[i].token, shown[j].name, shown[j].token, round(float(values[i, j]), 4)]
+        [shown[i].name, shown[j].name, round(float(values[i, j]), 4)]
         for i in range(len(shown))
         for j in range(i + 1, len(shown))
     ]
 
 
-def _heatmap_title(found: Similarities) -> str:
-    inside = found.within
-    if len(found.across):
-        bar, than = float(found.across.mean()), "more alike than member and outsider are on average"
+def _heatmap_title(inside: np.ndarray, across: np.ndarray) -> str:
+    if len(across):
+        bar, than = float(across.mean()), "more alike than member and outsider are on average"
     else:
         bar, than = 0.0, "alike rather than opposed"
     share = float((inside > bar).mean())
@@ -217,12 +225,12 @@ def _histogram(values: np.ndarray, edges: np.ndarray, *, name: str, css: str) ->
 
 def _similarity_reading(found: Similarities) -> str:
     text = f"{counted(len(found.within), 'pair')} within; {len(found.across):,} across."
-    if found.n_sampled < found.n_members or found.n_outside < found.n_all_outside:
-        text += (
-            f" Drawn from even samples: {found.n_sampled:,} of {found.n_members:,} members, "
-            f"{found.n_outside:,} of {found.n_all_outside:,} others. The means are over all pairs."
-        )
-    return text
+    samples = []
+    if found.n_sampled < found.n_members:
+        samples.append(f"{found.n_sampled:,} of {found.n_members:,} members")
+    if found.n_outside < found.n_all_outside:
+        samples.append(f"{found.n_outside:,} of {found.n_all_outside:,} other tokens")
+    return f"{text} Drawn from an even sample: {', '.join(samples)}. The means are over all pairs." if samples else text
 
 
 def _cosine(value: float) -> str:

@@ -46,26 +46,32 @@ def _parts(labels: np.ndarray, rows: np.ndarray, most: int) -> tuple[list[Part],
 
 def best_matches(run: Run, ks: Mapping[str, Sequence[int]], rows: np.ndarray) -> list[Match]:
     """The cluster most like these tokens, by Jaccard index, in every clustering; by affinity, then k."""
-    return [overlaps(run, affinity, k, rows)[0] for affinity, there in ks.items() for k in there]
+    return [_best(run, affinity, k, rows) for affinity, there in ks.items() for k in there]
+
+
+def _best(run: Run, affinity: str, k: int, rows: np.ndarray) -> Match:
+    labels, shared, sizes, jaccard = _shared(run, affinity, k, rows)
+    place = int(np.lexsort((labels, -shared, -jaccard))[0])
+    return Match(affinity, k, *(part[place].item() for part in (labels, shared, sizes, jaccard)))
 
 
 def overlaps(run: Run, affinity: str, k: int, rows: np.ndarray) -> list[Match]:
     """The clusters of one clustering that hold any of these tokens, those most alike first."""
-    labels = np.asarray(labels_of(run, affinity, k))
-    sizes, shared = np.bincount(labels), np.bincount(labels[rows])
-    there = np.flatnonzero(shared)
-    jaccard = shared[there] / (sizes[there] + len(rows) - shared[there])
-    order = np.lexsort((there, -shared[there], -jaccard))
+    labels, shared, sizes, jaccard = _shared(run, affinity, k, rows)
+    order = np.lexsort((labels, -shared, -jaccard))
     return [
-        Match(affinity, k, label, n_shared, size, j)
-        for label, n_shared, size, j in zip(
-            there[order].tolist(),
-            shared[there][order].tolist(),
-            sizes[there][order].tolist(),
-            jaccard[order].tolist(),
-            strict=True,
-        )
+        Match(affinity, k, *values)
+        for values in zip(*(part[order].tolist() for part in (labels, shared, sizes, jaccard)), strict=True)
     ]
+
+
+def _shared(run: Run, affinity: str, k: int, rows: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Labels of the clusters that hold any of these tokens, how many, their sizes, and the Jaccard indices."""
+    labels = np.asarray(labels_of(run, affinity, k))
+    sizes, counts = np.bincount(labels), np.bincount(labels[rows])
+    there = np.flatnonzero(counts)
+    shared, sizes = counts[there], sizes[there]
+    return there, shared, sizes, shared / (sizes + len(rows) - shared)
 
 
 def clusters_with_labels(run: Run, affinity: str, k: int, labels: Sequence[int]) -> dict[int, Cluster]:

@@ -7,6 +7,7 @@ tokens alone, so that a cluster's curves lie within a few pages of memory.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ class StepNetwork:
     n_non_embedding: int
     steps: tuple[int, ...]  # ascending
     columns: tuple[str, ...]  # of the losses, one a step
+    place: int  # among the run's networks of several steps, in the manifest's order
 
 
 def step_networks(run: Run) -> list[StepNetwork]:
@@ -41,7 +43,7 @@ def step_networks(run: Run) -> list[StepNetwork]:
         columns = tuple(one.get("column", "") for one in ordered)
         if len(ordered) > 1 and (has(f"curves/steps/{lm}") or all(map(has, columns))):
             steps = tuple(one["step"] for one in ordered)
-            found.append(StepNetwork(lm, ordered[0]["n_non_embedding"], steps, columns))
+            found.append(StepNetwork(lm, ordered[0]["n_non_embedding"], steps, columns, len(found)))
     return sorted(found, key=lambda one: (one.n_non_embedding, one.lm))
 
 
@@ -60,19 +62,21 @@ def selected_size_curves(run: Run) -> np.ndarray | None:
 def selected_step_curves(run: Run, network: StepNetwork) -> np.ndarray:
     """Losses in nats over a network's steps, float16 (n_selected, n_steps), in the order of `network.steps`."""
     table = f"curves/steps/{network.lm}"
-    name = f"selected/steps-{step_networks(run).index(network)}"
+    name = f"selected/steps-{network.place}"
     if bundle_of(run).has(table) and array_of(run, table).shape[1] == len(network.steps):
         return derived(run, name, lambda: _rows_of(run, table, np.float16))
     return derived(run, name, lambda: _side_by_side(run, network.columns, np.float16))
 
 
-def member_step_curves(run: Run, rows: np.ndarray, *, most_steps: int = 48) -> list[StepCurve]:
-    """Losses of the tokens at these rows over the steps of every network, smallest first.
+def member_step_curves(
+    run: Run, networks: Sequence[StepNetwork], rows: np.ndarray, *, most_steps: int = 48
+) -> list[StepCurve]:
+    """Losses of the tokens at these rows over the steps of the networks.
 
     Of many steps, those nearest to an even spacing of log(1 + step): the same ones every time, both ends among them.
     """
     curves = []
-    for network in step_networks(run):
+    for network in networks:
         places = _spread(network.steps, most_steps)
         losses = selected_step_curves(run, network)[rows][:, places].astype(np.float32)
         steps = [network.steps[place] for place in places.tolist()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from django.core.exceptions import BadRequest
@@ -35,7 +34,8 @@ class Figures:
         self.rows, self.ks, self.asked = rows, ks, asked
         self.tokens: list[int] = flat_indices(self.run)[rows].tolist()
         self.members = charts.Members(self.tokens, asked.token if asked.token in self.tokens else None)
-        self.networks = [network.lm for network in step_networks(self.run)]
+        self._networks = step_networks(self.run)
+        self.networks = [network.lm for network in self._networks]
         if asked.lm and asked.lm not in self.networks:
             there = ", ".join(self.networks) or "none"
             raise BadRequest(f"lm is {asked.lm[:40]!r}; networks measured at several steps are: {there}.")
@@ -81,7 +81,7 @@ class Figures:
 
     @cached_property
     def steps(self) -> list[StepCurve]:
-        return member_step_curves(self.run, self.rows)
+        return member_step_curves(self.run, self._networks, self.rows)
 
     @cached_property
     def lm(self) -> str:
@@ -126,18 +126,12 @@ class Figures:
     def address(self, match: Match) -> str:
         return cluster_address(self.run.slug, match.k, match.label, match.affinity)
 
-    @cached_property
-    def _y_max(self) -> float:
-        """The largest mean, so that both charts of losses share a scale."""
-        tables: list[Any] = [*([] if self.sizes is None else [self.sizes]), *(curve.losses for curve in self.steps)]
-        return max((float(np.nanmax(charts.mean_curve(table))) for table in tables), default=0.0)
-
     def _sizes_chart(self, number: int) -> Chart:
         sizes = [size["n_non_embedding"] for size in self.run.manifest["sizes"]]
-        return charts.sizes_chart(sizes, self.sizes, self.members, self.asked.unit, number=number, y_max=self._y_max)  # type: ignore[arg-type]
+        return charts.sizes_chart(sizes, self.sizes, self.members, self.asked.unit, number=number)  # type: ignore[arg-type]
 
     def _steps_chart(self, number: int) -> Chart:
-        return charts.steps_chart(self.steps, self.lm, self.members, self.asked.unit, number=number, y_max=self._y_max)
+        return charts.steps_chart(self.steps, self.lm, self.members, self.asked.unit, number=number)
 
     def _similarity_chart(self, number: int) -> Chart:
         cluster = self.cluster

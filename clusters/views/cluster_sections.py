@@ -117,6 +117,33 @@ def contexts(figures: Figures, asked: ClusterQuery) -> dict[str, Any]:
     }
 
 
+def marked(figures: Figures) -> dict[str, Any]:
+    """The member that all figures mark, or why there is none."""
+    run, token, found = figures.run, figures.asked.token, figures.similarities
+    ctx: dict[str, Any] = {"run": run, "cluster": figures.cluster, "marked": None, "stray": None}
+    if token is None:
+        return ctx
+    if token not in figures.tokens:
+        return ctx | {"stray": _stray(figures, token)}
+    row = int(figures.rows[figures.tokens.index(token)])
+    similarity = None
+    if found and found.n_sampled > 1:
+        similarity = float(found.means[found.rows.tolist().index(row)])
+    return ctx | {"marked": run.tokens.defer("context").get(row=row), "similarity": similarity,
+                  "n_compared": found.n_sampled - 1 if found else 0}  # fmt: skip
+
+
+def _stray(figures: Figures, token: int) -> dict[str, Any]:
+    """Where a marked token that is no member is instead."""
+    flat = reads.flat_indices(figures.run)
+    row = int(flat.searchsorted(token))
+    if row >= len(flat) or flat[row] != token:
+        return {"token": token, "label": None, "href": ""}
+    clustering = figures.clustering
+    label = int(reads.labels_of(figures.run, clustering.affinity, clustering.k)[row])
+    return {"token": token, "label": label, "href": _address(clustering, label)}
+
+
 def _address(clustering: Clustering, label: int, k: int | None = None) -> str:
     return cluster_address(clustering.run.slug, k or clustering.k, label, clustering.affinity)
 

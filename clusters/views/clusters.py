@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 
+from clusters.charts.cluster_similarity import with_margin
 from clusters.charts.ruler import ruler
 from clusters.contexts import Reader
 from clusters.facts import EMERGENCE_NATS
@@ -18,6 +19,7 @@ from clusters.views.cluster_figures import Figures
 from clusters.views.cluster_list import HEAD, cluster_list_urls, coherence_of, row_of
 from clusters.views.twins import answer, links_context, page
 
+SHOWN_AT_ONCE = ("loss-over-parameters", "loss-over-steps")  # the other figures come when they are scrolled to
 MEMBER_HEAD = ("index", "document", "position", "answer", "loss_nats")
 
 
@@ -36,17 +38,16 @@ def show(request: HttpRequest, slug: str, k: str, label: str, twin: str | None =
     ctx = {
         "run": run, "here": "clusters", "k": clustering.k, "clustering": clustering, "cluster": cluster,
         "asked": asked, "numbers": figures.numbers, "n_clusters": len(clustering.sizes),
-        "charts": {slug.replace("-", "_"): figures.chart(slug) for slug in figures.slugs},
-        "heatmap": figures.heatmap, "heat_members": _names(figures), "orders": ORDERS,
+        "charts": {slug.replace("-", "_"): figures.chart(slug) for slug in SHOWN_AT_ONCE}, "orders": ORDERS,
         "networks": figures.networks, "lm": figures.lm if figures.networks else "",
-        "margin": figures.similarities.margin if figures.similarities else None,
+        "within": with_margin(cluster.similarity_within, figures.similarities),
         "coherence": coherence_of(cluster), "emergence_nats": EMERGENCE_NATS, "has_contexts": has_contexts,
         "size_share": cluster.size / run.n_tokens,
         "ruler": ruler(clustering.sizes, cluster.rank, width=1232, height=64, with_note=True),
         "ruler_narrow": ruler(clustering.sizes, cluster.rank, width=358, height=52, with_note=False),
     }  # fmt: skip
     ctx |= sections.standing(figures) | sections.shared(figures, has_contexts=has_contexts)
-    ctx |= sections.elsewhere(figures)
+    ctx |= sections.elsewhere(figures) | sections.marked(figures)
     ctx |= sections.contexts(figures, asked) if has_contexts else {}
     return render(request, "clusters/show.html", ctx | links_context(request, "json", "csv"))
 
@@ -57,9 +58,7 @@ def _twin(twin: str, figures: Figures, figure: str | None) -> HttpResponseBase:
     name = f"{run.slug}-k{clustering.k}-cluster-{cluster.label}"
     has_contexts = reads.has_contexts(run)
     if figure or twin not in ("json", "csv"):
-        panels: dict[str, tuple[str, dict[str, Any]]] = {}
-        if figure == "contexts" and has_contexts:
-            panels = {"contexts": ("clusters/_contexts.html", sections.contexts(figures, figures.asked))}
+        panels = _panel(figures, figure or "", has_contexts=has_contexts)
         drawn = [chart for slug in figures.slugs if not figure or slug == figure if (chart := figures.chart(slug))]
         return answer(twin, name=name, payload={"figures": drawn}, charts=drawn, figure=figure, panels=panels)
     rows = _members(figures) if has_contexts else [[index, None, None, None, None] for index in figures.tokens]
@@ -70,6 +69,17 @@ def _twin(twin: str, figures: Figures, figure: str | None) -> HttpResponseBase:
         "members": [dict(zip(MEMBER_HEAD, row, strict=True)) for row in rows],
     }  # fmt: skip
     return answer(twin, name=name, payload=payload, head=MEMBER_HEAD, rows=rows)
+
+
+def _panel(figures: Figures, name: str, *, has_contexts: bool) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The part of the page that is asked for alone, where it is more than a chart."""
+    if name == "contexts" and has_contexts:
+        return {name: ("clusters/_contexts.html", sections.contexts(figures, figures.asked))}
+    if name == "marked":
+        return {name: ("clusters/_marked.html", sections.marked(figures))}
+    if name == "members" and figures.heatmap:
+        return {name: ("clusters/_heatmap.html", {"heatmap": figures.heatmap, "heat_members": _names(figures)})}
+    return {}
 
 
 def _names(figures: Figures) -> str:
