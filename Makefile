@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # demo computes before it serves
-.PHONY: help demo demo-data serve setup test lint format unit e2e bench screenshots train pins clean
+.PHONY: help demo demo-data serve setup test lint format unit e2e bench bench-web screenshots train pins clean
 
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "; print "QuantaWeb: make TARGET [PORT=8000] [QW_DATA_DIR=./var] [TORCH_INDEX=url]\n"} \
@@ -50,6 +50,9 @@ e2e: $(VENV)/.dev ## Only the tests in a real browser
 
 bench: $(VENV)/.dev ## Measure what the speed claims rest on
 	$(BIN)/python -m benchmarks
+
+bench-web: $(VENV)/.dev ## Measure every page at the paper's size, on both databases (20 GB, an hour)
+	$(BIN)/python -m benchmarks.web
 
 screenshots: $(VENV)/.dev ## Make pictures of every page from the demo run, light and dark, wide and narrow
 	$(BIN)/python -m docs.screenshots

@@ -1,0 +1,73 @@
+"""Every page and every part of one that is fetched by itself, as addresses with places for what varies.
+
+The places are filled by `draws.Draws`. What a page fetches later (figures that scroll into view, tiles, points of a
+map) is found in the page itself and measured under the page's name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.web.goals import DENSITY, FINDER, PAGE, Goal
+
+
+@dataclass(frozen=True)
+class Page:
+    """One row of the table."""
+
+    name: str
+    address: str
+    goal: Goal = PAGE
+
+
+RUN = "/runs/{run}"
+PAGES = (
+    Page("runs", "/"),
+    Page("overview", RUN + "/?k={k}&affinity={affinity}"),
+    Page("rank-frequency", RUN + "/rank-frequency/?affinity={affinity}&first={first}&last={last}"),
+    Page("rank-frequency, both", RUN + "/rank-frequency/?affinity=both"),
+    Page("rank-frequency, fit", RUN + "/rank-frequency/fit?affinity={affinity}&first={first}&last={last}"),
+    Page("clusters", RUN + "/k/{k}/clusters/?affinity={affinity}&sort={sort}&least={least}"),
+    Page("clusters, table", RUN + "/k/{k}/clusters/?affinity={affinity}&view=table&sort={sort}"),
+    Page("clusters, by text", RUN + "/k/{k}/clusters/?affinity={affinity}&text={word}"),
+    Page("clusters, by answer", RUN + "/k/{k}/clusters/?affinity={affinity}&answer={word}"),
+    Page("cluster", RUN + "/k/{k}/clusters/{label}/?affinity={affinity}&unit={unit}"),
+    Page("cluster, 200 tokens", RUN + "/k/{k}/clusters/{label}/?affinity={affinity}&reach=200"),
+    Page("largest cluster", RUN + "/k/10/clusters/{first_label}/?affinity={affinity}"),
+    Page("similarity", RUN + "/similarity/?k={k}&affinity={affinity}"),
+    Page("similarity, tile", "{pixels}/{tile}.png"),
+    Page("similarity, pair", RUN + "/similarity/pair/{affinity}/{show}/k{k}/?row={row}&column={column}"),
+    Page("similarity, picture", "{pixels}/picture.png?first={block_first}&last={block_last}"),
+    Page("tokens", RUN + "/tokens/?m_min={m_min}&n_max={n_max}&s1_min={nats}", FINDER),
+    Page("tokens, two losses", RUN + "/tokens/?s1_min={nats}&s{last_size}_max={low_nats}&sort=monogenic", FINDER),
+    Page("tokens, facets", RUN + "/tokens/?a_min={bits}&class=monogenic&induced=no", FINDER),
+    Page("tokens, answer", RUN + "/tokens/?answer={word}&m_max={m_min}", FINDER),
+    Page("tokens, density", RUN + "/tokens.html?figure=density&m_min={m_min}&n_max={n_max}", DENSITY),
+    Page("token", RUN + "/tokens/{index}/?unit={unit}"),
+    Page("clustered token", RUN + "/tokens/{token}/"),
+    Page("token, at a step", RUN + "/tokens/{index}/?step={step}"),
+    Page("document", RUN + "/documents/{document}/"),
+    Page("document, another network", RUN + "/documents/{document}/?checkpoint={checkpoint}"),
+    Page("document, difference", RUN + "/documents/{document}/?checkpoint={checkpoint}&against={other_checkpoint}"),
+    Page("losses", RUN + "/losses/?unit={unit}&lm={stepped}&step={step}"),
+    Page("losses, frames", RUN + "/losses/frames.json?lm={stepped}"),
+    Page("scaling", RUN + "/scaling/?unit={unit}"),
+    Page("scaling, steps", RUN + "/scaling/?lm={stepped}"),
+    Page("sequence", RUN + "/sequence/?k={k}&affinity={affinity}&threshold={threshold}"),
+    Page("sequence, over size", RUN + "/sequence/?k={k}&affinity={affinity}&over=parameters&share={share}"),
+    Page("map", RUN + "/map/?k={k}&affinity={affinity}"),
+    Page("map, by curve", RUN + "/map/?by={by_curve}&colour={colour}"),
+    Page("map, area", RUN + "/map/?area={area}"),
+    Page("compare", RUN + "/compare/?a={affinity}-{k}&b={affinity}-{other_k}"),
+    Page("compare, affinities", RUN + "/compare/?a=signed-{k}&b=absolute-{k}"),
+    Page("probe", RUN + "/probe/"),
+    Page("jobs", "/jobs/"),
+    Page("corpora", "/corpora/"),
+    Page("sign-in", "/sign-in/"),
+)
+# routes that change something, need somebody signed in, or whose time is that of a form
+LEFT_OUT = frozenset({
+    "random-cluster", "run-new", "corpus-new", "corpus", "corpus-remove", "job", "job-cancel", "job-resume",
+    "job-take-over", "theme", "tour", "run-manage", "sign-in-link", "sign-out", "password", "probe-delete",
+    "map-positions", "map-colours",  # found in the map's page
+})  # fmt: skip
