@@ -56,6 +56,7 @@ class Colouring:
     what: str
     title: str = ""
     reading: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,9 @@ def categories(values: np.ndarray, shown: Sequence[Category], points: np.ndarray
     return Colouring(codes, _with_rest(codes, swatches, rest), what)
 
 
-def shades(values: np.ndarray, edges: Sequence[float], *, what: str, rest: str = "unknown") -> Colouring:
+def shades(
+    values: np.ndarray, edges: Sequence[float], *, what: str, rest: str = "unknown", unit: str = ""
+) -> Colouring:
     """Colour by size: eight shades of viridis between fixed edges."""
     known = np.isfinite(values)
     codes = np.where(known, np.searchsorted(np.asarray(edges), values, side="right"), REST).astype(np.uint8)
@@ -105,7 +108,7 @@ def shades(values: np.ndarray, edges: Sequence[float], *, what: str, rest: str =
     swatches = [
         Swatch(i, f"v{round(i * step)}", "dot", text.replace("-", "−"), int(counts[i])) for i, text in enumerate(texts)
     ]
-    return Colouring(codes, _with_rest(codes, swatches, rest), what)
+    return Colouring(codes, _with_rest(codes, swatches, rest), what, unit=unit)
 
 
 def rank_edges(n_clusters: int) -> tuple[float, ...]:
@@ -210,7 +213,7 @@ def density_chart(
     return make_chart(
         slug="map", number=1, title=title, reading=reading, size="wide", series=series,
         description=f"Density of the points of the map by {what}; the axes have no meaning",
-        x=linear_axis([left, right], "", ticks=[], exact=True), y=linear_axis([bottom, top], "", ticks=[], exact=True),
+        x=linear_axis([left, right], "no unit", exact=True), y=linear_axis([bottom, top], "", exact=True),
         legend=_density_legend(most), table={"head": ["x", "y", "points in the cell"], "rows": rows},
         help=Help(
             what=f"Every point is a token; tokens that are alike by their {what} are drawn near each other. Only who "

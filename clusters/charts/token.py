@@ -21,8 +21,8 @@ from clusters.charts.chart import (
     sparkline,
     vertical,
 )
-from clusters.charts.geometry import minus
-from clusters.charts.numbers import compact, count, percent
+from clusters.charts.numbers import compact, count, fixed, percent
+from clusters.facts import EMERGENCE_NATS
 from clusters.readings import Scores, StepCurve, Unit
 
 SPARK_TOP_BITS = 13.0
@@ -91,21 +91,24 @@ def token_steps_chart(
     lines += [(size, lm, [[at, loss]]) for lm, size, at, loss in finals]
     series, xs, ys = [], [], [0.0]
     for place, (_, lm, points) in enumerate(sorted(lines)):
-        shade = round(7 * place / max(len(lines) - 1, 1))
         known = [[x, y * factor] for x, y in points if y is not None]
         series.append(
             make_series(
-                "line", known, name=lm, label=lm, css=f"v{shade}", marker=MARKERS[place % len(MARKERS)],
-                marker_at="all" if len(known) <= MARKED_STEPS else "end", width=1.75,
+                "line", known, name=lm, label=lm if len(points) > 1 else "", width=1.75,
+                css=f"v{round(7 * place / max(len(lines) - 1, 1))}", marker=MARKERS[place % len(MARKERS)],
+                marker_at="all" if len(known) <= MARKED_STEPS else "end",
             )
         )  # fmt: skip
         xs += [x for x, _ in known]
         ys += [y for _, y in known]
-    rules = [vertical("thr", step, f"step {step:,}")] if step else []
+    title = _steps_title(sorted(lines))
+    reading = f"The darker, the smaller the network. Learned: below {EMERGENCE_NATS} nats at its last step."
+    if finals:
+        reading += f" Marks without a line: {', '.join(lm for lm, *_ in finals)}, whose last checkpoint alone is here."
     return make_chart(
-        slug="loss-over-steps", number=2, title=_steps_title(curves), size="third", series=series, rules=rules,
-        description=f"{_steps_title(curves)}: loss in {unit} against training step, one line a network",
-        reading="One line a network, the darker the smaller. Step 0 stands before the break.",
+        slug="loss-over-steps", number=2, title=title, size="third", series=series, reading=reading,
+        rules=[vertical("thr", step, f"step {step:,}")] if step else [],
+        description=f"{title}: loss in {unit} against training step, one line a network",
         x=log_axis(xs, "training step", with_zero=any(x == 0 for x in xs)),
         y=linear_axis(ys, f"loss, {unit}", from_zero=True, n=4), help=STEPS_HELP,
     )  # fmt: skip
@@ -237,12 +240,13 @@ def _sizes_title(sizes: Sequence[int], losses: np.ndarray) -> str:
     return f"The loss falls gradually, most between {before} and {after} parameters"
 
 
-def _steps_title(curves: Sequence[StepCurve]) -> str:
-    last = [(curve.lm, float(curve.losses[0, -1])) for curve in curves]
-    learned = [lm for lm, loss in last if loss < 0.5]
+def _steps_title(lines: Sequence[tuple[int, str, list[list[Any]]]]) -> str:
+    """Which networks learn the token; lines are (size, lm, points), smallest first."""
+    last = [(lm, points[-1][1]) for _, lm, points in lines if points and points[-1][1] is not None]
+    learned = [lm for lm, loss in last if loss < EMERGENCE_NATS]
     if not learned:
-        return "No network with checkpoints learns it"
-    return f"{learned[0]} is the smallest to learn it" if len(learned) < len(last) else "Every network learns it"
+        return "No network learns it"
+    return "Every network learns it" if len(learned) == len(last) else f"{learned[0]} is the smallest to learn it"
 
 
 def _ladder_title(rungs: Sequence[tuple[str, int, int, int, str, str]], affinities: Sequence[str]) -> str:
@@ -275,6 +279,8 @@ def _bits_said(bits: float | None) -> str:
         return ""
     if bits <= 0:
         return "No split of the sizes has a lower loss after it."
+    if bits < 0.1:
+        return "Larger networks gain next to nothing."
     return f"The answer becomes about {compact(2.0**bits)} times as likely." if bits < 40 else ""
 
 
@@ -310,4 +316,4 @@ def _standing(share: float | None) -> str:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "unknown" if value is None else minus(f"{value:.{digits}f}")
+    return "unknown" if value is None else fixed(value, digits)

@@ -6,9 +6,9 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from django.db.models import F
 
 from clusters.arrays import array_of, bundle_of, corpus_of
 from clusters.derived import derived, has_derived
@@ -19,16 +19,10 @@ from clusters.readings import Scores, StepCurve
 from compute.errors import FitError
 from compute.numerics.curves import CLASS_NAMES, curve_scores, paper_monogenic, paper_polygenic
 
-PAGE_SIZE = 20
 SCORES = ("monogenicity", "n_eff", "amplitude_bits", "linearity", "breakthroughness", "slope", "r_squared")
 N_QUANTILES = 1001
+SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 AT_ONCE = 2_000_000  # so many scores are sorted while somebody waits; more are sorted when a run is read in
-_ORDERS = {
-    "monogenic": (F("monogenicity").desc(nulls_last=True), F("row").asc()),
-    "polygenic": (F("monogenicity").asc(nulls_last=True), F("row").asc()),
-    "loss": (F("loss_nats").asc(), F("row").asc()),
-    "index": (F("row").asc(),),
-}
 
 
 @dataclass(frozen=True)
@@ -110,7 +104,7 @@ def percentiles_of(run: Run, index: int) -> dict[str, float]:
     for name, quantiles in zip(SCORES, score_quantiles(run), strict=True):
         value = float(array_of(run, f"curves/{name}")[index]) if bundle.has(f"curves/{name}") else np.nan
         if np.isfinite(value) and np.isfinite(quantiles[0]):
-            first, last = np.searchsorted(quantiles, value), np.searchsorted(quantiles, value, side="right")
+            first, last = (int(np.searchsorted(quantiles, value, side=side)) for side in SIDES)
             found[name] = float(shares[min((first + last) // 2, N_QUANTILES - 1)])
     return found
 
@@ -211,16 +205,6 @@ def memberships_of(token: Token) -> list[Membership]:
     rows = Membership.objects.filter(token=token).select_related("cluster__clustering")
     rows = rows.defer("cluster__mean_curve", "cluster__nearest", "cluster__top_last", "cluster__clustering__sizes")
     return list(rows.order_by("cluster__clustering__k", "cluster__clustering__affinity"))
-
-
-def page_of_tokens(run: Run, *, sort: str, answer: str, page: int) -> tuple[list[Token], bool]:
-    """One page of clustered tokens, and whether there is another; nothing is counted."""
-    tokens = run.tokens.order_by(*_ORDERS[sort]).defer("context")
-    if answer:
-        tokens = tokens.filter(answer__icontains=answer)
-    start = (page - 1) * PAGE_SIZE
-    found = list(tokens[start : start + PAGE_SIZE + 1])
-    return found[:PAGE_SIZE], len(found) > PAGE_SIZE
 
 
 def _quantiles(run: Run) -> np.ndarray:

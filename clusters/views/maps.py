@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -127,7 +128,7 @@ def _valued(colouring: Colouring, values: np.ndarray, run: Run, asked: MapQuery)
 
 
 def _titled(colouring: Colouring, words: tuple[str, str]) -> Colouring:
-    return Colouring(colouring.codes, colouring.swatches, colouring.what, *words)
+    return replace(colouring, title=words[0], reading=words[1])
 
 
 def _by_cluster(run: Run, asked: MapQuery) -> Colouring | None:
@@ -183,10 +184,12 @@ def _by_value(run: Run, asked: MapQuery) -> Colouring | None:
         lms = [size["lm"] for size in run.manifest["sizes"]]
         values, what = (None, "") if losses is None else (losses[:, lms.index(asked.lm)], f"losses under {asked.lm}")
     else:
-        values, what = reads.scores_of(run, asked.by, asked.colour), f"{COLOURS[asked.colour]}"
+        values, what = reads.scores_of(run, asked.by, asked.colour), COLOURS[asked.colour]
     if values is None:
         return None
-    return _valued(charts.shades(values, charts.EDGES[asked.colour], what=what), np.asarray(values), run, asked)
+    unit = "nats" if asked.colour == "loss" else ""
+    colouring = charts.shades(values, charts.EDGES[asked.colour], what=what, unit=unit)
+    return _valued(colouring, np.asarray(values), run, asked)
 
 
 # ── what the page shows ──
@@ -244,6 +247,7 @@ def _rectangle(request: HttpRequest, run: Run, asked: MapQuery) -> dict[str, Any
     return {
         "rectangle_sides": [(side, filled.get(side, "")) for side in SIDES],
         "kept": [(name, value) for name, value in request.GET.items() if name not in leave],
+        "carried": [(name, request.GET[name]) for name in ("area", "view", "token") if request.GET.get(name)],
         "reach": {side: f"{getattr(box, side):.3g}".replace("-", "−") for side in SIDES},
     }
 

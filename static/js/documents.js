@@ -15,7 +15,7 @@ function choose(token) {
 }
 
 onSelect((token) => {
-  for (const field of document.querySelectorAll('#reading input[name="token"]')) field.value = token ?? "";
+  for (const form of document.querySelectorAll("#reading form")) keep(form, token);
   clearTimeout(waiting);
   if (token === null || panel().querySelector(`[data-token="${CSS.escape(token)}"]`)) return;
   waiting = setTimeout(() => {
@@ -24,6 +24,15 @@ onSelect((token) => {
     window.htmx.ajax("GET", address, { target: "#panel", swap: "innerHTML" });
   }, WAIT_MS);
 });
+
+// What a form sends on with its own choice.
+function keep(form, token) {
+  form.querySelector('input[name="token"]')?.remove();
+  if (token === null) return;
+  const field = document.createElement("input");
+  Object.assign(field, { type: "hidden", name: "token", value: token });
+  form.append(field);
+}
 
 document.addEventListener("click", (event) => {
   if (event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;

@@ -119,13 +119,22 @@ function write(changes, { isStep = false } = {}) {
   for (const [name, value] of Object.entries(changes)) {
     if (value === null) here.searchParams.delete(name);
     else here.searchParams.set(name, value);
-    for (const field of document.querySelectorAll(`input[type=hidden][name="${name}"]`)) field.value = value ?? "";
+    for (const form of document.querySelectorAll("#map-form, .rectangle")) keep(form, name, value);
   }
   here.hash = "";
   if (isStep) history.pushState(null, "", here);
   else history.replaceState(history.state, "", here);
   for (const link of document.querySelectorAll(".twins a")) link.search = here.search;
   return here;
+}
+
+// What a form sends on with its own choices; the rectangle's form names its own area.
+function keep(form, name, value) {
+  form.querySelector(`input[type=hidden][name="${name}"]`)?.remove();
+  if (value === null || (name === "area" && form.matches(".rectangle"))) return;
+  const field = document.createElement("input");
+  Object.assign(field, { type: "hidden", name, value });
+  form.append(field);
 }
 
 addEventListener("popstate", (event) => { if (!event.state?.htmx) location.reload(); });
@@ -319,9 +328,14 @@ async function start() {
   for (const svg of figure.querySelectorAll(":scope > svg")) svg.setAttribute("hidden", "");
   figure.querySelector("header").after(stage);
   stage.hidden = false;
+  document.querySelector("#pointed").hidden = false;
   drawing = new Drawing(canvas, points);
   state.selected = current() === null ? -1 : placeOf(points, Number(current()));
-  onSelect((token) => { state.selected = token === null ? -1 : placeOf(points, Number(token)); repaint(); });
+  onSelect((token) => {
+    state.selected = token === null ? -1 : placeOf(points, Number(token));
+    for (const form of document.querySelectorAll("#map-form, .rectangle")) keep(form, "token", token);
+    repaint();
+  });
   onNear((token) => { state.near = token === null ? -1 : placeOf(points, Number(token)); repaint(); });
   resized();
   recoloured();
