@@ -81,6 +81,12 @@ class Distribution:
         return float(middles[at]), float(self.edges[stop] - self.edges[places[at]]) / 2
 
     @cached_property
+    def integrand_top(self) -> float:
+        """The largest L·p(L) in bins as they are drawn; it is the same number in every unit."""
+        middles, p = self.curve(even_places(len(self.counts)))
+        return float((middles * p).max())
+
+    @cached_property
     def half_mass(self) -> float:
         """The loss in nats above which lies half of the area under L·p(L)."""
         middles = (self.edges[1:] + self.edges[:-1]) / 2
@@ -100,12 +106,9 @@ def even_places(n_bins: int, most: int = EVEN) -> list[int]:
 
 
 def log_places(edges: np.ndarray, decade: int = DECADE) -> list[int]:
-    """Where merged bins begin so that none but single bins is narrower than 1/`decade` of a decade."""
-    places, least = [0], 10 ** (1 / decade)
-    for i in range(1, len(edges) - 1):
-        if edges[i] >= max(edges[places[-1]] * least, 1e-12):
-            places.append(i)
-    return places
+    """Where merged bins begin so that there are at most `decade` of them in a decade; the first bin stays alone."""
+    slots = np.floor(decade * np.log10(np.maximum(edges[1:-1], 1e-12)) + 1e-9)
+    return [0, *(np.unique(slots, return_index=True)[1] + 1).tolist()]
 
 
 @dataclass(frozen=True)

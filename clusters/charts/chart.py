@@ -277,6 +277,11 @@ def _ticks(given: Sequence[tuple[float, str]] | None, own: list[tuple[float, str
 
 def _plain(value: Any) -> Any:
     """A JSON-safe value: Python's own numbers, None for what is no number."""
+    kind = type(value)
+    if kind is float:  # most cells of long tables are
+        return value if math.isfinite(value) else None
+    if kind is int or kind is str:
+        return value
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

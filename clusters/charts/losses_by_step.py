@@ -25,7 +25,7 @@ from clusters.charts.losses import (
     share_title,
 )
 from clusters.charts.numbers import compact, count
-from clusters.distributions import Distribution, even_places, log_places
+from clusters.distributions import Distribution, log_places
 
 MOST_LINES = 5  # checkpoints drawn under the chosen one
 RISE = 1.002  # above the lowest mean by this factor: no rounding, no noise
@@ -38,7 +38,7 @@ def training_charts(steps: Sequence[Distribution], at: int, look: Look, *, numbe
     if not all(one.has_counts for one in steps):
         return []
     top = integrand_top(steps)
-    lines = spread_steps([one for one in steps if _bulk(one) <= top])
+    lines = spread_steps([one for one in steps if one.integrand_top <= top])
     legend = [
         ("square", shade(i, len(lines)), f"step {compact(one.step)}" if i == 0 else compact(one.step))
         for i, one in enumerate(lines)
@@ -62,7 +62,7 @@ def _integrand_training(
 ) -> Chart:  # fmt: skip
     first, last = steps[0], steps[-1]
     series = [integrand_line(one, look, shade(i, len(lines))) for i, one in enumerate(lines)]
-    n_cut = sum(_bulk(one) > top for one in steps)
+    n_cut = sum(one.integrand_top > top for one in steps)
     higher = f" {count(n_cut)} early steps rise above the frame and are cut." if n_cut > 1 else ""
     higher = " One early step rises above the frame and is cut." if n_cut == 1 else higher
     return make_chart(
@@ -97,7 +97,7 @@ def integrand_top(steps: Sequence[Distribution]) -> float:
     known = [one.step for one in steps if one.step]
     since = known[-1] ** LATER * known[0] ** (1 - LATER) if len(known) > 1 else 0
     later = [one for one in steps if (one.step or 0) >= since] or list(steps)
-    return HEADROOM * max(map(_bulk, later))
+    return HEADROOM * max(one.integrand_top for one in later)
 
 
 def mean_by_step(
@@ -151,12 +151,6 @@ def spread_steps(steps: Sequence[Distribution], most: int = MOST_LINES) -> list[
 
 def _cut(series: Series, top: float) -> Series:
     return series | {"points": [[x, min(y, top)] for x, y in series["points"]]}
-
-
-def _bulk(one: Distribution) -> float:
-    """The highest L·p(L), of which no unit is part."""
-    middles, p = one.curve(even_places(len(one.counts)))
-    return float((middles * p).max())
 
 
 def _tallest(steps: Sequence[Distribution], look: Look) -> float:

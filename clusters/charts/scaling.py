@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -58,7 +57,7 @@ def laws_chart(found: Fitted, *, over: str, slug: str, number: int, unit: Unit, 
         table={
             "head": [AXES[over], f"mean loss, {unit}", "fitted", "held out",
                      *(LAW_NAMES[trial.name] for trial in found.comparison.fitted)],
-            "rows": [_point_row(point, found, factor) for point in found.points],
+            "rows": _point_rows(found, factor),
         },
     )  # fmt: skip
 
@@ -68,8 +67,8 @@ def residual_chart(found: Fitted, *, over: str, slug: str, number: int) -> Chart
     series = []
     for trial in found.comparison.fitted:
         css, marker = LAW_STYLES[trial.name]
-        points = [[point.x, _miss(trial, point), f"{point.name}: {fixed(_miss(trial, point))}%"]
-                  for point in found.inside]  # fmt: skip
+        points = [[point.x, miss, f"{point.name}: {fixed(miss)}%"]
+                  for point, miss in zip(found.inside, _misses(trial, found.inside), strict=True)]  # fmt: skip
         series.append(make_series("line", points, name=LAW_NAMES[trial.name], css=css,
                                   marker=marker if len(points) <= 30 else ""))  # fmt: skip
     values = [point[1] for one in series for point in one["points"]]
@@ -104,7 +103,7 @@ def _law_line(trial: Trial, found: Fitted, factor: float) -> Series:
 def _point_series(found: Fitted, factor: float) -> list[Series]:
     """Fitted points, those held out from the judged fits, and those outside the window."""
     groups = (
-        ("fitted", [p for p in found.inside if p not in found.held_out], "ink", "dot"),
+        ("fitted", found.known, "ink", "dot"),
         ("held out", found.held_out, "ink", "diamond"),
         ("not fitted", [p for p in found.points if not found.window.holds(p.x)], "ink3", "dot"),
     )
@@ -130,14 +129,21 @@ def _mark(point: Point, factor: float) -> list[object]:
     return [point.x, point.mean_nats * factor, f"{point.name}: {fixed(point.mean_nats * factor, 3)}"]
 
 
-def _point_row(point: Point, found: Fitted, factor: float) -> list[object]:
-    expected = [float(t.law.predict(point.x)) * factor for t in found.comparison.fitted if t.law]
-    return [point.x, point.mean_nats * factor, found.window.holds(point.x), point in found.held_out, *expected]
+def _point_rows(found: Fitted, factor: float) -> list[list[object]]:
+    xs = [point.x for point in found.points]
+    expected = [(t.law.predict(xs) * factor).tolist() for t in found.comparison.fitted if t.law]
+    held_out = {point.x for point in found.held_out}
+    return [
+        [point.x, point.mean_nats * factor, found.window.holds(point.x), point.x in held_out, *values]
+        for point, *values in zip(found.points, *expected, strict=True)
+    ]
 
 
-def _miss(trial: Trial, point: Point) -> float:
+def _misses(trial: Trial, points: Sequence[Point]) -> list[float]:
+    """How far each point lies above the law, in percent."""
     law = trial.law or BrokenPowerLaw(0.0, 1.0, 0.0)
-    return 100 * (math.log(point.mean_nats) - math.log(float(law.predict(point.x))))
+    measured = np.log([point.mean_nats for point in points])
+    return (100 * (measured - np.log(law.predict([point.x for point in points])))).tolist()
 
 
 def _loss_axis(ys: Sequence[float], unit: Unit, label: str = "mean loss") -> Axis:
