@@ -51,7 +51,7 @@ def chart_later(context: dict[str, Any], slug: str, title: str) -> dict[str, Any
 @register.inclusion_tag("charts/_embed.html", takes_context=True)
 def embed(context: dict[str, Any], slug: str, title: str, height: int = 640) -> dict[str, Any]:
     """How to show this part of the page on another site: a snippet and a preview."""
-    return {"title": title} | _embed(context, slug, height)
+    return {"slug": slug, "title": title} | _embed(context, slug, height)
 
 
 @register.inclusion_tag("charts/_bar.html")
@@ -105,7 +105,7 @@ def bytes_text(value: int | None) -> str:
 
 def _role(marks: list[dict[str, Any]]) -> str:
     """A picture; where it holds links, a group of things."""
-    return "group" if any(mark.get("href") for mark in marks) else "img"
+    return "group" if any(mark.get("href") or mark["tag"] == "links" for mark in marks) else "img"
 
 
 def _embed(context: dict[str, Any], slug: str, height: int) -> dict[str, Any]:
