@@ -81,7 +81,7 @@ def shares_chart(rows: Sequence[int], columns: Sequence[int], found: np.ndarray,
 
 def sizes_chart(first: Line, second: Line, *, number: int) -> Chart:
     """Both envelopes, or the one they share, and both clusterings."""
-    is_one = first.curves is second.curves
+    is_one = first.curves is second.curves  # one run, one affinity
     lines = [first] if is_one else [first, second]
     series = []
     for line, css, shape in ((first, "c1", "dot"), (second, "c2", "diamond")):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from clusters.facts import Sizes
 from clusters.models import Cluster, Run
 from clusters.queries.access import User, visible_runs
 from clusters.queries.clusters import flat_indices, labels_of
@@ -120,6 +121,12 @@ def runs_to_compare(user: User, run: Run) -> list[dict[str, Any]]:
     """Slug and name of the visible runs, this one first."""
     others = visible_runs(user).filter(archived_at__isnull=True).exclude(pk=run.pk).values("slug", "name")
     return [{"slug": run.slug, "name": run.name}, *map(dict, others[:MOST_RUNS])]
+
+
+def sizes_of(side: Side) -> Sizes:
+    """The sizes of a side's clusters, by rank."""
+    row = side.run.clusterings.get(affinity=side.affinity, k=side.k)
+    return Sizes(row.k, row.sizes, row.n_singletons)
 
 
 def clusters_by_rank(side: Side, ranks: Sequence[int]) -> dict[int, Cluster]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,8 @@ from django.http import HttpRequest, HttpResponseBase, QueryDict
 
 from clusters.charts import compare as figures
 from clusters.charts.chart import Chart
-from clusters.charts.numbers import count, fixed, plain
-from clusters.facts import CAVEAT
+from clusters.charts.numbers import count, percent, plain
+from clusters.facts import CAVEAT, Sizes
 from clusters.htmx import render_page
 from clusters.models import Cluster, Run
 from clusters.parameters import changed, whole_number
@@ -23,8 +23,8 @@ from clusters.queries.runs import default_affinity, default_k, ks_of, rank_curve
 from clusters.views import twins
 from clusters.views.addresses import cluster_address
 
-LARGEST = 20  # clusters in the figure of shares
-MOST_PAIRS, MOST_WHOLES, MOST_PARTS = 20, 6, 5
+LARGEST = 16  # clusters in the figure of shares
+MOST_PAIRS, MOST_WHOLES, MOST_PARTS = 15, 6, 5
 HEAD = ("rank in the first", "label in the first", "tokens in the first", "rank in the second", "label in the second",
         "tokens in the second", "shared", "jaccard")  # fmt: skip
 FATES = {
@@ -51,20 +51,21 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
         return _missing(request, run, twin)
     asked = _asked(request, run)
     found = reads.compare(asked.a, asked.b)
-    lines = _lines(asked)
-    charts = _charts(found, lines)
     if twin:
+        lines = _lines(asked)
         return twins.answer(
-            twin, name=f"{slug}-{asked.a.name}-{asked.b.run.slug}-{asked.b.name}", payload=_payload(asked, found),
-            head=HEAD, rows=_pair_rows(found) if found else [], charts=list(charts.values()),
-            figure=request.GET.get("figure"),
+            twin, name=f"{slug}-{asked.a.name}-{asked.b.run.slug}-{asked.b.name}",
+            payload=_payload(asked, found, lines) if twin == "json" else None, head=HEAD,
+            rows=_pair_rows(found) if found else [], charts=_charts(found, lines), figure=request.GET.get("figure"),
         )  # fmt: skip
+    sizes = [reads.sizes_of(side) for side in (asked.a, asked.b)]
     ctx = {
-        "run": run, "here": "compare", "asked": asked, "found": found, "charts": charts, "fate_words": FATES,
+        "run": run, "here": "compare", "asked": asked, "found": found,
+        "shares": figures.shares_chart(*reads.shares(found, LARGEST), number=1) if found else None,
         "choices_a": _choices(run), "choices_b": _choices(asked.b.run),
         "runs": reads.runs_to_compare(request.user, run), "is_one_run": run.pk == asked.b.run.pk,
         "swapped": _swapped(request, asked), "why_not": "" if found else _why_not(asked), "notes": _notes(asked, found),
-        "sides": [{"name": f"{line.name}, {count(line.at.k)}"} for line in lines], "side_rows": _size_rows(lines),
+        "sides": [_name(side, asked) for side in (asked.a, asked.b)], "size_rows": _size_rows(sizes),
         **(_tables(asked, found) if found else {}), **twins.links_context(request, "json", "csv"),
     }  # fmt: skip
     return render_page(request, "runs/compare.html", ctx)
@@ -138,40 +139,35 @@ def _choices(run: Run) -> list[dict[str, Any]]:
 # ── what is said ──
 
 
-def _charts(found: Comparison | None, lines: list[figures.Line]) -> dict[str, Chart]:
-    charts = {}
-    if found:
-        charts["shares"] = figures.shares_chart(*reads.shares(found, LARGEST), number=1)
-    if len(lines) == 2:
-        charts["sizes"] = figures.sizes_chart(lines[0], lines[1], number=len(charts) + 1)
-    return charts
+def _name(side: Side, asked: Asked) -> str:
+    """What tells the two sides apart beside their k."""
+    return side.affinity if asked.a.run.pk == asked.b.run.pk else f"{side.run.name}, {side.affinity}"
+
+
+def _charts(found: Comparison | None, lines: list[figures.Line]) -> list[Chart]:
+    shares = [figures.shares_chart(*reads.shares(found, LARGEST), number=1)] if found else []
+    return [*shares, figures.sizes_chart(lines[0], lines[1], number=len(shares) + 1)]
 
 
 def _lines(asked: Asked) -> list[figures.Line]:
-    """Both clusterings among those of their run and affinity; two reads."""
+    """Both clusterings among all of their run and affinity."""
     curves_a = rank_curves(asked.a.run)
     curves_b = curves_a if asked.a.run.pk == asked.b.run.pk else rank_curves(asked.b.run)
-    lines = []
-    for side, curves in ((asked.a, curves_a), (asked.b, curves_b)):
-        at = curves[side.affinity].at(side.k) if side.affinity in curves else None
-        if at is not None:
-            name = side.affinity if curves_a is curves_b else f"{side.run.name}, {side.affinity}"
-            lines.append(figures.Line(name, curves[side.affinity], at))
-    return lines
-
-
-def _size_rows(lines: list[figures.Line]) -> list[dict[str, Any]]:
-    """The two clusterings' sizes and their envelopes' slopes, a row a fact."""
-    facts: list[tuple[str, Callable[[figures.Line], str]]] = [
-        ("clusters", lambda line: count(line.at.n_clusters)),
-        ("largest, tokens", lambda line: count(line.at.largest)),
-        ("median, tokens", lambda line: plain(line.at.median)),
-        ("of one token", lambda line: count(line.at.n_singletons)),
-        ("slope of the envelope", lambda line: f"{fixed(line.fit.slope)} ±{CAVEAT}" if line.fit else "too few ranks"),
-        ("fitted ranks", lambda line: f"{count(line.fit.first_rank)}–{count(line.fit.last_rank)}" if line.fit else ""),
-        ("R²", lambda line: fixed(line.fit.r_squared, 3) if line.fit else ""),
+    return [
+        figures.Line(_name(side, asked), curves[side.affinity], reads.sizes_of(side))
+        for side, curves in ((asked.a, curves_a), (asked.b, curves_b))
     ]
-    return [{"name": name, "cells": [say(line) for line in lines]} for name, say in facts]
+
+
+def _size_rows(sizes: list[Sizes]) -> list[tuple[str, list[str]]]:
+    """Facts of the two clusterings' sizes, beside each other."""
+    return [
+        ("clusters", [count(one.n_clusters) for one in sizes]),
+        ("tokens in the largest", [count(one.largest) for one in sizes]),
+        ("tokens in the median", [plain(one.median) for one in sizes]),
+        ("in the largest tenth", [percent(one.top_tenth_share) for one in sizes]),
+        ("of one token", [count(one.n_singletons) for one in sizes]),
+    ]
 
 
 def _why_not(asked: Asked) -> str:
@@ -277,13 +273,17 @@ def _pair_rows(found: Comparison) -> Iterator[list[Any]]:
                int(table.sizes_b[b]), int(table.shared[cell]), float(table.jaccard[cell])]  # fmt: skip
 
 
-def _payload(asked: Asked, found: Comparison | None) -> dict[str, Any]:
+def _payload(asked: Asked, found: Comparison | None, lines: list[figures.Line]) -> dict[str, Any]:
     payload: dict[str, Any] = {
         "first": {"run": asked.a.run.slug, "affinity": asked.a.affinity, "k": asked.a.k},
         "second": {"run": asked.b.run.slug, "affinity": asked.b.affinity, "k": asked.b.k},
         "note": asked.note or None,
         "comparable": found is not None,
-    }
+        "envelopes": [
+            {"name": line.name, "sizes": line.curves.envelope, "fit": vars(line.fit) | {"caveat": CAVEAT}}
+            for line in lines if line.fit
+        ],
+    }  # fmt: skip
     if found is None:
         return payload | {"why_not": _why_not(asked)}
     return payload | {

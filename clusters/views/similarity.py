@@ -27,7 +27,6 @@ from clusters.views.similarity_pixels import pair_context, picture_address, pixe
 from compute.numerics import mosaic
 
 MOST_CLUSTERS = 24  # whose means are shown in figure and table
-EMBED_HEIGHT = 720
 PAPER_K, PAPER_RANKS = 400, (47, 57)  # which the paper, counting from 0, calls 46 to 56
 LIMIT_WORDS = {"99": "99% of pairs", "99.9": "99.9% of pairs", "all": "all pairs, as in the paper"}
 WORDS = {SIMILARITY: "cosine", AFFINITY: "affinity"}
@@ -54,7 +53,7 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
         "n_clusters": len(matrix.ordering.labels), "notes": _notes(matrix, asked, limits),
         "pictures": _pictures(matrix, asked), "pair": _selected(matrix, asked),
         "token": request.GET.get("token", ""), "paper": _paper_address(request, ks),
-        "n_left_out": max(asked.last - asked.first + 1 - MOST_CLUSTERS, 0), **_embed(request),
+        "n_left_out": max(asked.last - asked.first + 1 - MOST_CLUSTERS, 0),
         **twins.links_context(request, "json", "csv"),
     }  # fmt: skip
     return render_page(request, "runs/similarity.html", ctx)
@@ -172,12 +171,6 @@ def _pictures(matrix: Matrix, asked: Asked) -> dict[str, str]:
 
 def _selected(matrix: Matrix, asked: Asked) -> dict[str, Any] | None:
     return pair_context(matrix, reads.pair(matrix, *asked.cursor)) if asked.cursor else None
-
-
-def _embed(request: HttpRequest) -> dict[str, Any]:
-    """The matrix as a picture, alone, for frames on other sites."""
-    path = changed(request.path, request.GET, figure="matrix", embed="true", token=None, x=None, y=None, z=None)
-    return {"embed_href": request.build_absolute_uri(path), "embed_height": EMBED_HEIGHT}
 
 
 def _paper_address(request: HttpRequest, ks: dict[str, list[int]]) -> str:

@@ -136,7 +136,7 @@ def block_means(values: Floats, factor: int, first_row: int = 0, first_column: i
         return np.asarray(values, np.float32)
     n_rows, n_columns = values.shape
     at_rows, at_columns = np.arange(0, n_rows, factor), np.arange(0, n_columns, factor)
-    sums = np.add.reduceat(np.add.reduceat(values, at_rows, axis=0, dtype=np.float64), at_columns, axis=1)
+    sums = np.add.reduceat(np.add.reduceat(values, at_rows, axis=0), at_columns, axis=1, dtype=np.float64)
     start, end = max(first_row, first_column), min(first_row + n_rows, first_column + n_columns)
     selves = np.arange(start, max(start, end))
     rows, columns = selves - first_row, selves - first_column

@@ -13,6 +13,7 @@ from sklearn.metrics import adjusted_rand_score, completeness_score, homogeneity
 from clusters.arrays import array_of
 from clusters.models import Corpus
 from clusters.queries import compare as reads
+from compute.numerics.ranks import default_window, fit_envelope
 from tests.factories import N_SELECTED, make_run
 
 pytestmark = pytest.mark.django_db
@@ -162,8 +163,9 @@ def test_runs_over_different_texts_keep_their_sizes_and_say_why(client, run, oth
     other.save()
     html = page(client, **{"with": "other"})
     assert "were computed on different texts" in html
-    assert 'id="fig-sizes"' in html
+    assert "/runs/synthetic/compare.html?with=other&amp;figure=sizes" in html
     assert 'id="fig-shares"' not in html
+    assert "<svg" in page(client, "/runs/synthetic/compare.svg", figure="sizes", **{"with": "other"})
     assert twin(client, **{"with": "other"})["comparable"] is False
     assert page(client, "/runs/synthetic/compare.csv", **{"with": "other"}).count("\n") == 1
 
@@ -212,8 +214,17 @@ def test_rows_of_the_figure_are_whole_clusters(run):
 
 
 def test_one_affinity_has_one_envelope(client, run):
-    assert "under one envelope" in page(client, a="signed-3", b="signed-6")
-    assert "under one envelope" not in page(client, a="signed-6", b="absolute-6")
+    path = "/runs/synthetic/compare.html"
+    assert "under one envelope" in page(client, path, figure="sizes", a="signed-3", b="signed-6")
+    assert "under one envelope" not in page(client, path, figure="sizes", a="signed-6", b="absolute-6")
+
+
+def test_the_envelopes_slopes_are_those_of_the_rank_frequency_page(client, run):
+    stated = {one["name"]: one["fit"]["slope"] for one in twin(client, a="signed-6", b="absolute-6")["envelopes"]}
+    for affinity, slope in stated.items():
+        there = json.loads(page(client, "/runs/synthetic/rank-frequency.json", affinity=affinity))
+        assert slope == pytest.approx(fit_envelope(there["envelope"], *default_window(there["envelope"])).slope)
+    assert set(stated) == {"signed", "absolute"}
 
 
 @pytest.mark.parametrize("figure", ["shares", "sizes"])
