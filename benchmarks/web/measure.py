@@ -39,6 +39,10 @@ class Measured:
         return statistics.median(self.seconds) if self.seconds else float("nan")
 
     @property
+    def cpu_median(self) -> float:
+        return statistics.median(self.cpu_seconds) if self.cpu_seconds else float("nan")
+
+    @property
     def p95(self) -> float:
         ordered = sorted(self.seconds)
         return ordered[max(0, -(-95 * len(ordered) // 100) - 1)] if ordered else float("nan")
@@ -48,7 +52,8 @@ class Measured:
         return not self.failures and self.n_queries <= MOST_QUERIES and self.goal.is_met(self.median, self.p95)
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"median": self.median, "p95": self.p95, "is_good": self.is_good}
+        found = {"median": self.median, "p95": self.p95, "cpu_median": self.cpu_median, "is_good": self.is_good}
+        return asdict(self) | {name: None if value != value else value for name, value in found.items()}
 
 
 def measure_page(server: Server, draws: Draws, page: Page, n_requests: int) -> list[Measured]:

@@ -10,7 +10,7 @@ from benchmarks.web.browser import Seen
 from benchmarks.web.measure import Measured
 from benchmarks.web.site import Ingested
 
-HEAD = f"{'page':<44}{'median':>9}{'p95':>9}{'queries':>9}{'kB':>8}  goal"
+HEAD = f"{'page':<44}{'median':>9}{'p95':>9}{'cpu':>9}{'queries':>9}{'kB':>8}  goal"
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def row(one: Measured) -> str:
     """One line of the table."""
     mark = "" if one.is_good else "  MISSED"
     return (
-        f"{one.name:<44}{1000 * one.median:>7.1f}ms{1000 * one.p95:>7.1f}ms{one.n_queries:>9}{one.n_bytes / 1000:>8.1f}"
-        f"  {one.goal}{mark}"
+        f"{one.name:<44}{1000 * one.median:>7.1f}ms{1000 * one.p95:>7.1f}ms{1000 * one.cpu_median:>7.1f}ms"
+        f"{one.n_queries:>9}{one.n_bytes / 1000:>8.1f}  {one.goal}{mark}"
     )
 
 
