@@ -225,7 +225,8 @@ ORDERS: Mapping[str, Order] = {
 }
 
 
-class Cursor(NamedTuple):
+@dataclass(frozen=True)
+class Cursor:
     """The last token of a page: the next one begins after it."""
 
     key: float  # what it was sorted by; −∞ (falling) or ∞ (rising) for no number, which comes last

@@ -15,7 +15,7 @@ from clusters.charts.numbers import percent
 from clusters.contexts import has_text
 from clusters.finding import LEAST_SIZES, ORDERS, Criteria
 from clusters.forms.finder import Asked, asked_of, lasso_text
-from clusters.htmx import render_page
+from clusters.htmx import render_page, wants_fragment
 from clusters.queries.clusters import visible_run
 from clusters.queries.finder import rows
 from clusters.queries.finder.columns import Columns
@@ -25,6 +25,7 @@ from clusters.views.finder_parts import Parts, class_counts, dots
 from clusters.views.twins import answer, links_context, page
 
 PAGE_SIZE = 20
+ANSWERS = "answers"  # ?figure=answers: the commonest answers, loaded after the page
 MORE = "rows"  # ?part=rows: the next rows alone, for the list that is open
 
 
@@ -44,17 +45,23 @@ def index(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespo
     next_href = parts.href(asked.other(after=after)) if after else ""
     if twin == "json":
         return answer(twin, name=f"{slug}-tokens", payload=_payload(parts, found.count, indices, next_href))
+    figure = request.GET.get("figure")
+    if twin and figure == ANSWERS:
+        panel = ("tokens/_facet.html", {"run": run, "facet": parts.answers_facet()})
+        return answer(twin, name=f"{slug}-tokens", payload=None, panels={ANSWERS: panel}, figure=figure)
     if twin:
-        return answer(twin, name=f"{slug}-tokens", payload=None, charts=_charts(columns, asked, indices),
-                      figure=request.GET.get("figure"))  # fmt: skip
+        charts = _charts(columns, asked, indices)
+        return answer(twin, name=f"{slug}-tokens", payload=None, charts=charts, figure=figure)
     ctx = {
         "run": run, "here": "tokens", "asked": asked, "n_found": found.count, "n": columns.n,
         "hits": parts.hits(indices), "next_href": next_href, "n_sizes": len(columns.sizes),
         "is_first": asked.after is None, "part": MORE,
     }  # fmt: skip
-    if request.GET.get("part") == MORE:
-        return render_page(request, "tokens/index.html", ctx | _frame(request, parts), fragment="tokens/_rows.html")
-    return render_page(request, "tokens/index.html", ctx | _frame(request, parts), fragment="tokens/_finder.html")
+    is_more = request.GET.get("part") == MORE
+    if not (is_more and wants_fragment(request)):
+        ctx |= _frame(request, parts)
+    fragment = "tokens/_rows.html" if is_more else "tokens/_finder.html"
+    return render_page(request, "tokens/index.html", ctx, fragment=fragment)
 
 
 def _frame(request: HttpRequest, parts: Parts) -> dict[str, Any]:

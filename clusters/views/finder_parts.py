@@ -8,21 +8,25 @@ from typing import Any
 
 import numpy as np
 
+from clusters.arrays import vocabulary_of
 from clusters.charts.finder import curve_spark
 from clusters.charts.numbers import count, fixed
 from clusters.contexts import Reader
+from clusters.display import token_label
 from clusters.finding import BAND_EDGES_NATS, N_BANDS, ORDERS, SCORES, Bounds, Criteria, presets
 from clusters.forms.finder import BITS, Asked, address, is_loss, number_text
 from clusters.forms.finder import parts as address_parts
 from clusters.queries.finder import rows
 from clusters.queries.finder.columns import Columns
-from clusters.queries.finder.search import preset_counts
+from clusters.queries.finder.search import answer_counts, preset_counts
+from clusters.readings import Unit
 from compute.numerics.curves import CLASS_NAMES
 
 ROW_TOKENS = 16
 BARS_SHOWN = 9
 SHAPES = {"monogenic": "on", "polygenic": "square", "mixed": "half"}
 SHORT = {"m": "M", "n": "steps", "a": "bits lost", "l": "linearity", "b": "breakthr.", "slope": "nats per ln N"}
+UNITS: tuple[Unit, ...] = ("nats", "bits")
 YES_NO = ((True, "yes"), (False, "no"))
 
 
@@ -51,7 +55,7 @@ class Parts:
             if not is_known:
                 continue
             numbers = _along(counts, axis, self.picked())
-            bars = [
+            bars: list[dict[str, Any]] = [
                 {"text": text, "n": int(numbers[place]), "is_on": value in names[key],
                  "href": self.href(self._toggled(key, value))}
                 for place, value, text in values if numbers[place] or value in names[key]
@@ -65,6 +69,27 @@ class Parts:
             })  # fmt: skip
         order = ["class", "band", "kind", "induced", "clustered"]
         return sorted(facets, key=lambda facet: order.index(facet["key"]))
+
+    def answers_facet(self) -> dict[str, Any]:
+        """Bars of the commonest answers among what is found whatever the answer's id."""
+        own = self.asked.criteria
+        counts = answer_counts(self.columns, replace(own, answer_id=None))
+        vocabulary = vocabulary_of(self.columns.run)
+        top = np.argsort(-counts, kind="stable")[:BARS_SHOWN].tolist()
+        if own.answer_id is not None and own.answer_id < len(counts) and own.answer_id not in top:
+            top[-1] = own.answer_id
+        most = int(counts.max())
+        bars = [
+            {"text": token_label(vocabulary, i, limit=40), "n": int(counts[i]), "is_on": i == own.answer_id,
+             "length": round(100 * int(counts[i]) / most, 1),
+             "href": self.href(self.asked.having(answer_id=None if i == own.answer_id else i))}
+            for i in top if counts[i]
+        ]  # fmt: skip
+        n_others = int(np.count_nonzero(counts)) - len(bars)
+        return {
+            "key": "answer", "title": "Answer", "bars": bars, "is_token": True, "n_others": n_others,
+            "clear": self.href(self.asked.having(answer_id=None)) if own.answer_id is not None else "",
+        }  # fmt: skip
 
     def _facet_values(self) -> list[tuple[str, str, list[tuple[int, Any, str]], bool]]:
         """Of each axis of the counts: key, title, and place, value, text of its bars."""
@@ -133,7 +158,7 @@ class Parts:
         """Nats or bits, with the same thresholds in either."""
         return [
             {"text": unit, "is_on": unit == self.asked.unit, "href": self.href(replace(self.asked, unit=unit))}
-            for unit in ("nats", "bits")
+            for unit in UNITS
         ]
 
     # ── what is asked for ──
@@ -163,6 +188,7 @@ class Parts:
         return [{"text": text, "href": self.href(self.asked.having(**without))} for text, without in chips]
 
     def _bounds_text(self, name: str, bounds: Bounds) -> str:
+        unit: str
         if is_loss(name):
             what, unit = f"loss at {self.offer.size_names[int(name[1:]) - 1]}", self.asked.unit
         else:

@@ -17,7 +17,7 @@ from clusters.queries.finder.columns import N_CELLS, Columns
 from clusters.queries.finder.conditions import between
 from clusters.queries.finder.pages import page_of
 from clusters.queries.finder.polygon import INSIDE, ON_EDGE, cell_states, is_inside
-from clusters.queries.finder.search import density, facet_counts, preset_counts, search
+from clusters.queries.finder.search import answer_counts, density, facet_counts, preset_counts, search
 from compute.numerics.curves import CLASS_NAMES, paper_monogenic, paper_polygenic
 from compute.numerics.vocabulary import Vocabulary
 from tests.factories import VOCABULARY, make_run, n_predictions
@@ -47,6 +47,11 @@ def rough(seed: int = 0) -> dict[str, np.ndarray]:
         "curves/linearity": rng.uniform(-3, 3, N).astype(np.float32),
         "curves/breakthroughness": (np.exp(rng.uniform(0, 4.6, N)) * rng.choice([-1, 0, 1, 1], N)).astype(np.float32),
     }
+
+
+@pytest.fixture(autouse=True)
+def derived_beside_the_bundle(settings, tmp_path):
+    settings.DERIVED_DIR = tmp_path / "derived"
 
 
 @pytest.fixture
@@ -180,7 +185,7 @@ facets = st.fixed_dictionaries(
 
 
 @many
-@given(chosen=facets, above=st.sampled_from([None, -0.4, 0.99, 2.0]))
+@given(chosen=facets, above=st.sampled_from([None, -0.9999, -0.4, 0.99, 2.0]))
 def test_facets_agree_with_what_is_found(columns, chosen, above):
     criteria = Criteria(**chosen).with_bounds({"m": Bounds(above=above)})
     classes = _array(columns, "curves/class")
@@ -212,7 +217,7 @@ def test_facet_counts_hold_every_prediction_once(columns):
 
 
 @pytest.mark.parametrize("key", ["mn", "lb"])
-@pytest.mark.parametrize("bounds", [Bounds(), Bounds(above=0.2), Bounds(above=0.999)])
+@pytest.mark.parametrize("bounds", [Bounds(), Bounds(above=-0.9999), Bounds(above=0.2), Bounds(above=0.999)])
 def test_density_counts_what_is_found_in_each_cell(columns, key, bounds):
     plane, criteria = columns.planes[key], Criteria().with_bounds({"m": bounds})
     those = naive(columns, criteria)
@@ -265,6 +270,14 @@ def test_an_answer_filter_finds_the_predictions_of_these_tokens(columns):
     assert indices(columns, Criteria(answer_id=3)) == np.flatnonzero(token_ids == 3).tolist()
     assert indices(columns, Criteria(answer=" ")) == np.flatnonzero(np.isin(token_ids, [2, 3, 5, 6, 18])).tolist()
     assert indices(columns, Criteria(answer_id=10**9)) == []
+
+
+@pytest.mark.parametrize("bounds", [Bounds(), Bounds(above=-0.9999), Bounds(above=0.2), Bounds(above=0.999)])
+def test_answers_are_counted_among_what_is_found(columns, bounds):
+    criteria = Criteria().with_bounds({"m": bounds})
+    token_ids = _array(columns, "corpus/token_ids").reshape(-1, 30)[:, 1:].ravel()
+    expected = np.bincount(token_ids[naive(columns, criteria)], minlength=len(VOCABULARY))
+    assert answer_counts(columns, criteria).tolist() == expected.tolist()
 
 
 # ── rules ──

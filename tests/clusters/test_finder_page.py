@@ -23,6 +23,11 @@ PAGE = "/runs/synthetic/tokens/"
 HTMX = {"HX-Request": "true"}
 
 
+@pytest.fixture(autouse=True)
+def derived_beside_the_bundle(settings, tmp_path):
+    settings.DERIVED_DIR = tmp_path / "derived"
+
+
 @pytest.fixture
 def run(tmp_path):
     return make_run(tmp_path)
@@ -137,6 +142,17 @@ def test_following_a_bar_finds_as_many_as_it_says(client, run):
     for href, n in bars:
         query = href.partition("?")[2].replace("&amp;", "&")
         assert facts(client, query)["n_found"] == int(n.replace(",", ""))
+
+
+def test_the_commonest_answers_are_counted_after_the_page(client, run):
+    assert "tokens.html?m_min=0.1&amp;figure=answers" in get(client, "m_min=0.1")
+    html = get(client, "m_min=0.1&figure=answers", path="/runs/synthetic/tokens.html")
+    bars = re.findall(r'<a id="f-answer-\d+" href="([^"]+)"[^>]*>.*?<span class="num">([\d,]+)</span>', html)
+    assert len(bars) == 9
+    numbers = [int(n) for _, n in bars]
+    assert numbers == sorted(numbers, reverse=True)
+    for href, n in bars:
+        assert facts(client, href.partition("?")[2].replace("&amp;", "&"))["n_found"] == int(n)
 
 
 def test_a_chosen_bar_leads_back(client, run):

@@ -123,8 +123,8 @@ class Columns:
 
     @property
     def answers(self) -> np.ndarray:
-        """The token id that every prediction is about."""
-        return derived(self.run, "finder/answers", self._made_answers)
+        """Of every prediction: 1 + the id of the token that it is about."""
+        return derived(self.run, "finder/answer-codes", self._made_answers)
 
     def cells(self, plane: Plane) -> np.ndarray:
         """Of every prediction: 1 + its cell of a plane, x-major, uint16; one more than the last cell for none."""
@@ -182,7 +182,8 @@ class Columns:
         corpus = corpus_of(self.run)
         is_predicted = np.ones(corpus.n_tokens, bool)
         is_predicted[corpus.offsets[:-1][corpus.lengths > 0]] = False  # nothing predicts a document's first token
-        return corpus.token_ids[is_predicted]
+        ids = corpus.token_ids[is_predicted]
+        return ids + ids.dtype.type(1) if ids.max() < np.iinfo(ids.dtype).max else ids.astype(np.uint32) + np.uint32(1)
 
     def _made_cells(self, plane: Plane) -> np.ndarray:
         codes = np.empty(self.n, np.uint16)

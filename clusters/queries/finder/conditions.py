@@ -122,16 +122,16 @@ def conditions(columns: Columns, criteria: Criteria) -> list[Condition]:
         ids = ids_of_answer(vocabulary_of(columns.run), criteria.answer, is_whole=criteria.is_whole)
         tests.append(_answered(columns, ids))
     if criteria.answer_id is not None:
-        tests.append(Exactly(np.asarray(columns.answers), criteria.answer_id))
+        tests.append(Exactly(np.asarray(columns.answers), criteria.answer_id + 1))
     return in_order(tests, columns.n)
 
 
 def _answered(columns: Columns, ids: np.ndarray) -> Condition:
     answers = np.asarray(columns.answers)
     if len(ids) == 1:
-        return Exactly(answers, int(ids[0]))
-    passes = np.zeros(len(vocabulary_of(columns.run)) + 1, bool)  # the last stands for ids beyond the vocabulary
-    passes[ids] = True
+        return Exactly(answers, int(ids[0]) + 1)
+    passes = np.zeros(len(vocabulary_of(columns.run)) + 2, bool)  # the last stands for ids beyond the vocabulary
+    passes[ids + 1] = True
     return Among(answers, passes)
 
 

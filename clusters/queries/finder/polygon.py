@@ -9,13 +9,21 @@ NEAR = 1e-3  # of a cell: what numbers may be off by, with much to spare
 
 
 def is_inside(x: np.ndarray, y: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Whether points (n,) lie within a closed polygon (m, 2): a ray to larger x crosses it an odd number of times."""
-    inside = np.zeros(len(x), bool)
-    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        if y0 == y1:
-            continue
-        meets = (y0 > y) != (y1 > y)
-        inside ^= meets & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
+    """Whether points (n,) lie within a closed polygon (m, 2): a ray to larger x crosses it an odd number of times.
+
+    Points are sorted by y, so that every edge sees only those that it may pass.
+    """
+    order = np.argsort(y)
+    xs, ys = x[order], y[order]
+    crossed = np.zeros(len(x), bool)
+    ends = np.roll(corners, -1, axis=0)
+    first = np.searchsorted(ys, np.minimum(corners[:, 1], ends[:, 1])).tolist()
+    last = np.searchsorted(ys, np.maximum(corners[:, 1], ends[:, 1])).tolist()
+    for (x0, y0), (x1, y1), i, j in zip(corners.tolist(), ends.tolist(), first, last, strict=True):
+        if i < j:
+            crossed[i:j] ^= xs[i:j] < (x1 - x0) * (ys[i:j] - y0) / (y1 - y0) + x0
+    inside = np.empty(len(x), bool)
+    inside[order] = crossed
     return inside
 
 

@@ -64,7 +64,7 @@ def _rows(columns: Columns, indices: np.ndarray, labels: dict[int, str]) -> Iter
     kinds, _, _, induced, clustered = np.unravel_index(
         columns.facets[indices].astype(np.int64) - 1, columns.facets_shape
     )
-    ids = columns.answers[indices].tolist()
+    ids = (columns.answers[indices].astype(np.int64) - 1).tolist()
     vocabulary = vocabulary_of(columns.run)
     for token_id in set(ids) - labels.keys():
         labels[token_id] = token_label(vocabulary, token_id)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from clusters.arrays import corpus_of, vocabulary_of
 from clusters.derived import derived
 from clusters.finding import Criteria, Plane, Preset, presets
 from clusters.models import Run
@@ -19,6 +20,7 @@ from clusters.queries.finder.columns import BLOCK, N_CELLS, Columns
 from clusters.queries.finder.conditions import Among, Condition, conditions, facet_table
 
 FEW = 16  # below one row in so many, what is left of a block is gathered row by row
+SPARSE = 0.25  # below this share, what was found is gathered before it is counted
 MOST_KEPT = 24  # results remembered; a search of ten million predictions takes 1.3 MB
 
 
@@ -82,7 +84,10 @@ def facet_counts(columns: Columns, criteria: Criteria) -> np.ndarray:
     base, shape = criteria.base, columns.facets_shape
 
     def counted() -> np.ndarray:
-        return _tally(search(columns, base), columns.facets, int(np.prod(shape))).reshape(shape)
+        def of_all() -> np.ndarray:
+            return facet_counts(columns, Criteria()).ravel()
+
+        return _tally(search(columns, base), columns.facets, int(np.prod(shape)), of_all).reshape(shape)
 
     if base.is_all:
         return derived(columns.run, "finder/facet-counts", counted)
@@ -93,12 +98,26 @@ def density(columns: Columns, criteria: Criteria, plane: Plane) -> np.ndarray:
     """How many of the predictions found lie in each cell of a plane, int64 (N_CELLS, N_CELLS), x first."""
 
     def counted() -> np.ndarray:
-        counts = _tally(search(columns, criteria), columns.cells(plane), N_CELLS**2 + 1)
+        def of_all() -> np.ndarray:
+            whole = density(columns, Criteria(), plane).ravel()
+            return np.append(whole, columns.n - whole.sum())
+
+        counts = _tally(search(columns, criteria), columns.cells(plane), N_CELLS**2 + 1, of_all)
         return counts[:-1].reshape(N_CELLS, N_CELLS)
 
     if criteria.is_all:
         return derived(columns.run, f"finder/density-{plane.key}-{N_CELLS}", counted)
     return counted()
+
+
+def answer_counts(columns: Columns, criteria: Criteria) -> np.ndarray:
+    """How many of the predictions found are about each token, int64, by its id."""
+    n_ids = max(len(vocabulary_of(columns.run)), int(corpus_of(columns.run).token_ids.max()) + 1)
+
+    def counted() -> np.ndarray:
+        return _tally(search(columns, criteria), columns.answers, n_ids, lambda: answer_counts(columns, Criteria()))
+
+    return derived(columns.run, "finder/answer-counts", counted) if criteria.is_all else counted()
 
 
 def preset_counts(columns: Columns, rules: Sequence[Preset]) -> list[int]:
@@ -117,7 +136,7 @@ def preset_counts(columns: Columns, rules: Sequence[Preset]) -> list[int]:
 def prepare(run: Run) -> None:
     """Work out and keep what searches of a run need, so that no reader waits for it."""
     columns = Columns(run)
-    _ = columns.answers
+    answer_counts(columns, Criteria())
     facet_counts(columns, Criteria())
     preset_counts(columns, list(presets(columns.offer)))
     for plane in columns.planes.values():
@@ -162,16 +181,22 @@ def _gathered(mask: np.ndarray, tests: Sequence[Condition], start: int) -> np.nd
     return mask
 
 
-def _tally(found: Found, codes: np.ndarray, n_codes: int) -> np.ndarray:
-    """How many of the predictions found have each of the codes 1..n_codes."""
+def _tally(found: Found, codes: np.ndarray, n_codes: int, all_counts: Callable[[], np.ndarray]) -> np.ndarray:
+    """How many of the predictions found have each of the codes 1..n_codes.
+
+    Where nearly all were found, the others are counted and taken from the counts of all.
+    """
     codes = np.asarray(codes)
     total = np.zeros(n_codes + 1, np.int64)
+    is_most = found.bits is not None and found.count > found.n * (1 - SPARSE)
     for start in range(0, found.n, BLOCK):
         block, mask = codes[start : start + BLOCK], found.mask(start)
         if mask is None:
             total += np.bincount(block, minlength=n_codes + 1)
-        elif np.count_nonzero(mask) * FEW < len(mask):
-            np.add.at(total, block[np.flatnonzero(mask)], 1)
-        else:  # code 0 counts what was not found: quicker than leaving it out
+            continue
+        mask = ~mask if is_most else mask
+        if np.count_nonzero(mask) < SPARSE * len(mask):
+            total += np.bincount(block[np.flatnonzero(mask)], minlength=n_codes + 1)
+        else:  # code 0 counts what was not found: quicker than leaving much of it out
             total += np.bincount(block * mask, minlength=n_codes + 1)
-    return total[1:]
+    return all_counts() - total[1:] if is_most else total[1:]
