@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
-from clusters.arrays import bundle_of, corpus_of, vocabulary_of
+from clusters.arrays import array_of, bundle_of, corpus_of, vocabulary_of
 from clusters.columns import clustered_checkpoint, losses_under
 from clusters.display import display_text, display_tokens, token_label
 from clusters.models import Run
@@ -75,13 +76,22 @@ def has_text(run: Run) -> bool:
 
 
 class Reader:
-    """Reads text and losses of one run; `losses` shade the boxes, or their difference to those of `against`."""
+    """Reads text and losses of one run.
 
-    def __init__(self, run: Run, losses: np.ndarray | None = None, against: np.ndarray | None = None) -> None:
+    Boxes are shaded by the losses of a checkpoint (an entry of the manifest, or the array's name; without either, the
+    clustered one), or by their difference to those of the checkpoint `against`.
+    """
+
+    def __init__(
+        self, run: Run, column: str | None = None, *, checkpoint: dict[str, Any] | None = None,
+        against: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.corpus = corpus_of(run)
         self.vocabulary = vocabulary_of(run)
-        self.losses = losses_under(run, clustered_checkpoint(run)) if losses is None else losses
-        self.against = against
+        shading = checkpoint or clustered_checkpoint(run)
+        self.losses = array_of(run, column) if column else losses_under(run, shading)
+        self.against = losses_under(run, against) if against else None
+        self.is_difference = against is not None
         self._labels: dict[int, str] = {}
 
     def places(self, indices: Sequence[int]) -> list[Place]:
@@ -147,7 +157,7 @@ class Reader:
                 TokenBox(
                     index=index,
                     lines=text.lines,
-                    shade=loss_shade(loss) if self.against is None else signed_shade(_difference(loss, other)),
+                    shade=signed_shade(_difference(loss, other)) if self.is_difference else loss_shade(loss),
                     tip=self._tip(token_id, position, loss, other, is_answer=position == answer),
                     is_answer=position == answer,
                     is_clustered=index in clustered,

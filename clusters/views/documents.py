@@ -10,7 +10,6 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import render
 
 from clusters.charts import document as charts
-from clusters.columns import losses_under
 from clusters.contexts import Reader, has_text, loss_shade, signed_shade
 from clusters.htmx import render_page
 from clusters.models import Run
@@ -52,9 +51,10 @@ class _Shown:
         self.marks = chosen(query, "mark", MARKS, "clusters")
         self.view, self.page, self.token = context_view(query), page_number(query), selected_token(query)
         self.about = reads.facts_of(run, document)
-        columns = [losses_under(run, one) if one else None for one in (self.checkpoint, self.against)]
-        self.reader = Reader(run, columns[0], columns[1] if self.against else None)
-        self.losses, self.others = (reads.losses_in(run, document, column) for column in columns)
+        self.reader = Reader(run, checkpoint=self.checkpoint, against=self.against)
+        self.losses, self.others = (
+            reads.losses_in(run, document, column) for column in (self.reader.losses, self.reader.against)
+        )
         self.clustered = reads.clustered_in(run, document)
         self.first = int(self.reader.corpus.prediction_starts[document])
 

@@ -218,7 +218,6 @@ def test_a_bundle_without_text_says_what_is_missing(client, run, monkeypatch):
 
 
 def test_a_bundle_without_losses_shows_the_text_unshaded(client, run, monkeypatch):
-    monkeypatch.setattr("clusters.views.documents.losses_under", lambda run, checkpoint: None)
     monkeypatch.setattr("clusters.contexts.losses_under", lambda run, checkpoint: None)
     html = page(client, "/runs/synthetic/documents/2/")
     assert "holds no losses under this checkpoint" in html
