@@ -353,6 +353,13 @@ def test_on_a_terminal_one_line_is_rewritten_and_wiped_in_the_end() -> None:
     assert out.getvalue() == "\r\x1b[2Kchecking files: 3 of 1,200\r\x1b[2K"
 
 
+def test_a_command_leaves_no_line_of_progress_on_a_terminal(run: Run) -> None:
+    out = Terminal()
+    call_command("verify", stdout=out)
+    assert out.getvalue().startswith("\r\x1b[2Kchecking files: 0 of ")
+    assert out.getvalue().endswith(f"\r\x1b[2K{run.name}: every file is as it was.\n")
+
+
 def test_a_log_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     out, now = StringIO(), [0.0]
     monkeypatch.setattr("clusters.embedded.checking.time.monotonic", lambda: now[0])

@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from typing import TextIO, cast
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -49,7 +50,7 @@ class Command(BaseCommand):
 
     def _check(self, run: Run) -> None:
         try:
-            with CheckProgress(self.stdout) as progress:
+            with CheckProgress(cast(TextIO, self.stdout._out)) as progress:
                 was_ours = finish(run, progress.show)
         except KeyboardInterrupt:
             raise CommandError(LATER, returncode=130) from None

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from typing import TextIO, cast
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -37,7 +38,7 @@ class Command(BaseCommand):
         return [found[slug] for slug in slugs]
 
     def _is_damaged(self, run: Run) -> bool:
-        with CheckProgress(self.stdout) as progress:
+        with CheckProgress(cast(TextIO, self.stdout._out)) as progress:
             was_ours = finish(run, progress.show)
         if not was_ours:
             self.stdout.write(f"{run.name}: another process is checking it.")
