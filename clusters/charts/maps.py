@@ -57,6 +57,7 @@ class Colouring:
     title: str = ""
     reading: str = ""
     unit: str = ""
+    is_ordered: bool = False  # shades of one measure, and no categories
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def shades(
     swatches = [
         Swatch(i, f"v{round(i * step)}", "dot", text.replace("-", "−"), int(counts[i])) for i, text in enumerate(texts)
     ]
-    return Colouring(codes, _with_rest(codes, swatches, rest), what, unit=unit)
+    return Colouring(codes, _with_rest(codes, swatches, rest), what, unit=unit, is_ordered=True)
 
 
 def rank_edges(n_clusters: int) -> tuple[float, ...]:

@@ -35,7 +35,7 @@ from clusters.views.twins import answer, links_context, page
 TOKENS_A_PAGE, ROW_TOKENS, NEAR_TOKENS = 25, 16, 24
 N_ANSWERS, N_CLUSTERS = 8, 5
 A_YEAR = 365 * 24 * 3600
-ALIKE = {"gradient": "gradients", "curve": "loss curves over size"}
+ALIKE = {"gradient": "gradients", "curve": "loss curves, in level and shape"}
 
 
 def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpResponseBase:
@@ -100,7 +100,10 @@ def _asked(request: HttpRequest, run: Run, layouts: list[str]) -> MapQuery:
 def _no_map(request: HttpRequest, run: Run, twin: str | None) -> HttpResponseBase:
     if twin:
         return answer(twin, name=f"{run.slug}-map", payload={"layouts": []}, head=["index", "x", "y"], rows=[])
-    return render(request, "runs/map_empty.html", {"run": run, "here": "map"} | links_context(request, "json"))
+    known = reads.how_made(run)
+    reasons = {part["reason"] for part in known.values() if isinstance(part, dict) and part.get("reason")}
+    ctx = {"run": run, "here": "map", "reasons": sorted(reasons)}
+    return render(request, "runs/map_empty.html", ctx | links_context(request, "json"))
 
 
 # ── colours ──
@@ -208,16 +211,19 @@ def _density(run: Run, asked: MapQuery, colouring: Colouring) -> Chart:
     counts = reads.density(run, asked.by, reads.Box(*box), *charts.CELLS)
     return charts.density_chart(
         counts, box, colouring, title=colouring.title, reading=colouring.reading, area=asked.area,
-        made=_made(run), what=ALIKE[asked.by],
+        made=_made(run, asked.by), what=ALIKE[asked.by],
     )  # fmt: skip
 
 
-def _made(run: Run) -> str:
+def _made(run: Run, by: str) -> str:
     """How the map was computed, as far as the bundle says."""
     known = reads.how_made(run)
     words = {"n_neighbors": "neighbours", "min_dist": "least distance", "seed": "seed"}
     parts = [f"{text} {known[name]}" for name, text in words.items() if name in known]
-    return f"Computed by UMAP ({', '.join(parts)})." if parts else "Computed by UMAP."
+    n = (known.get("curves") or {}).get("n_checkpoints")
+    over = f" over {n} checkpoints, by size and by step" if by == "curve" and n else ""
+    settings = f" ({', '.join(parts)})" if parts else ""
+    return f"Computed by UMAP{over}{settings}."
 
 
 def _page(run: Run, asked: MapQuery, layouts: list[str], colouring: Colouring) -> dict[str, Any]:
@@ -229,7 +235,7 @@ def _page(run: Run, asked: MapQuery, layouts: list[str], colouring: Colouring) -
     ks = ladder(run)
     return {
         "run": run, "here": "map", "colours": COLOURS, "layouts": [(name, LAYOUTS[name]) for name in layouts],
-        "colouring": colouring, "alike": ALIKE[asked.by], "made": _made(run), "n_points": n,
+        "colouring": colouring, "alike": ALIKE[asked.by], "made": _made(run, asked.by), "n_points": n,
         "ks": ks.get(asked.affinity, []), "affinities": list(ks), "sizes": run.manifest["sizes"],
         "positions_href": f"{reverse('clusters:map-positions', args=[slug])}?by={asked.by}&v={version}",
         "colours_href": f"{reverse('clusters:map-colours', args=[slug])}?{query}",

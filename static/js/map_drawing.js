@@ -14,16 +14,34 @@ function closed(path, corners) {
   path.closePath();
 }
 
-// Colour, shape and label of every code, from the legend's entries.
+// Colour, shape and label of every code, from the legend's entries, in the order in which they are painted: first
+// what has no colour of its own, then, of categories, the commonest, so that the rare ones lie on top. Shades of one
+// measure are painted together, else one would hide the others.
 export function legendOf(list) {
-  return [...list.querySelectorAll("[data-code]")].map((entry) => ({
+  const isOrdered = "ordered" in list.dataset;
+  const entries = [...list.querySelectorAll("[data-code]")].map((entry) => ({
     code: Number(entry.dataset.code),
+    turn: Number(entry.dataset.code) === REST ? Infinity : isOrdered ? 0 : Number(entry.dataset.n),
     colour: getComputedStyle(entry.querySelector("path, circle")).fill,
     shape: entry.dataset.shape,
     label: entry.dataset.label ?? "",
     x: Number(entry.dataset.x),
     y: Number(entry.dataset.y),
   }));
+  return entries.sort((a, b) => (a.turn === b.turn ? 0 : b.turn - a.turn));
+}
+
+// Places of the points, those painted first in front; the legend's order decides.
+function painted(codes, legend) {
+  const turns = [...new Set(legend.map((entry) => entry.turn))];
+  const turnOf = new Uint8Array(256).fill(turns.length);
+  for (const { code, turn } of legend) turnOf[code] = turns.indexOf(turn);
+  const next = new Uint32Array(turns.length + 2);
+  for (const code of codes) next[turnOf[code] + 1] += 1;
+  for (let turn = 1; turn < next.length; turn += 1) next[turn] += next[turn - 1];
+  const order = new Uint32Array(codes.length);
+  for (let i = 0; i < codes.length; i += 1) order[next[turnOf[codes[i]]]++] = i;
+  return order;
 }
 
 export class Drawing {
@@ -48,6 +66,7 @@ export class Drawing {
 
   recolour(legend) {
     this.legend = legend;
+    this.order = painted(this.points.codes, legend);
     const style = getComputedStyle(this.canvas);
     this.ink = style.color;
     this.paper = style.backgroundColor;
@@ -78,7 +97,7 @@ export class Drawing {
     const [scale, left, top] = [view.scale * ratio, view.left(width / ratio) * 1, view.top(height / ratio) * 1];
     const shown = new Uint32Array(points.n);
     let n = 0;
-    for (let i = 0; i < points.n; i += 1) {
+    for (const i of this.order) {
       const px = (points.x[i] - left) * scale;
       const py = (top - points.y[i]) * scale;
       if (px > -8 && py > -8 && px < width + 8 && py < height + 8) shown[n++] = i;
@@ -99,15 +118,12 @@ export class Drawing {
     const side = Math.max(Math.round((shown.length > 40000 ? 1.5 : 2.5) * ratio), 2);
     const colours = new Uint32Array(256);
     for (const { code, colour } of this.legend) colours[code] = packed(colour);
-    for (const isRest of [true, false]) { // what has a colour of its own lies on top
-      for (const i of shown) {
-        const code = points.codes[i];
-        if ((code === REST) !== isRest) continue;
-        const px = Math.round((points.x[i] - left) * scale - side / 2);
-        const py = Math.round((top - points.y[i]) * scale - side / 2);
-        for (let row = Math.max(py, 0); row < Math.min(py + side, height); row += 1) {
-          pixels.fill(colours[code], row * width + Math.max(px, 0), row * width + Math.min(Math.max(px + side, 0), width));
-        }
+    for (const i of shown) {
+      const px = Math.round((points.x[i] - left) * scale - side / 2);
+      const py = Math.round((top - points.y[i]) * scale - side / 2);
+      const [from, to] = [Math.max(px, 0), Math.min(Math.max(px + side, 0), width)];
+      for (let row = Math.max(py, 0); row < Math.min(py + side, height); row += 1) {
+        for (let column = from; column < to; column += 1) pixels[row * width + column] = colours[points.codes[i]];
       }
     }
     return image;
@@ -122,7 +138,7 @@ export class Drawing {
       const code = points.codes[i];
       if (paths.has(code)) shapes.get(code)(paths.get(code), (points.x[i] - left) * scale, (top - points.y[i]) * scale, r);
     }
-    for (const { code, colour } of [...this.legend].sort((a, b) => b.code - a.code)) {
+    for (const { code, colour } of this.legend) {
       context.fillStyle = colour;
       context.fill(paths.get(code));
     }
