@@ -79,11 +79,12 @@ def density_by_size(finals: Sequence[Distribution], look: Look, *, number: int) 
     for i, one in enumerate(shown):
         series[i]["label"] = _size_label(one, i, shown)
         series[i]["label_at"] = _density_label_at(series[i])
+    y = density_y(top_of(series), look)
     return make_chart(
         slug="density-sizes", number=number, size="third", title=_density_title(shown),
         description=f"Density of losses per {look.unit[:-1]}, one line a network",
-        reading=_density_reading(shown, look), series=above_floor(series, look),
-        x=density_x(shown[0], look), y=density_y(top_of(series), look), help=DENSITY_HELP,
+        reading=_density_reading(shown, look), series=above_floor(series, y), x=density_x(shown[0], look), y=y,
+        help=DENSITY_HELP,
         table=density_table(shown, look),
     )  # fmt: skip
 
@@ -202,12 +203,11 @@ def integrand_line(one: Distribution, look: Look, css: str) -> Series:
     return make_series("line", points, name=one.name, css=css)
 
 
-def above_floor(series: list[Series], look: Look) -> list[Series]:
+def above_floor(series: list[Series], y: Axis) -> list[Series]:
     """On a logarithmic axis, only what its foot lies under."""
-    if not look.is_log:
+    if y["scale"] != "log":
         return series
-    floor = FLOOR * top_of(series)
-    return [one | {"points": [point for point in one["points"] if point[1] >= floor]} for one in series]
+    return [one | {"points": [point for point in one["points"] if point[1] >= y["lo"]]} for one in series]
 
 
 def density_x(one: Distribution, look: Look) -> Axis:

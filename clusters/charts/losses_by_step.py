@@ -33,48 +33,52 @@ HEADROOM = 1.5  # checkpoints that rise further above the later ones are cut
 LATER = 2 / 3  # how far into training, in the logarithm of steps, the axis of L·p(L) begins to follow the lines
 
 
-def training_charts(steps: Sequence[Distribution], at: int, look: Look, *, number: int) -> list[Chart]:
-    """p(L) and L·p(L) of one network at some steps, and of the chosen one; none without histograms."""
-    if not all(one.has_counts for one in steps):
-        return []
-    top = integrand_top(steps)
-    lines = spread_steps([one for one in steps if one.integrand_top <= top])
-    legend = [
-        ("square", shade(i, len(lines)), f"step {compact(one.step)}" if i == 0 else compact(one.step))
-        for i, one in enumerate(lines)
-    ]
+def density_by_step(steps: Sequence[Distribution], at: int, look: Look, *, number: int) -> Chart:
+    """p(L) of one network at some steps, and of the chosen one; all steps have histograms."""
+    lines = _lines(steps)
     faint = [density_line(one, look, shade(i, len(lines))) for i, one in enumerate(lines)]
-    own = chosen_density(steps[at], look)
     first, last = steps[0], steps[-1]
-    density = make_chart(
+    y = density_y(_tallest(steps, look), look)
+    return make_chart(
         slug="density-step", number=number, size="third", title=share_title(first, last, look),
         description=f"Density of losses of {first.lm} at some steps of its training and at the chosen one",
         reading=f"Bins of {look.small(first_width(last))}, merged from there on to {MERGED}.",
-        series=above_floor([*faint, own], look), legend=legend, x=density_x(last, look),
-        y=density_y(_tallest(steps, look), look), help=DENSITY_HELP, table=density_table([steps[at]], look),
+        series=above_floor([*faint, chosen_density(steps[at], look)], y), legend=_legend(lines),
+        x=density_x(last, look), y=y, help=DENSITY_HELP,
+        table=density_table([steps[at]], look),
     )  # fmt: skip
-    return [density, _integrand_training(steps, at, lines, legend, top, look, number + 1)]
 
 
-def _integrand_training(
-    steps: Sequence[Distribution], at: int, lines: Sequence[Distribution], legend: list[tuple[str, str, str]],
-    top: float, look: Look, number: int,
-) -> Chart:  # fmt: skip
+def integrand_by_step(steps: Sequence[Distribution], at: int, look: Look, *, number: int) -> Chart:
+    """L·p(L) of one network at some steps, and of the chosen one; all steps have histograms."""
+    lines, top = _lines(steps), integrand_top(steps)
     first, last = steps[0], steps[-1]
     series = [integrand_line(one, look, shade(i, len(lines))) for i, one in enumerate(lines)]
     n_cut = sum(one.integrand_top > top for one in steps)
     higher = f" {count(n_cut)} early steps rise above the frame and are cut." if n_cut > 1 else ""
     higher = " One early step rises above the frame and is cut." if n_cut == 1 else higher
     return make_chart(
-        slug="integrand-step", number=number, size="third",
-        title=_bulk_title(first, last, look),
+        slug="integrand-step", number=number, size="third", title=_bulk_title(first, last, look),
         description=f"Loss times its density of {first.lm} at some steps of its training and at the chosen one",
         reading=f"Peaks of L·p(L), within ±{look.loss(last.integrand_peak[1])}, from step {count(first.step)} to "
                 f"{count(last.step)}.{higher}",
-        series=[*series, chosen_integrand(steps[at], top, look)], legend=legend, x=integrand_x(last, look),
+        series=[*series, chosen_integrand(steps[at], top, look)], legend=_legend(lines), x=integrand_x(last, look),
         y=linear_axis([0, top], "L · p(L)", n=4, exact=True), help=INTEGRAND_HELP,
         table=integrand_table([steps[at]], look),
     )  # fmt: skip
+
+
+def _lines(steps: Sequence[Distribution]) -> list[Distribution]:
+    """The checkpoints under the chosen one: those that both frames hold whole."""
+    top = integrand_top(steps)
+    return spread_steps([one for one in steps if one.integrand_top <= top])
+
+
+def _legend(lines: Sequence[Distribution]) -> list[tuple[str, str, str]]:
+    return [
+        ("square", shade(i, len(lines)), f"step {compact(one.step)}" if i == 0 else compact(one.step))
+        for i, one in enumerate(lines)
+    ]
 
 
 def _bulk_title(first: Distribution, last: Distribution, look: Look) -> str:
@@ -168,15 +172,12 @@ def frames(networks: dict[str, list[Distribution]], lm: str, look: Look) -> list
     """
     steps = networks[lm]
     found: list[dict[str, dict[str, object]]] = [{} for _ in steps]
-    charts = training_charts(steps, 0, look, number=1)
-    if charts:
+    if all(one.has_counts for one in steps):
         top = integrand_top(steps)
-        lines = (
-            above_floor([chosen_density(one, look) for one in steps], look),
-            [chosen_integrand(one, top, look) for one in steps],
-        )
-        for chart, series in zip(charts, lines, strict=True):
-            chart["series"] = series
+        density, integrand = (make(steps, 0, look, number=1) for make in (density_by_step, integrand_by_step))
+        density["series"] = above_floor([chosen_density(one, look) for one in steps], density["y"])
+        integrand["series"] = [chosen_integrand(one, top, look) for one in steps]
+        for chart in (density, integrand):
             for frame, mark in zip(found, _marks(chart, "sact"), strict=True):
                 frame[chart["slug"]] = {"d": mark["d"]}
     means = mean_by_step(networks, None, look, number=1)

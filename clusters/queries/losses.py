@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from clusters.arrays import array_of, bundle_of
-from clusters.derived import derived, has_derived
+from clusters.derived import derived
 from clusters.distributions import Distribution, Learned
 from clusters.models import Run
 from compute.numerics.persistence import persistence
@@ -61,11 +61,6 @@ def by_network(found: list[Distribution]) -> dict[str, list[Distribution]]:
 def can_persist(run: Run) -> bool:
     """Whether the bundle holds curves over two sizes or more."""
     return bundle_of(run).has("curves/losses") and len(run.manifest.get("sizes", [])) > 1
-
-
-def has_persistence(run: Run) -> bool:
-    """Whether `learned` was worked out already."""
-    return has_derived(run, _PERSISTENCE)
 
 
 def learned(run: Run) -> list[Learned]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,9 @@ HEAD = ("network", "revision", "step", "non-embedding parameters", "final", "mea
         "share under threshold", "share in first bin", "out of range", "peak of L p(L), nats")  # fmt: skip
 STEPS_NAMED = 12  # in a sentence about a step that was not measured
 FRAMES_KEPT_S = 3600
+LATER = ("near-zero-sizes", "near-zero-steps", "persistence")  # below the first screens: fetched when they are seen
 Networks = dict[str, list[Distribution]]
+Maker = Callable[[], Chart | None]
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,9 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     networks = queries.by_network(found)
     asked = _asked(request.GET, run, networks)
     figure = request.GET.get("figure")
-    charts = _charts(run, found, networks, asked)
+    makers = _makers(run, found, networks, asked)
     if twin:
-        if queries.can_persist(run) and "persistence" not in charts and figure in (None, "persistence"):
-            charts["persistence"] = _persistence(run)
-        drawn = [chart for chart in charts.values() if chart]
+        drawn = [chart for slug, make in makers.items() if figure in (None, slug) and (chart := make())]
         return twins.answer(
             twin, name=f"{run.slug}-losses", payload=_payload(run, found, asked, drawn), head=HEAD,
             rows=map(_row, found), charts=drawn, figure=figure,
@@ -62,8 +62,8 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
         "run": run,
         "here": "losses",
         "asked": asked.look,
-        "charts": {slug.replace("-", "_"): chart for slug, chart in charts.items()},
-        "persists": queries.can_persist(run),
+        "charts": {slug.replace("-", "_"): make() for slug, make in makers.items() if slug not in LATER},
+        "later": {slug.replace("-", "_") for slug in LATER if slug in makers},
         "has_counts": any(one.has_counts for one in found),
         "finals": [_final(one, asked.look) for one in queries.finals(found)],
         "training": _training(request, run, networks, asked) if networks else None,
@@ -121,27 +121,29 @@ def _place(text: str, lm: str, steps: list[int | None]) -> int:
     return steps.index(step)
 
 
-def _charts(run: Run, found: list[Distribution], networks: Networks, asked: Asked) -> dict[str, Chart | None]:
-    """The figures by slug in the order of their numbers; None where the run has no numbers for one."""
+def _makers(run: Run, found: list[Distribution], networks: Networks, asked: Asked) -> dict[str, Maker]:
+    """What makes each figure, by slug in the order of their numbers; None comes of one that has no numbers."""
     look, finals = asked.look, queries.finals(found)
-    charts: dict[str, Chart | None] = {
-        "mean-sizes": figures.mean_by_size(finals, look, number=1),
-        "density-sizes": figures.density_by_size(finals, look, number=2),
-        "integrand-sizes": figures.integrand_by_size(finals, look, number=3),
+    makers: dict[str, Maker] = {
+        "mean-sizes": lambda: figures.mean_by_size(finals, look, number=1),
+        "density-sizes": lambda: figures.density_by_size(finals, look, number=2),
+        "integrand-sizes": lambda: figures.integrand_by_size(finals, look, number=3),
     }
     if networks:
-        charts["mean-steps"] = training.mean_by_step(networks, networks[asked.lm][asked.place], look, number=4)
-        drawn = training.training_charts(networks[asked.lm], asked.place, look, number=5)
-        charts |= {chart["slug"]: chart for chart in drawn}
-    charts["near-zero-sizes"] = near_zero.near_zero_by_size(finals, look, number=7)
-    charts["near-zero-steps"] = near_zero.near_zero_by_step(networks, look, number=8)
-    if queries.can_persist(run) and queries.has_persistence(run):
-        charts["persistence"] = _persistence(run)
-    return charts
-
-
-def _persistence(run: Run) -> Chart | None:
-    return near_zero.persistence_chart(queries.learned(run), queries.LEARNED_NATS, number=9)
+        steps = networks[asked.lm]
+        makers["mean-steps"] = lambda: training.mean_by_step(networks, steps[asked.place], look, number=4)
+    if networks and all(one.has_counts for one in networks[asked.lm]):
+        makers["density-step"] = lambda: training.density_by_step(steps, asked.place, look, number=5)
+        makers["integrand-step"] = lambda: training.integrand_by_step(steps, asked.place, look, number=6)
+    if len({one.n_non_embedding for one in finals}) > 1:
+        makers["near-zero-sizes"] = lambda: near_zero.near_zero_by_size(finals, look, number=7)
+    if networks:
+        makers["near-zero-steps"] = lambda: near_zero.near_zero_by_step(networks, look, number=8)
+    if queries.can_persist(run):
+        makers["persistence"] = lambda: near_zero.persistence_chart(
+            queries.learned(run), queries.LEARNED_NATS, number=9
+        )
+    return makers
 
 
 def _training(request: HttpRequest, run: Run, networks: Networks, asked: Asked) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,8 @@ from clusters.views.runs import clustering_choice
 ALL = "all"
 SORTS = {"rank": "rank", "steep": "steepest first", "flat": "least steep first"}
 N_CLUSTERS = 24
+LATER = ("quantiles", "clusters")  # below the first screens: fetched when they are seen
+Maker = Callable[[], Chart | None]
 HEAD = ("over", "network", "x", "mean loss, nats")
 
 
@@ -71,18 +73,20 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     run = visible_run(request.user, slug)
     sort = chosen(request.GET, "sort", list(SORTS), "rank")
     read = _read(request.GET, run)
-    charts = _charts(read)
+    figure = request.GET.get("figure")
+    makers = _makers(read)
     if twin:
-        drawn = list(charts.values())
+        drawn = [chart for slug, make in makers.items() if figure in (None, slug) and (chart := make())]
         return twins.answer(
             twin, name=f"{run.slug}-scaling", payload=_payload(read, drawn), head=HEAD, rows=_rows(read),
-            charts=drawn, figure=request.GET.get("figure"),
+            charts=drawn, figure=figure,
         )  # fmt: skip
     ctx = {
         "run": run,
         "here": "scaling",
         "asked": read,
-        "charts": {slug.replace("-", "_"): chart for slug, chart in charts.items()},
+        "charts": {slug.replace("-", "_"): make() for slug, make in makers.items() if slug not in LATER},
+        "later": [slug for slug in LATER if slug in makers],
         "families": [(name, "all networks" if name == ALL else name) for name in read.names],
         "size_laws": _laws(read.by_size, read.unit, "N"),
         "step_laws": _laws(read.by_step, read.unit, "S"),
@@ -189,27 +193,34 @@ def _ladder(run: Run, clustering: Clustering | None) -> dict[str, list[Any]]:
     return {"affinities": affinities, "ks": sorted(entry["k"] for entry in entries if entry["affinity"] == own)}
 
 
-def _charts(read: Read) -> dict[str, Chart]:
-    """The figures by slug, in the order of their numbers."""
-    charts: list[Chart | None] = []
-    if read.by_size:
-        charts += [
-            figures.laws_chart(read.by_size, over="parameters", slug="sizes", number=1, unit=read.unit,
-                               who=f"{len(read.sizes)} networks"),
-            figures.residual_chart(read.by_size, over="parameters", slug="size-residuals", number=2),
-        ]  # fmt: skip
+def _makers(read: Read) -> dict[str, Maker]:
+    """What makes each figure, by slug in the order of their numbers."""
+    makers: dict[str, Maker] = {}
+    by_size, by_step, unit = read.by_size, read.by_step, read.unit
+    if by_size:
+        who = f"{len(read.sizes)} networks"
+        makers["sizes"] = lambda: figures.laws_chart(
+            by_size, over="parameters", slug="sizes", number=1, unit=unit, who=who
+        )
+        makers["size-residuals"] = lambda: figures.residual_chart(
+            by_size, over="parameters", slug="size-residuals", number=2
+        )
     if read.network_laws:
-        charts.append(figures.networks_chart(read.network_laws, number=3, unit=read.unit))
-    if read.by_step:
-        charts += [
-            figures.laws_chart(read.by_step, over="steps", slug="steps", number=4, unit=read.unit, who=read.lm),
-            figures.residual_chart(read.by_step, over="steps", slug="step-residuals", number=5),
-        ]
-    charts.append(figures.quantiles_chart(read.quantiles, number=6, unit=read.unit))
-    if read.clusters:
-        whole = queries.power_law(read.by_size.inside) if read.by_size else None
-        charts.append(figures.clusters_chart(read.clusters, whole, number=7, lm=read.run.checkpoint.lm))
-    return {chart["slug"]: chart for chart in charts if chart}
+        makers["networks"] = lambda: figures.networks_chart(read.network_laws, number=3, unit=unit)
+    if by_step:
+        makers["steps"] = lambda: figures.laws_chart(
+            by_step, over="steps", slug="steps", number=4, unit=unit, who=read.lm
+        )
+        makers["step-residuals"] = lambda: figures.residual_chart(
+            by_step, over="steps", slug="step-residuals", number=5
+        )
+    if read.quantiles:
+        makers["quantiles"] = lambda: figures.quantiles_chart(read.quantiles, number=6, unit=unit)
+    clusters = read.clusters
+    if clusters and len(clusters.known):
+        whole = queries.power_law(by_size.inside) if by_size else None
+        makers["clusters"] = lambda: figures.clusters_chart(clusters, whole, number=7, lm=read.run.checkpoint.lm)
+    return makers
 
 
 def _laws(found: Fitted | None, unit: Unit, letter: str) -> dict[str, Any] | None:

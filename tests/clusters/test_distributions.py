@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clusters.charts.losses import Look, density_by_size, integrand_by_size, mean_by_size
-from clusters.charts.losses_by_step import spread_steps, training_charts
+from clusters.charts.losses_by_step import integrand_by_step, spread_steps
 from clusters.distributions import Distribution, Learned, even_places, log_places
 
 LN2 = math.log(2)
@@ -91,7 +91,6 @@ def test_without_histograms_there_is_no_figure_but_the_mean():
     bare = [Distribution(f"net-{n}k", "s", 1, 1000 * n, True, False, 3.0 / n, 0.1) for n in (1, 2, 4)]
     assert density_by_size(bare, Look(), number=2) is None
     assert integrand_by_size(bare, Look(), number=3) is None
-    assert training_charts(bare, 0, Look(), number=5) == []
     assert "Exponent 1.000" in mean_by_size(bare, Look(), number=1)["reading"]
 
 
@@ -113,8 +112,7 @@ def test_early_steps_that_tower_over_the_others_are_cut_and_named():
     edges = np.linspace(0, 10, 101)
     early = distribution([0] * 80 + [1000] + [0] * 19, edges, step=1, lm="net-1k")
     late = [distribution([100] * 100, edges, step=s) for s in (10, 100, 1000)]
-    charts = training_charts([early, *late], 0, Look(), number=5)
-    integrand = charts[1]
+    integrand = integrand_by_step([early, *late], 0, Look(), number=6)
     assert "One early step" in integrand["reading"]
     top = integrand["y"]["hi"]
     assert all(y <= top for series in integrand["series"] for _, y in series["points"])

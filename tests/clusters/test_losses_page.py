@@ -83,7 +83,7 @@ def test_persistence_is_that_of_the_curves_and_worked_out_once(client, run):
     first = curves[:, 0]
     lm = NETWORKS[0][0]
     assert rows[lm][2:4] == [first.sum(), (first & curves.all(axis=1)).sum()]
-    assert "stays learned" in page(client)
+    assert "stays learned" in page(client, "/runs/synthetic/losses.html", figure="persistence")
 
 
 def test_a_figure_comes_later_as_a_fragment(client, run):
@@ -110,6 +110,13 @@ def test_frames_hold_what_the_page_would_draw(client, run):
                 assert f'{name}="{value}"' in figure, (place, slug)
         for name, text in frame["values"].items():
             assert f'data-value="{name}">{text}<' in html
+
+
+@pytest.mark.parametrize("step", ["0", "32"])
+def test_frames_hold_the_page_s_lines_on_a_logarithmic_axis_too(client, run, step):
+    figure = page(client, step=step, y="log").split('id="fig-density-step"')[1].split("</figure>")[0]
+    frame = next(one for one in frames(client, y="log") if one["step"] == step)
+    assert f'd="{frame["marks"]["density-step"]["d"]}"' in figure
 
 
 def test_frames_follow_unit_and_axis(client, run):
