@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from clusters.charts.numbers import compact
 from clusters.charts.token import CLASS_MEANINGS
 from clusters.readings import Scores, Unit
 
+KNOWN_NATS = 0.1
 HELP = Help(
     what="The loss of one token of your text, given what stands before it, under the last checkpoint of every network "
     "of the suite. The networks have never been asked about this text here: a worker computed these numbers for you.",
@@ -30,15 +32,17 @@ def curve(sizes: Sequence[int], losses: np.ndarray, scores: Scores, token: str, 
         reading += minus(f" Monogenicity {scores.monogenicity:.2f}, {scores.n_eff:.1f} effective steps.")
     return curve_chart(
         [{"points": points, "name": token, "css": "mean", "marker": "dot"}],
-        over="parameters", slug="loss-over-parameters", number=1, title=_title(sizes, losses), unit=unit,
+        over="parameters", slug="loss-over-parameters", number=1, title=_title(sizes, losses, unit), unit=unit,
         reading=reading if scores.curve_class != "unknown" else f"{len(sizes)} sizes: too few for scores.", help=HELP,
     )  # fmt: skip
 
 
-def _title(sizes: Sequence[int], losses: np.ndarray) -> str:
+def _title(sizes: Sequence[int], losses: np.ndarray, unit: Unit) -> str:
+    factor = 1 / math.log(2) if unit == "bits" else 1.0
     first, last = float(losses[0]), float(losses[-1])
-    if max(first, last) < 0.1:
-        return f"Known to every size: {first:.2f} nats under the smallest, {last:.2f} under the largest"
+    low, high = (f"{loss * factor:.2f}" for loss in (first, last))
+    if float(np.max(losses)) < KNOWN_NATS:
+        return f"Known to every size: {low} {unit} under the smallest, {high} under the largest"
     if last >= first:
-        return f"No gain with size: {first:.2f} nats at {compact(sizes[0])}, {last:.2f} at {compact(sizes[-1])}"
-    return f"From {first:.2f} nats at {compact(sizes[0])} to {last:.2f} at {compact(sizes[-1])} parameters"
+        return f"No gain with size: {low} {unit} at {compact(sizes[0])} parameters, {high} at {compact(sizes[-1])}"
+    return f"From {low} {unit} at {compact(sizes[0])} to {high} at {compact(sizes[-1])} parameters"

@@ -36,7 +36,7 @@ from compute.jobs.progress import progress_of
 from compute.models import Job
 from compute.steps.probe import MAX_CHOSEN
 
-N_CLUSTERS, N_CONTEXTS, CONTEXT_TOKENS = 8, 8, 24
+N_CLUSTERS, N_CONTEXTS, CONTEXT_TOKENS = 8, 5, 24
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -183,7 +183,7 @@ def _boxes(request: HttpRequest, run: Run, found: Answer, asked: ProbeQuery, at:
         said = "not predicted: nothing stands before it" if loss is None else f"{loss:.3f} nats"
         css = ["t", loss_shade(loss)] if loss is not None else ["t"]
         css += ["clustered"] if position in found.chosen else []
-        css += ["is-on"] if position == at else []
+        css += ["picked"] if position == at else []
         yield {
             "css": " ".join(css), "lines": text.lines, "ends_line": bool(text.lines) and text.lines[-1].endswith("⏎"),
             "href": changed(request.path, request.GET, at=position) if position else "", "is_on": position == at,

@@ -23,7 +23,7 @@ from compute.jobs.signals import swept
 
 logger = logging.getLogger(__name__)
 GRACE_SECONDS = 60  # for a child to checkpoint and give its shard back
-_SLOWEST_POLL = 5.0
+_SLOWEST_POLL = 2.0
 _MAX_STARTS = 5  # a job whose child dies so often before it claims anything is failed
 _NO_START = "The worker process cannot be started ({how}, {n} times); its log in the data folder says why."
 

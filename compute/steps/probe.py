@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from compute.numerics.corpus import TokenizedCorpus
 
 MAX_CHOSEN = 8  # tokens of one probe that have a backward pass
+FLOPS_OF_ONE_THREAD = 2e11  # some seconds; for less, threads wait for each other longer than they work
 Report = Callable[[int, int], None]
 
 
@@ -124,7 +125,16 @@ def _model(bundle: Bundle, ref: CheckpointRef, device: str) -> nn.Module:
     if weights_sha256(resolve(ref.path)) != stated["weights_sha256"]:
         raise CheckpointError(f"{ref.key}: the weights here are not those that the run was made with; put those back.")
     is_clustered = ref.key == "/".join(bundle.manifest["clustered"][name] for name in ("lm", "revision"))
-    return load(ref, device, "float32" if is_clustered else stated.get("precision", "float32"))
+    model = load(ref, device, "float32" if is_clustered else stated.get("precision", "float32"))
+    _spare_threads(6.0 * stated["n_parameters"] * bundle.manifest["corpus"]["max_length"])
+    return model
+
+
+def _spare_threads(flops: float) -> None:
+    import torch
+
+    if flops < FLOPS_OF_ONE_THREAD:
+        torch.set_num_threads(1)
 
 
 def _losses(model: nn.Module, ref: CheckpointRef, tokens: TokenizedCorpus, device: str) -> np.ndarray:
