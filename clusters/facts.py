@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from compute.errors import FitError
+from compute.numerics.emergence import BELOW_FROM_START, CROSSED, NEVER
 from compute.numerics.ranks import EnvelopeFit, default_window, envelope, fit_envelope
 from compute.numerics.scaling import PowerLawFit, fit_power_law
 
@@ -160,3 +162,90 @@ class ToySlopes:
         spread = np.hypot(np.interp(fine, self.exponents, self.spreads), standard_error)
         inside = fine[np.abs(slope - expected) <= 2 * spread]
         return (float(inside[0]), float(inside[-1])) if len(inside) else None
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What networks grow by: parameters at the end of training, or training steps of one network."""
+
+    over: str  # "parameters" or "steps"
+    lm: str  # of the steps; empty for parameters
+    values: tuple[float, ...]  # ascending
+
+    @property
+    def noun(self) -> str:
+        return "non-embedding parameters" if self.over == "parameters" else "training step"
+
+
+@dataclass(frozen=True)
+class LearnedCluster:
+    """A cluster with the scale at which its mean loss falls below a threshold; nan unless `state` is CROSSED."""
+
+    label: int
+    rank: int
+    size: int
+    dominant_share: float
+    answer: str
+    scale: float
+    state: int  # of compute.numerics.emergence
+    last_nats: float  # mean loss at the largest scale
+
+    @property
+    def known_scale(self) -> float | None:
+        return self.scale if self.state == CROSSED else None
+
+    @property
+    def place(self) -> float:
+        """The scale for ordering: what lies outside the scales measured lies beyond all of them."""
+        return {CROSSED: self.scale, BELOW_FROM_START: -math.inf, NEVER: math.inf}[self.state]
+
+
+@dataclass(frozen=True)
+class Emergence:
+    """Clusters of one clustering by rank, and where on a scale each is learned."""
+
+    scale: Scale
+    threshold_nats: float
+    clusters: list[LearnedCluster]
+
+    def keep(self, least_tokens: int = 1, most_share: float = 1.0) -> Emergence:
+        """Only clusters of so many tokens whose commonest answer is no larger a share."""
+        if least_tokens <= 1 and most_share >= 1:
+            return self
+        kept = [one for one in self.clusters if one.size >= least_tokens and one.dominant_share <= most_share]
+        return Emergence(self.scale, self.threshold_nats, kept)
+
+    @cached_property
+    def by_state(self) -> dict[int, list[LearnedCluster]]:
+        found: dict[int, list[LearnedCluster]] = {CROSSED: [], BELOW_FROM_START: [], NEVER: []}
+        for one in self.clusters:
+            found[one.state].append(one)
+        return found
+
+    @property
+    def ordered_by_frequency(self) -> tuple[float, ...]:
+        """Grows as clusters get rarer; clusters of one size are equals."""
+        return tuple(-float(one.size) for one in self.clusters)
+
+    @property
+    def ordered_by_scale(self) -> tuple[float, ...]:
+        return tuple(one.place for one in self.clusters)
+
+    def theory_constant(self, exponent: float) -> float | None:
+        """C of the line scale = C · rank^exponent with as many crossings above as below; None without any."""
+        crossed = [one for one in self.by_state[CROSSED] if one.scale > 0]
+        if not crossed:
+            return None
+        return math.exp(median(math.log(one.scale) - exponent * math.log(one.rank) for one in crossed))
+
+    def medians(self, most: int = 9, least: int = 5) -> list[tuple[float, float]]:
+        """(rank, median scale) of clusters between powers of two of rank; medians beyond the scales are left out."""
+        bins: dict[int, list[LearnedCluster]] = {}
+        for one in self.clusters:
+            bins.setdefault(min(int(math.log2(one.rank)), most), []).append(one)
+        found = []
+        for members in bins.values():
+            middle = median(one.place for one in members) if len(members) >= least else math.nan
+            if math.isfinite(middle) and middle > 0:
+                found.append((math.exp(mean(math.log(one.rank) for one in members)), middle))
+        return found

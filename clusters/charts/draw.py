@@ -8,11 +8,13 @@ from typing import Any
 
 from clusters.charts.chart import Axis, Chart, Series
 from clusters.charts.geometry import (
+    CELL,
     Box,
     Point,
     Scale,
     cells_of,
     closed_path,
+    dot_paths,
     line_path,
     marker_path,
     place_labels,
@@ -23,6 +25,8 @@ from clusters.charts.geometry import (
 )
 
 TOP, BOTTOM, LEGEND_ROW, TICK = 24.0, 40.0, 20.0, 4.0
+MANY = 40  # linked points that are written together: quickly, and as no stops of the Tab key
+CROWD = 300  # points that are drawn smaller
 NARROW = 400  # below this width the names of a category axis stand above their rows
 NO_STROKE_SERIES = ("mean", "faint", "env", "fitl", "refl", "thr", "edge", "under")
 Mark = dict[str, Any]
@@ -47,7 +51,7 @@ def draw(chart: Chart, size: tuple[int, int]) -> Drawing:
     for series in chart["series"]:
         marks += _DRAWN[series["kind"]](series, x, y, frame)
     for series in chart["series"]:
-        marks += _markers(series, x, y)
+        marks += _crowd(series, x, y, width) if _is_crowd(series) else _markers(series, x, y)
     rules, taken = _rules(chart, x, y, frame)
     marks += rules
     marks += _legend(chart, frame)
@@ -271,6 +275,25 @@ def _markers(series: Series, x: Scale, y: Scale) -> list[Mark]:
     ]
 
 
+def _is_crowd(series: Series) -> bool:
+    points = series["points"]
+    return series["kind"] == "points" and len(points) > MANY and all(len(point) == 4 and point[3] for point in points)
+
+
+def _crowd(series: Series, x: Scale, y: Scale, width: int) -> list[Mark]:
+    """Many linked points as one mark; on a narrow drawing too small to be hit, so without their links."""
+    css, places = f"solid dot {fill(series['css'])}", _pixels(series, x, y)
+    r = 4.0 if len(places) <= CROWD else 3.0
+    if series["marker"] in ("", "dot"):
+        paths = dot_paths(places, r)
+    else:
+        paths = [marker_path(series["marker"], *place, r) for place in places]
+    if width < NARROW:
+        return [path(css, "".join(paths))]
+    linked = [(point[3], d, point[2]) for point, d in zip(series["points"], paths, strict=True)]
+    return [{"tag": "links", "css": css, "linked": linked, "d": "".join(paths)}]
+
+
 # ── rules, legend, labels ──
 
 
@@ -321,9 +344,10 @@ def _labels(chart: Chart, x: Scale, y: Scale, frame: Box, width: int, taken: lis
     for series in chart["series"]:
         if series["kind"] in ("line", "step"):
             obstacles |= cells_of(thin(_pixels(series, x, y), 3.0))
-        elif series["kind"] == "points":
-            for point in _pixels(series, x, y):
-                obstacles |= cells_of([(point[0] - 4, point[1]), (point[0] + 4, point[1])])
+        elif series["kind"] == "points" and len(series["points"]) <= CROWD:
+            for across, down in _pixels(series, x, y):
+                row = int(down / CELL)
+                obstacles |= {(int((across + side) / CELL), row) for side in (-4, 0, 4)}
     for rule in chart["rules"]:
         if rule["axis"] == "x":
             obstacles |= cells_of([(x(rule["value"]), frame.top), (x(rule["value"]), frame.bottom)])

@@ -126,6 +126,12 @@ def rect_path(rects: Iterable[tuple[float, float, float, float]]) -> str:
     return "".join(f"M{_n(x)} {_n(y)}h{_n(w)}v{_n(h)}h{_n(-w)}z" for x, y, w, h in rects)
 
 
+def dot_paths(points: Iterable[Point], r: float) -> list[str]:
+    """A circle around each point, as a path."""
+    rest = f"a{_n(r)} {_n(r)} 0 1 0 {_n(2 * r)} 0a{_n(r)} {_n(r)} 0 1 0 {_n(-2 * r)} 0z"
+    return [f"M{x - r:.1f} {y:.1f}{rest}" for x, y in points]
+
+
 def marker_path(shape: str, x: float, y: float, r: float) -> str:
     """A marker that is no circle, as a path around its middle."""
     if shape == "diamond":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from django.core.exceptions import BadRequest
@@ -47,6 +48,31 @@ class Asked:
         return list(Affinity.values) if self.affinity == BOTH else [self.affinity]
 
 
+@dataclass(frozen=True)
+class Found:
+    """What one request works out before it draws."""
+
+    by_affinity: dict[str, RankCurves]
+    shown: list[RankCurves]
+    window: tuple[int, int]
+    fits: list[Fitted]
+    alpha: float | None  # from the run's mean losses; only a positive one has a meaning
+    agreements: dict[int, float]
+
+    @property
+    def theory(self) -> float | None:
+        return -(1 + self.alpha) if self.alpha is not None else None
+
+    @property
+    def slope_error(self) -> float:
+        interval = self.fits[0].interval
+        return interval.standard_error if interval else 0.0
+
+    @cached_property
+    def choices(self) -> list[rank_choices.Choice]:
+        return rank_choices.other_choices(self.by_affinity, *self.window) if self.fits else []
+
+
 def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpResponseBase:
     """All curves, their envelope, and its slope over the ranks asked for."""
     run = get_run(request, slug)
@@ -56,35 +82,32 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     if len(shown) < len(asked.affinities):
         return render_page(request, "runs/not_ready.html", _missing(run, asked.affinities, by_affinity))
     window, complaint = fit_window(shown[0], asked.first, asked.last)
-    fits = fitted(run, shown, *window)
-    alpha = scaling_fit(queries.final_checkpoints(run))
-    theory = -(1 + alpha.alpha) if alpha and alpha.alpha > 0 else None
-    agreements = reads.agreements(run)
-    large = _large_chart(run, asked, shown, fits, theory)
-    choices = rank_choices.other_choices(by_affinity, *window) if fits else []
-    charts = _charts(large, choices, fits, theory, agreements)
+    found = Found(by_affinity, shown, window, fitted(run, shown, *window), _alpha(run), reads.agreements(run))
     if twin:
+        figure = request.GET.get("figure", "")
         return twins.answer(
-            twin, name=f"{run.slug}-rank-frequency", figure=request.GET.get("figure"), head=HEAD, rows=_rows(shown),
-            payload=_payload(run, asked, shown, fits, theory, choices, agreements, complaint),
-            charts=list(charts.values()),
+            twin, name=f"{run.slug}-rank-frequency", figure=figure, head=HEAD, rows=_rows(shown),
+            payload=_payload(run, asked, found, complaint), charts=list(_figures(run, asked, found, figure).values()),
         )  # fmt: skip
+    charts = _figures(run, asked, found, "rank-frequency", "other-choices")
     ctx = {
         "run": run,
         "here": "rank-frequency",
         "asked": asked,
         "affinities": [*by_affinity, *([BOTH] if len(by_affinity) > 1 else [])],
-        "has_theory": theory is not None,
+        "has_theory": found.theory is not None,
         "has_paper": run.n_tokens == PAPER_TOKENS,
         "chips": _chips(shown[0], asked.ks),
         "complaint": complaint and f"{complaint} Ranks {count(window[0])} to {count(window[1])} are shown instead.",
         "window": shown_window(asked.first, asked.last, window),
-        "charts": charts,
-        "fits": fits,
-        "drag": drag_data(run, asked.affinity, shown, large, window) if fits else "",
-        "clusterings": [_clustering_row(shown, k, agreements) for k in _listed(shown, asked)],
+        "chart": charts["rank-frequency"],
+        "choices": charts.get("other-choices"),
+        "has_agreement": len(found.agreements) > 1,
+        "fits": found.fits,
+        "drag": drag_data(run, asked.affinity, shown, charts["rank-frequency"], window) if found.fits else "",
+        "clusterings": [_clustering_row(shown, k, found.agreements) for k in _listed(shown, asked)],
         "n_clusterings": len(shown[0].clusterings),
-        "notes": _notes(shown[0], fits, alpha.alpha if alpha else None),
+        "notes": _notes(shown[0], found.fits, found.alpha),
         "longest": max(len(one.envelope) for one in shown),
         **twins.links_context(request, "json", "csv"),
     }
@@ -158,20 +181,27 @@ def _large_chart(
     return figures.rank_frequency_chart(shown[0], drawn, only, references, with_envelope=asked.with_envelope)
 
 
-def _charts(
-    large: Chart, choices: list[rank_choices.Choice], fits: list[Fitted], theory: float | None,
-    agreements: dict[int, float],
-) -> dict[str, Chart]:  # fmt: skip
-    """The page's figures by name, as far as there are numbers for them."""
-    found: dict[str, Chart | None] = {"ranks": large}
-    if fits:
-        first = fits[0]
-        found["choices"] = rank_choices.choices_chart(choices, theory)
-        error = first.interval.standard_error if first.interval else 0.0
-        found["toy"] = rank_choices.toy_chart(reads.toy_slopes(), first.fit.slope, error)
-    found["agreement"] = rank_choices.agreement_chart(agreements)
-    there = {name: chart for name, chart in found.items() if chart}
-    return {name: chart | {"number": number} for number, (name, chart) in enumerate(there.items(), 1)}
+def _figures(run: Run, asked: Asked, found: Found, *slugs: str) -> dict[str, Chart]:
+    """The figures named, or all where no name is known, as far as there are numbers for them."""
+    makers: dict[str, Callable[[], Chart | None]] = {
+        "rank-frequency": lambda: _large_chart(run, asked, found.shown, found.fits, found.theory),
+        "other-choices": lambda: rank_choices.choices_chart(found.choices, found.theory),
+        "toy-slopes": lambda: _toy_chart(found),
+        "agreement": lambda: rank_choices.agreement_chart(found.agreements),
+    }
+    wanted = [slug for slug in makers if slug in slugs] or list(makers)
+    return {slug: chart for slug in wanted if (chart := makers[slug]())}
+
+
+def _toy_chart(found: Found) -> Chart | None:
+    if not found.fits:
+        return None
+    return rank_choices.toy_chart(reads.toy_slopes(), found.fits[0].fit.slope, found.slope_error)
+
+
+def _alpha(run: Run) -> float | None:
+    fit = scaling_fit(queries.final_checkpoints(run))
+    return fit.alpha if fit and fit.alpha > 0 else None
 
 
 def _chips(curves: RankCurves, shown: list[int]) -> list[dict[str, Any]]:
@@ -206,7 +236,7 @@ def _notes(curves: RankCurves, fits: list[Fitted], alpha: float | None) -> list[
         without = rest.try_fit(fit.first_rank, min(fit.last_rank, len(rest.envelope)))
         slope = f" Without k = {count(largest.k)} the slope is {fixed(without.slope)}." if without else ""
         notes.append(f"The envelope takes, at each rank, the largest cluster over all k.{slope}")
-    if alpha is not None and alpha > 0:
+    if alpha is not None:
         notes.append(
             f"The theory’s line falls as r to the power −(1 + α), with α = {fixed(alpha, 3)} from this run’s own mean "
             "losses over parameters: what it expects if quanta are learned in the order of their use."
@@ -233,27 +263,24 @@ def _rows(shown: list[RankCurves]) -> Iterator[list[object]]:
             yield [curves.affinity, "envelope", rank, size]
 
 
-def _payload(
-    run: Run, asked: Asked, shown: list[RankCurves], fits: list[Fitted], theory: float | None,
-    choices: list[rank_choices.Choice], agreements: dict[int, float], complaint: str,
-) -> dict[str, Any]:  # fmt: skip
-    by_affinity = {one.affinity: one for one in fits}
-    toy, first = reads.toy_slopes(), fits[0] if fits else None
-    error = first.interval.standard_error if first and first.interval else 0.0
+def _payload(run: Run, asked: Asked, found: Found, complaint: str) -> dict[str, Any]:
+    toy, fits = reads.toy_slopes(), found.fits
     return {
         "run": run.slug,
         "affinity": asked.affinity,
-        "fit": by_affinity[shown[0].affinity].as_json() if fits else None,
+        "fit": fits[0].as_json() if fits else None,
         "fits": [one.as_json() for one in fits],
         "caveat": CAVEAT,
         "complaint": complaint or None,
-        "reference_slope": theory,
-        "other_choices": [vars(choice) for choice in choices],
+        "reference_slope": found.theory,
+        "other_choices": [vars(choice) for choice in found.choices],
         "toy": {
-            "setting": toy.setting, "exponents": toy.exponents, "mean_slopes": toy.means,
-            "compatible_exponents": toy.compatible(first.fit.slope, error) if first else None,
+            "setting": toy.setting,
+            "exponents": toy.exponents,
+            "mean_slopes": toy.means,
+            "compatible_exponents": toy.compatible(fits[0].fit.slope, found.slope_error) if fits else None,
         },
-        "agreement": [{"k": k, "adjusted_rand_index": value} for k, value in agreements.items()],
+        "agreement": [{"k": k, "adjusted_rand_index": value} for k, value in found.agreements.items()],
         "curves": [
             {
                 "affinity": curves.affinity,
@@ -262,10 +289,10 @@ def _payload(
                     {"k": one.k, "sizes": one.sizes, "n_singletons": one.n_singletons} for one in curves.clusterings
                 ],
             }
-            for curves in shown
+            for curves in found.shown
         ],
-        "envelope": shown[0].envelope,
-    }  # fmt: skip
+        "envelope": found.shown[0].envelope,
+    }
 
 
 rank_frequency_urls: list[URLPattern] = [

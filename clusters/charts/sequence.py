@@ -1,0 +1,311 @@
+"""The Q Sequence: rank of clusters against the scale at which they are learned."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from clusters.charts.chart import Chart, Help, Series, category_axis, linear_axis, log_axis, make_chart, make_series
+from clusters.charts.numbers import compact, count, fixed, percent
+from clusters.facts import Emergence, LearnedCluster
+from compute.numerics.correlation import RankCorrelation
+from compute.numerics.emergence import BELOW_FROM_START, CROSSED, NEVER, STATE_NAMES
+
+CERTAIN = 0.05  # a smaller p is called a sign
+STAIRS = 120  # corners of a line of shares
+EDGE = 1.7  # how far beyond the scales their edges lie, as a factor
+THIRDS = (("the most frequent third", "v1", "dot"), ("the middle third", "v4", "square"),
+          ("the rarest third", "v6", "triangle"))  # fmt: skip
+HELP = Help(
+    what="A cluster counts as learned where the mean loss of its tokens falls below the threshold and stays there; "
+    "the scale is read between two measured networks or steps, evenly in its logarithm. A fall that is soon undone "
+    "counts only if the stay below outweighs the return. Clusters that are below from the start, or not yet below at "
+    "the end, stand at the edges: of them it is known only that they come before, or after, all others, and so ρ ties "
+    "them there. Spearman’s ρ compares two orders: that by falling frequency and that of learning. It is 1 where the "
+    "most frequent clusters are learned first without exception, and 0 where frequency says nothing.",
+    formula="ρ = correlation of the midranks of −size and of the scale of learning;   theory: S ∝ n^(1+α) over steps, "
+    "N ∝ n over parameters",
+    source="§2, hypothesis QH2: the Q Sequence; its closed form in §3",
+)
+SHARES_HELP = Help(
+    what="Clusters are cut into three parts by frequency. Each line says what share of a part is learned at a scale. "
+    "If frequent quanta come first, the lines rise one after the other. They may end short of 100%: the rest is not "
+    "learned at the largest scale.",
+    formula="share of clusters whose mean loss is below the threshold for good",
+    source="§2, hypothesis QH2",
+)
+FILTERS_HELP = Help(
+    what="Spearman’s ρ again, without small clusters, whose mean loss is noisy, and without clusters of which one "
+    "answer token makes up most: such clusters may be words rather than skills, and words are learned in the "
+    "order of their frequency for reasons of their own. The whiskers are 95% bootstrap intervals over clusters.",
+    formula="ρ of frequency and scale of learning, over the clusters that remain",
+    source="none",
+)
+
+
+@dataclass(frozen=True)
+class Theory:
+    """The line that the theory draws: scale = constant · rank^exponent."""
+
+    exponent: float
+    constant: float
+    alpha: float | None  # over steps; over parameters the line does not depend on it
+    source: str
+
+
+def sequence_chart(
+    shown: Emergence, rho: RankCorrelation | None, why_none: str, theory: Theory | None, stem: str, tail: str,
+    *, number: int = 1,
+) -> Chart:  # fmt: skip
+    """Every cluster by rank and scale; `stem` + label + `tail` is a cluster's address."""
+    foot, top = _edges(shown)
+    places, unit = {BELOW_FROM_START: foot, NEVER: top}, _unit(shown)
+    series = [_theory_series(theory, shown, foot, top)] if theory else []
+    for state, css, marker, label in (
+        (CROSSED, "c1", "dot", ""),
+        (BELOW_FROM_START, "c3", "diamond", "below from the start"),
+        (NEVER, "c2", "triangle", "not below yet"),
+    ):
+        clusters = shown.by_state[state]
+        if clusters:
+            points = [
+                [one.rank, places.get(state, one.scale), _tooltip(one, unit), f"{stem}{one.label}{tail}"]
+                for one in clusters
+            ]
+            name = f"{count(len(clusters))} {label}" if label else "learned"
+            series.append(
+                make_series("points", points, name=label or name, css=css, marker=marker, label=name if label else "",
+                            label_at=_beside(shown, state, foot, top) if label else None)
+            )  # fmt: skip
+    medians = shown.medians()
+    if len(medians) > 1:
+        series.append(make_series("line", medians, name="median", css="mean", label="median", label_at=medians[-1]))
+    return make_chart(
+        slug="sequence", number=number, title=sequence_title(shown, rho), size="wide", help=HELP, series=series,
+        description=f"{shown.scale.noun.capitalize()} at which each cluster’s mean loss falls below "
+        f"{fixed(shown.threshold_nats, 3)} nats, against its rank by size",
+        reading=_reading(shown, rho, why_none, theory),
+        x=log_axis([1, _last_rank(shown)], "rank of cluster by size", pad=1.02),
+        y=log_axis([foot / 1.1, top * 1.1], f"learned at {shown.scale.noun}", ticks=_ticks(shown, foot, top)),
+        table={
+            "head": ["rank", "cluster", "tokens", "learned at", "state"],
+            "rows": [[c.rank, c.label, c.size, c.known_scale, STATE_NAMES[c.state]] for c in shown.clusters],
+        },
+    )  # fmt: skip
+
+
+def _beside(shown: Emergence, state: int, foot: float, top: float) -> list[Any]:
+    """The place of an edge's text, off its marks and inside the axes."""
+    off = (top / foot) ** 0.045
+    return [_last_rank(shown), foot * off if state == BELOW_FROM_START else top / off, "e"]
+
+
+TABLE_HEAD = (
+    "rank",
+    "cluster",
+    "tokens",
+    "commonest answer",
+    "its share",
+    "learned at",
+    "state",
+    "last mean loss, nats",
+)
+
+
+def table_row(one: LearnedCluster) -> list[Any]:
+    return [
+        one.rank, one.label, one.size, one.answer, one.dominant_share, one.known_scale, STATE_NAMES[one.state],
+        one.last_nats,
+    ]  # fmt: skip
+
+
+def _last_rank(shown: Emergence) -> int:
+    return max((one.rank for one in shown.clusters), default=2)
+
+
+def _edges(shown: Emergence) -> tuple[float, float]:
+    """The ends of the axis; clusters learned before the smallest scale, or after the largest, stand on them."""
+    positive = [value for value in shown.scale.values if value > 0]
+    crossed = [one.scale for one in shown.by_state[CROSSED] if one.scale > 0]
+    foot = (
+        min([positive[0], *crossed]) / EDGE if shown.by_state[BELOW_FROM_START] or not crossed else min(crossed) / 1.3
+    )
+    return foot, (positive[-1] * EDGE if shown.by_state[NEVER] or not crossed else max(crossed) * 1.3)
+
+
+def _ticks(shown: Emergence, foot: float, top: float) -> list[tuple[float, str]]:
+    low = foot * 1.2 if shown.by_state[BELOW_FROM_START] else foot
+    high = top / 1.2 if shown.by_state[NEVER] else top
+    return [(value, text) for value, text in log_axis([low, high], "")["ticks"] if low <= value <= high]
+
+
+def _tooltip(one: LearnedCluster, unit: str) -> str:
+    """What a point says of its cluster; there may be thousands."""
+    if one.state == CROSSED:
+        when = f"learned at {one.scale:,.0f} {unit}"
+    else:
+        when = "below from the start" if one.state == BELOW_FROM_START else f"not below yet: {one.last_nats:.2f} nats"
+    return (
+        f"Cluster {one.label}, rank {one.rank}: {one.size} tokens, {one.dominant_share:.0%} “{one.answer[:30]}”; {when}"
+    )
+
+
+def _unit(shown: Emergence) -> str:
+    return "parameters" if shown.scale.over == "parameters" else "steps"
+
+
+def _theory_series(theory: Theory, shown: Emergence, foot: float, top: float) -> Series:
+    ranks = [(edge / theory.constant) ** (1 / theory.exponent) for edge in (foot, top)]
+    first, last = max(1.0, ranks[0]), min(float(_last_rank(shown)), ranks[1])
+    points = [[rank, theory.constant * rank**theory.exponent] for rank in (first, last)] if first < last else []
+    power = f"theory S ∝ n^{fixed(theory.exponent)}" if theory.alpha is not None else "theory N ∝ n"
+    at = math.sqrt(first * last)
+    return make_series("line", points, name="theory", css="refl", label=power if points else "",
+                       label_at=[at, theory.constant * at**theory.exponent])  # fmt: skip
+
+
+def sequence_title(shown: Emergence, rho: RankCorrelation | None) -> str:
+    """What the data say, whichever way it is."""
+    n, threshold = len(shown.clusters), f"{shown.threshold_nats:.3g} nats"
+    if rho is None:
+        for state, what in ((BELOW_FROM_START, "are below {0} from the start"), (NEVER, "stay above {0}")):
+            if n and len(shown.by_state[state]) == n:
+                return f"All {count(n)} clusters {what.format(threshold)}: no order to see"
+        return "Too few clusters for an order"
+    if rho.p_value >= CERTAIN:
+        return f"No sign that frequent clusters are learned first: ρ = {fixed(rho.rho)}"
+    if rho.rho < 0:
+        return f"Frequent clusters are learned last, against the hypothesis: ρ = {fixed(rho.rho)}"
+    strength = "" if rho.rho >= 0.3 else ", but only just"
+    return f"Frequent clusters are learned first{strength}: ρ = {fixed(rho.rho)}"
+
+
+def _reading(shown: Emergence, rho: RankCorrelation | None, why_none: str, theory: Theory | None) -> str:
+    sentences = []
+    if rho is None:
+        sentences.append(f"There is no ρ: {why_none}.")
+    else:
+        sentences.append(
+            f"95% interval {fixed(rho.low)} to {fixed(rho.high)} over {count(rho.n)} clusters; "
+            f"permutation p {p_text(rho.p_value)}."
+        )
+    n_censored = len(shown.clusters) - len(shown.by_state[CROSSED])
+    if n_censored:
+        sentences.append(f"{count(n_censored)} outside the scales measured stand at the edges and tie in ρ.")
+    if theory:
+        sentences.append(_theory_sentence(theory))
+    return " ".join(sentences)
+
+
+def _theory_sentence(theory: Theory) -> str:
+    anchor = "drawn with as many learned clusters above it as below"
+    if theory.alpha is None:
+        return f"Dotted: parameters in proportion to rank, as the theory has it, {anchor}."
+    return f"Dotted: steps as rank to the power 1 + α, α = {fixed(theory.alpha, 3)} {theory.source}, {anchor}."
+
+
+def p_text(p_value: float) -> str:
+    return f"= {fixed(p_value, 3)}" if p_value > 0.001 else "≤ 0.001"
+
+
+def shares_chart(shown: Emergence, *, number: int = 2) -> Chart | None:
+    """What share of frequent, middling and rare clusters is learned at each scale; None for few clusters."""
+    n = len(shown.clusters)
+    if n < 3 * len(THIRDS) or not shown.by_state[CROSSED]:
+        return None
+    cuts = [round(i * n / 3) for i in range(4)]
+    parts = [shown.clusters[start:end] for start, end in pairwise(cuts)]
+    foot, top = _edges(shown)
+    series, ends = [], []
+    for (name, css, marker), part in zip(THIRDS, parts, strict=True):
+        points = _share_points(part, foot, top)
+        ends.append(points[-1][1])
+        series.append(make_series("step", points, name=name, css=css, marker=marker, marker_at="end"))
+    halves = [_half(part) for part in parts]
+    return make_chart(
+        slug="shares", number=number, title=_shares_title(halves, shown), help=SHARES_HELP, series=series,
+        description=f"Share of clusters learned, against {shown.scale.noun}, by thirds of frequency",
+        reading=_shares_reading(parts, ends),
+        legend=[(marker, css, name.removeprefix("the ").removesuffix(" third")) for name, css, marker in THIRDS],
+        x=log_axis([foot, top], shown.scale.noun, ticks=_ticks(shown, foot, top)),
+        y=linear_axis([0, 100], "clusters learned, %", exact=True, n=4),
+    )  # fmt: skip
+
+
+def _shares_reading(parts: Sequence[Sequence[LearnedCluster]], ends: Sequence[float]) -> str:
+    if min(ends) == 100:
+        return "All are learned in the end."
+    said = [
+        f"{percent(end / 100)} of {count(len(part))} in {name}"
+        for (name, _, _), part, end in zip(THIRDS, parts, ends, strict=True)
+    ]
+    return f"Learned in the end: {', '.join(said)}."
+
+
+def _share_points(part: Sequence[LearnedCluster], foot: float, top: float) -> list[list[float]]:
+    """(scale, per cent learned): a corner at each cluster's scale, or of many at the last before each of STAIRS."""
+    started = sum(one.state == BELOW_FROM_START for one in part)
+    crossed = sorted(one.scale for one in part if one.state == CROSSED)
+    stairs = crossed
+    if len(crossed) > STAIRS:
+        stairs = [foot * (top / foot) ** (i / STAIRS) for i in range(1, STAIRS + 1)]
+    points = [[max(scale, foot), 100 * (started + bisect_right(crossed, scale)) / len(part)] for scale in stairs]
+    return [[foot, 100 * started / len(part)], *points, [top, 100 * (started + len(crossed)) / len(part)]]
+
+
+def _half(part: Sequence[LearnedCluster]) -> float:
+    """The scale at which half of them are learned; infinite where that lies beyond the scales."""
+    return sorted(one.place for one in part)[(len(part) - 1) // 2]
+
+
+def _shares_title(halves: Sequence[float], shown: Emergence) -> str:
+    first, last = halves[0], halves[-1]
+    if math.isfinite(first) and math.isfinite(last):
+        return (
+            f"Half of the frequent clusters are learned by {compact(first)} {_unit(shown)}, half of the rare ones by "
+            f"{compact(last)}"
+        )
+    if math.isfinite(first):
+        return f"Half of the frequent clusters are learned by {compact(first)} {_unit(shown)}"
+    return "How many clusters of each third are learned, scale by scale"
+
+
+def filters_chart(rows: Sequence[tuple[str, int, RankCorrelation | None]], *, number: int = 3) -> Chart:
+    """ρ for other choices of clusters, with intervals."""
+    known = [(name, n, rho) for name, n, rho in rows if rho]
+    names = [f"{name} ({count(n)})" for name, n, _ in known]
+    points = [[rho.rho, i, rho.low, rho.high] for i, (_, _, rho) in enumerate(known)]
+    return make_chart(
+        slug="filters", number=number, title=_filters_title([rho for _, _, rho in known]), size="half",
+        description="Spearman’s ρ of frequency and scale of learning for several choices of clusters",
+        reading="In brackets: clusters that remain. Whiskers: 95% bootstrap intervals over them.", help=FILTERS_HELP,
+        series=[make_series("intervals", points, name="ρ", css="c1", marker="dot")],
+        x=linear_axis([-0.2, 0.2, *(v for _, _, rho in known for v in (rho.low, rho.high))], "Spearman’s ρ", n=5),
+        y=category_axis(names),
+        table={
+            "head": ["clusters", "number", "ρ", "low", "high"],
+            "rows": [[name, n, rho.rho if rho else None, rho.low if rho else None, rho.high if rho else None]
+                     for name, n, rho in rows],
+        },
+    )  # fmt: skip
+
+
+def _filters_title(found: Sequence[RankCorrelation]) -> str:
+    if len(found) < 2:
+        return "Too few clusters remain to compare"
+    all_of_them, rest = found[0], found[1:]
+    if all_of_them.low <= 0 <= all_of_them.high:
+        n_clear = sum(not one.low <= 0 <= one.high for one in rest)
+        return (
+            "No filter brings an order out"
+            if not n_clear
+            else f"An order comes out with {n_clear} of {len(rest)} filters"
+        )
+    n_kept = sum(one.low > 0 if all_of_them.low > 0 else one.high < 0 for one in rest)
+    if n_kept == len(rest):
+        return "The order survives every filter"
+    return f"The order survives {n_kept} of {len(rest)} filters"
