@@ -42,7 +42,7 @@ class Similarities:
 
     @property
     def margin(self) -> float | None:
-        """Half the 95% interval of the mean within; members are independent, pairs are not: Var ≈ 4 σ²/n over members."""
+        """Half the 95% interval of the mean within; members are independent, not pairs: Var ≈ 4 σ²/n."""
         if self.n_sampled < 3:
             return None
         return 1.96 * 2 * float(self.means.std(ddof=1)) / math.sqrt(self.n_sampled)

@@ -166,7 +166,7 @@ def mean_curve(losses: np.ndarray) -> np.ndarray:
     """Mean over members (n, m) → (m,), float64; what is no number is left out, and NaN where nothing is left."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a column without a number
-        return np.nanmean(losses, axis=0, dtype=np.float64)
+        return np.asarray(np.nanmean(losses, axis=0, dtype=np.float64))
 
 
 def _sizes_words(sizes: Sequence[int], mean: np.ndarray, members: Members, unit: Unit) -> tuple[str, str]:
@@ -226,7 +226,7 @@ def _mean_curves(xs: Sequence[float], losses: np.ndarray, label: str, members: M
         _line(xs, mean_curve(losses), name=label, label=label, css="mean")
         | {"marker": "dot" if len(xs) <= MOST_DOTS else ""}
     )
-    if members.selected in members.tokens and len(members) > 1:
+    if members.selected is not None and len(members) > 1:
         row = losses[list(members.tokens).index(members.selected)]
         curves.append(_line(xs, row, name="selected", label="selected", css="ink") | {"token": members.selected})
     return curves

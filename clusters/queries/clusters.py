@@ -90,12 +90,6 @@ def nearest_clusters(cluster: Cluster) -> list[tuple[Cluster, float]]:
     return [(by_label[label], value) for label, value in cluster.nearest if label in by_label]
 
 
-def has_contexts(run: Run) -> bool:
-    """Whether the run's bundle holds its texts; one that names clusters alone does not."""
-    has = bundle_of(run).has
-    return all(map(has, ("corpus/token_ids", "corpus/offsets", "vocabulary/bytes", "vocabulary/offsets")))
-
-
 def labels_of(run: Run, affinity: str, k: int) -> np.ndarray:
     """Label of every clustered token, int32 of shape (n_selected,)."""
     return array_of(run, f"clustering/{affinity}/k{k}")

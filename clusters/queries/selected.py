@@ -37,7 +37,7 @@ def step_networks(run: Run) -> list[StepNetwork]:
     for checkpoint in run.manifest["checkpoints"]:
         if checkpoint["step"] is not None:
             by_lm[checkpoint["lm"]].append(checkpoint)
-    found = []
+    found: list[StepNetwork] = []
     for lm, checkpoints in by_lm.items():
         ordered = sorted(checkpoints, key=lambda one: one["step"])
         columns = tuple(one.get("column", "") for one in ordered)

@@ -64,11 +64,11 @@ class Figures:
         return self._makers[slug](self.numbers[slug]) if slug in self.numbers and slug in self._makers else None
 
     @property
-    def _makers(self) -> dict[str, Callable[[int], Chart]]:
+    def _makers(self) -> dict[str, Callable[[int], Chart | None]]:
         return {
             "loss-over-parameters": self._sizes_chart,
             "loss-over-steps": self._steps_chart,
-            "members": lambda number: self.heatmap.chart,  # type: ignore[union-attr]  (there are two members or more)
+            "members": self._heatmap_chart,
             "similarity": self._similarity_chart,
             "ladder": self._ladder_chart,
         }
@@ -126,18 +126,20 @@ class Figures:
     def address(self, match: Match) -> str:
         return cluster_address(self.run.slug, match.k, match.label, match.affinity)
 
-    def _sizes_chart(self, number: int) -> Chart:
+    def _sizes_chart(self, number: int) -> Chart | None:
         sizes = [size["n_non_embedding"] for size in self.run.manifest["sizes"]]
-        return charts.sizes_chart(sizes, self.sizes, self.members, self.asked.unit, number=number)  # type: ignore[arg-type]
+        unit, curves = self.asked.unit, self.sizes
+        return None if curves is None else charts.sizes_chart(sizes, curves, self.members, unit, number=number)
 
     def _steps_chart(self, number: int) -> Chart:
         return charts.steps_chart(self.steps, self.lm, self.members, self.asked.unit, number=number)
 
-    def _similarity_chart(self, number: int) -> Chart:
-        cluster = self.cluster
-        return alike.similarity_chart(
-            self.similarities, number=number, within=cluster.similarity_within, across=cluster.similarity_across  # type: ignore[arg-type]
-        )  # fmt: skip
+    def _heatmap_chart(self, number: int) -> Chart | None:
+        return self.heatmap.chart if self.heatmap else None
+
+    def _similarity_chart(self, number: int) -> Chart | None:
+        found, within, across = self.similarities, self.cluster.similarity_within, self.cluster.similarity_across
+        return alike.similarity_chart(found, number=number, within=within, across=across) if found else None
 
     def _ladder_chart(self, number: int) -> Chart:
         return ladder_chart(self.matches, self.clustering.affinity, self.clustering.k, number=number, href=self.address)

@@ -13,13 +13,13 @@ from django.views.decorators.cache import never_cache
 from clusters.charts.chart import sparkline
 from clusters.charts.cluster_list import Column, columns, ladder_ticks, sorted_note
 from clusters.charts.ruler import ruler
-from clusters.contexts import Reader
+from clusters.contexts import Reader, has_text
 from clusters.forms.clusters import SORTS, VIEWS, ClusterListQuery, cluster_list_query, cursor
 from clusters.htmx import render_page
 from clusters.models import Cluster, Clustering, Run
 from clusters.parameters import changed, whole_number
 from clusters.queries import cluster_list as reads
-from clusters.queries.clusters import clustering_at, has_contexts, ladder, visible_run
+from clusters.queries.clusters import clustering_at, ladder, visible_run
 from clusters.views.addresses import cluster_address
 from clusters.views.twins import answer, links_context, page
 
@@ -101,7 +101,7 @@ def _part(
     """What the shown part of the list needs, with the page around it or without."""
     top = max((value for one in found for value in one.mean_curve if value is not None), default=1.0)
     cards = [_card(clustering, one, top, asked.view) for one in found]
-    if asked.view == "grid" and has_contexts(clustering.run):
+    if asked.view == "grid" and has_text(clustering.run):
         reader = Reader(clustering.run)
         members = reads.sample_of_members(clustering, found, CARD_CANDIDATES, matches.rows)
         for card in cards:
@@ -146,7 +146,7 @@ def _page(
         "k_last": len(there) - 1, "affinities": list(ks), "sorts": SORTS, "views": VIEWS,
         "columns": _with_addresses(request, columns(asked.sort, is_reversed=asked.is_reversed), asked),
         "sorted_note": sorted_note(asked.sort, matches.n_unknown, len(matches)),
-        "is_begun": start > 0, "has_contexts": has_contexts(run),
+        "is_begun": start > 0, "has_contexts": has_text(run),
         "random_href": changed(random_href, request.GET, after=None, view=None, sort=None, order=None),
         "ruler": ruler(clustering.sizes, None, width=1232, height=64, with_note=True),
         "ruler_narrow": ruler(clustering.sizes, None, width=358, height=52, with_note=False),

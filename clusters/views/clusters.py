@@ -10,7 +10,7 @@ from django.shortcuts import render
 
 from clusters.charts.cluster_similarity import with_margin
 from clusters.charts.ruler import ruler
-from clusters.contexts import Reader
+from clusters.contexts import Reader, has_text
 from clusters.facts import EMERGENCE_NATS
 from clusters.forms.clusters import ORDERS, cluster_query
 from clusters.queries import clusters as reads
@@ -34,7 +34,7 @@ def show(request: HttpRequest, slug: str, k: str, label: str, twin: str | None =
     figures = Figures(clustering, cluster, reads.member_rows(clustering, cluster.label), ks, asked)
     if twin:
         return _twin(twin, figures, request.GET.get("figure"))
-    has_contexts = reads.has_contexts(run)
+    has_contexts = has_text(run)
     ctx = {
         "run": run, "here": "clusters", "k": clustering.k, "clustering": clustering, "cluster": cluster,
         "asked": asked, "numbers": figures.numbers, "n_clusters": len(clustering.sizes),
@@ -56,7 +56,7 @@ def _twin(twin: str, figures: Figures, figure: str | None) -> HttpResponseBase:
     """The cluster's facts and members, as CSV its members; or one figure or panel."""
     run, clustering, cluster = figures.run, figures.clustering, figures.cluster
     name = f"{run.slug}-k{clustering.k}-cluster-{cluster.label}"
-    has_contexts = reads.has_contexts(run)
+    has_contexts = has_text(run)
     if figure or twin not in ("json", "csv"):
         panels = _panel(figures, figure or "", has_contexts=has_contexts)
         drawn = [chart for slug in figures.slugs if not figure or slug == figure if (chart := figures.chart(slug))]

@@ -37,7 +37,7 @@ function refresh() {
   for (const place of document.querySelectorAll("[data-marks]")) {
     const query = new URLSearchParams(location.search);
     query.set("figure", place.dataset.marks);
-    window.htmx?.ajax("GET", `${page}?${query}`, { target: place, swap: "innerHTML" });
+    window.htmx?.ajax("GET", `${page}?${query}`, { source: place, target: place, swap: "innerHTML" });
   }
 }
 

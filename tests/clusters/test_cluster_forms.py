@@ -16,7 +16,8 @@ def test_an_empty_address_asks_for_the_defaults():
 
 
 @pytest.mark.parametrize(
-    "query", ["affinity=sgned", "sort=password", "sort=-rank", "view=list", "order=up", "least=-1", "most=1e3", "after=x"]
+    "query",
+    ["affinity=sgned", "sort=password", "sort=-rank", "view=list", "order=up", "least=-1", "most=1e3", "after=x"],
 )
 def test_a_cluster_list_refuses_what_it_does_not_know(query):
     with pytest.raises(BadRequest):
