@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 
 import numpy as np
 import pytest
@@ -69,7 +68,6 @@ def test_curves_similarity_and_classes_are_figures(client, cluster):
     html = page(client, address(cluster))
     for slug in ("loss-over-parameters", "loss-over-steps", "members", "similarity", "ladder"):
         assert f'id="fig-{slug}"' in html
-    assert re.findall(r"<i>Fig. (\d)</i>", html) == ["1", "2", "3", "4", "5", "6", "7"]
 
 
 def test_losses_can_be_read_in_bits(client, cluster):
