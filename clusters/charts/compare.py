@@ -11,6 +11,7 @@ from clusters.charts.chart import Chart, Help, linear_axis, log_axis, make_chart
 from clusters.charts.numbers import count, fixed, percent
 from clusters.charts.rank_frequency import corners
 from clusters.charts.raster import RAMPS
+from clusters.charts.similarity import SEAM
 from clusters.facts import CAVEAT, RankCurves, Sizes
 from compute.numerics.ranks import EnvelopeFit
 
@@ -52,7 +53,7 @@ class Line:
 def shares_chart(rows: Sequence[int], columns: Sequence[int], found: np.ndarray, *, number: int) -> Chart:
     """Rows and columns are ranks from 0; `found` has one column more, for all other clusters."""
     cells = [
-        [j - 0.5, j + 0.5, i + 0.5, i - 0.5, SHADES[min(int(found[i, j] * len(SHADES)), len(SHADES) - 1)]]
+        [j - 0.5, j + SEAM, i + SEAM, i - 0.5, SHADES[min(int(found[i, j] * len(SHADES)), len(SHADES) - 1)]]
         for i in range(len(rows))
         for j in range(len(columns) + 1)
         if found[i, j] >= LEAST_SHARE
@@ -124,7 +125,8 @@ def _from(i: int) -> str:
 
 def _shares_title(rows: Sequence[int], found: np.ndarray) -> str:
     n_mostly = int((found[:, :-1].max(axis=1, initial=0) > 0.5).sum())
-    return f"{count(n_mostly)} of the {count(len(rows))} largest clusters lie mostly within one cluster of the second"
+    who = "All" if n_mostly == len(rows) else f"{count(n_mostly)} of the"
+    return f"{who} {count(len(rows))} largest clusters lie mostly within one cluster of the second"
 
 
 def _shares_reading(rows: Sequence[int], found: np.ndarray) -> str:

@@ -11,6 +11,7 @@ from clusters.charts.chart import Chart, Help, linear_axis, make_chart, make_ser
 from clusters.charts.numbers import count, fixed
 from clusters.charts.raster import RAMPS, Ramp
 
+SEAM = 0.52  # cells reach a little under the next one, so that rounded edges leave no gap
 FEW = 5  # tokens; means of smaller clusters are said to be unsure
 HELP = Help(
     what=(
@@ -63,7 +64,7 @@ def means_chart(
     shades, n, digits = RAMPS[ramp_of(is_signed=is_signed)], len(ranks), digits_for(limits)
     where = positions(means, limits) * (len(shades) - 1)
     cells = [
-        [column - 0.5, column + 0.5, row + 0.5, row - 0.5, shades[round(float(where[row, column]))]]
+        [column - 0.5, column + SEAM, row + SEAM, row - 0.5, shades[round(float(where[row, column]))]]
         for row in range(n)
         for column in range(n)
         if np.isfinite(means[row, column])
@@ -104,7 +105,7 @@ def _title(means: np.ndarray) -> str:
     others = np.where(np.eye(len(means), dtype=bool), -np.inf, np.nan_to_num(means, nan=-np.inf)).max(axis=1)
     n_own = int((own > others)[known].sum())
     if n_own == n_known:
-        return f"All {count(n_known)} clusters with pairs of their own are more like themselves than like any other"
+        return f"All {count(n_known)} clusters are more like themselves than like any other shown"
     return f"{count(n_own)} of {count(n_known)} clusters are more like themselves than like any other shown"
 
 

@@ -234,6 +234,17 @@ def pair(matrix: Matrix, row: int, column: int) -> Pair:
     )
 
 
+def most_alike(matrix: Matrix, place: int, n: int) -> list[tuple[int, int, float]]:
+    """Place, flat index and cosine of the n tokens most like the one at a place, the most alike first."""
+    ordering, flat = matrix.ordering, flat_indices(matrix.run)
+    row = int(ordering.rows[place])
+    cosines = np.array(matrix.values[row])
+    cosines[row] = -np.inf
+    n = min(n, len(cosines) - 1)
+    best = np.argpartition(-cosines, np.arange(n))[:n] if n else np.empty(0, int)
+    return [(int(ordering.places[one]), int(flat[one]), float(cosines[one])) for one in best]
+
+
 def place_of(matrix: Matrix, flat_index: int | None) -> int | None:
     """Where a clustered token stands along the matrix; None for any other."""
     if flat_index is None:

@@ -170,7 +170,9 @@ def _pictures(matrix: Matrix, asked: Asked) -> dict[str, str]:
 
 
 def _selected(matrix: Matrix, asked: Asked) -> dict[str, Any] | None:
-    return pair_context(matrix, reads.pair(matrix, *asked.cursor)) if asked.cursor else None
+    if not asked.cursor:
+        return None
+    return pair_context(matrix, reads.pair(matrix, *asked.cursor), with_near=True)
 
 
 def _paper_address(request: HttpRequest, ks: dict[str, list[int]]) -> str:

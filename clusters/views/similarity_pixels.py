@@ -6,8 +6,9 @@ nobody between, since a run may be private.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -31,6 +32,7 @@ from compute.errors import BundleError
 
 CODES = 1  # goes up when bytes of the same bundle come to mean something else
 CONTEXT_TOKENS = 8
+MOST_ALIKE, NEAR_TOKENS = 5, 5
 FOREVER = "private, max-age=31536000, immutable"
 A_WHILE = "private, max-age=600"
 THEMES = ("light", "dark")
@@ -91,14 +93,18 @@ def pair(request: HttpRequest, slug: str, affinity: str, show: str, k: int, twin
     if twin == "json":
         response: HttpResponseBase = json_response(vars(found))
     else:
-        response = render(request, "similarity/_pair.html", {"run": run, "pair": pair_context(matrix, found)})
+        is_kept = chosen(request.GET, "near", ("on", "off"), "off") == "on"
+        ctx = {"run": run, "pair": pair_context(matrix, found, with_near=is_kept)}
+        response = render(request, "similarity/_pair.html", ctx)
     response["Cache-Control"] = A_WHILE
     return response
 
 
-def pair_context(matrix: Matrix, found: Pair) -> dict[str, Any]:
-    """What the panel beside the matrix says of a pair."""
+def pair_context(matrix: Matrix, found: Pair, *, with_near: bool) -> dict[str, Any]:
+    """What the panel beside the matrix says of a pair, and of what else is like its row's token."""
+    contexts = _contexts(matrix.run, found.indices, CONTEXT_TOKENS)
     return {
+        "near": _near(matrix, found) if with_near else [],
         "cosine": found.cosine,
         "affinity": found.affinity,
         "is_signed": matrix.is_signed,
@@ -117,9 +123,28 @@ def pair_context(matrix: Matrix, found: Pair) -> dict[str, Any]:
                 "href": cluster_address(matrix.run.slug, matrix.k, found.labels[i], matrix.affinity),
                 "context": context,
             }
-            for i, (side, context) in enumerate(zip(("row", "column"), _contexts(matrix.run, found), strict=True))
+            for i, (side, context) in enumerate(zip(("row", "column"), contexts, strict=True))
         ],
     }
+
+
+def _near(matrix: Matrix, found: Pair) -> list[dict[str, Any]]:
+    """The tokens most like the row's, with the way to each pair."""
+    alike = reads.most_alike(matrix, found.places[0], MOST_ALIKE)
+    contexts = _contexts(matrix.run, [index for _, index, _ in alike], NEAR_TOKENS)
+    query = {"affinity": matrix.affinity, "show": matrix.show, "k": matrix.k, "token": found.indices[0]}
+    page = reverse("clusters:similarity", args=[matrix.run.slug])
+    return [
+        {
+            "cosine": cosine,
+            "index": index,
+            "place": at,
+            "rank": matrix.ordering.rank_at(at),
+            "context": context,
+            "href": f"{page}?{urlencode(query | {'with': index})}",
+        }
+        for (at, index, cosine), context in zip(alike, contexts, strict=True)
+    ]
 
 
 def place(request: HttpRequest, name: str, end: int, default: int) -> int:
@@ -131,13 +156,13 @@ def place(request: HttpRequest, name: str, end: int, default: int) -> int:
     return value
 
 
-def _contexts(run: Run, found: Pair) -> list[Any]:
-    """Both contexts; None where the bundle holds no text."""
+def _contexts(run: Run, indices: Sequence[int], n_tokens: int) -> list[Any]:
+    """Every token's context; None where the bundle holds no text."""
     try:
         reader = Reader(run)
-        return [reader.context(place, CONTEXT_TOKENS) for place in reader.places(found.indices)]
+        return [reader.context(place, n_tokens) for place in reader.places(indices)]
     except (BundleError, KeyError, StopIteration):
-        return [None, None]
+        return [None] * len(indices)
 
 
 def _matrix(request: HttpRequest, slug: str, version: str, affinity: str, show: str, k: int) -> Matrix:

@@ -4,6 +4,7 @@ import { current, onSelect, select } from "./selection.js";
 import { LEFT, Picture, TOP } from "./similarity_draw.js";
 import { Tiles, channels } from "./similarity_tiles.js";
 
+const equal = (one, two) => one === two || (one && two && one[0] === two[0] && one[1] === two[1]);
 const WAIT_MS = 70;
 const MOVED = 4; // pixels; less is a click
 
@@ -108,18 +109,18 @@ function start(config) {
   }
 
   // ── the pair ──
-  function point(pair, { now = false } = {}) {
-    const isSame = pair && hover && pair[0] === hover[0] && pair[1] === hover[1];
+  function point(pair) {
+    const isSame = equal(pair, hover);
     hover = pair;
     redraw();
-    if (isSame && !now) return;
+    if (isSame) return;
     clearTimeout(pairTimer);
     const wanted = pair ?? cursor;
-    if (wanted) pairTimer = setTimeout(() => tell(wanted), now ? 0 : WAIT_MS);
+    if (wanted) pairTimer = setTimeout(() => tell(wanted, equal(wanted, cursor)), WAIT_MS);
   }
 
-  async function tell([row, column]) {
-    const name = `?row=${row}&column=${column}`;
+  async function tell([row, column], isKept = false) {
+    const name = `?row=${row}&column=${column}${isKept ? "&near=on" : ""}`;
     asked?.abort();
     asked = new AbortController();
     try {
@@ -134,13 +135,15 @@ function start(config) {
     }
     const parsed = new DOMParser().parseFromString(pairs.get(name), "text/html"); // runs nothing; the server escaped it
     panel.replaceChildren(...parsed.body.childNodes);
+    for (const shown of panel.querySelectorAll("[data-token]")) shown.classList.toggle("is-on", shown.dataset.token === current());
     return panel.querySelector("[data-pair]")?.dataset;
   }
 
   async function choose(pair) {
     cursor = pair;
     redraw();
-    const found = await tell(pair);
+    clearTimeout(pairTimer); // what was only pointed at
+    const found = await tell(pair, true);
     if (!found || cursor !== pair) return;
     const here = new URL(location.href);
     here.searchParams.set("with", found.column);
@@ -152,7 +155,10 @@ function start(config) {
 
   onSelect((token) => {
     form.elements.token.value = token ?? "";
-    if (token !== null) return;
+    if (token !== null) {
+      become(token);
+      return;
+    }
     cursor = null;
     const here = new URL(location.href);
     here.searchParams.delete("with");
@@ -160,6 +166,13 @@ function start(config) {
     form.elements.with.value = "";
     redraw();
   });
+
+  // A token of the panel that is selected there becomes the row, and the row the column.
+  function become(token) {
+    const isRow = panel.querySelector("[data-pair]")?.dataset.row === token;
+    const place = panel.querySelector(`[data-token="${CSS.escape(token)}"]`)?.dataset.place;
+    if (cursor && !isRow && place !== undefined) choose([Number(place), cursor[0]]);
+  }
 
   // ── hands ──
   canvas.addEventListener("wheel", (event) => {

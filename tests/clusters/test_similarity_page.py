@@ -185,6 +185,20 @@ def test_a_pair_as_json_has_the_matrix_s_numbers(client, run):
     assert set(found["indices"]) <= set(flat.tolist())
 
 
+def test_the_tokens_most_like_the_row_s_are_listed_with_the_pair_kept(client, run, matrix):
+    values, _ = ordered(run)
+    found = reads.most_alike(matrix, 7, 5)
+    others = np.delete(values[7], 7)
+    assert [cosine for _, _, cosine in found] == pytest.approx(np.sort(others)[::-1][:5])
+    assert 7 not in [place for place, _, _ in found]
+    assert all(values[7, place] == pytest.approx(cosine) for place, _, cosine in found)
+    path = "/runs/synthetic/similarity/pair/signed/similarity/k6/"
+    assert "Most like the row" not in page(client, path, row="7")
+    html = page(client, path, row="7", near="on")
+    for _, index, _ in found:
+        assert f"with={index}" in html
+
+
 @pytest.mark.parametrize("query", [{"row": "40"}, {"row": "-1"}, {"column": "x"}, {"row": "1" * 400}])
 def test_places_outside_the_matrix_are_refused(client, run, query):
     page(client, "/runs/synthetic/similarity/pair/signed/similarity/k6/", 400, **query)
