@@ -18,7 +18,7 @@ from compute.numerics.scaling import PowerLawFit
 
 LAW_STYLES = {"power": ("c1", "dot"), "offset": ("c2", "diamond"), "break-1": ("c3", "square"),
               "break-2": ("c4", "triangle")}  # fmt: skip
-N_DRAWN = 120  # points of a law's line
+N_DRAWN = 64  # points of a law's line
 N_BARS = 40
 MOST_MARKS = 24  # of one kind: more would lie on one another
 AXES = {"parameters": "non-embedding parameters", "steps": "training step"}
