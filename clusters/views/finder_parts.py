@@ -23,7 +23,8 @@ from clusters.readings import Unit
 from compute.numerics.curves import CLASS_NAMES
 
 ROW_TOKENS = 16
-BARS_SHOWN = 9
+BARS_SHOWN = 10
+FACETS = ("class", "clustered", "induced", "band", "kind")  # in the order of the page
 SHAPES = {"monogenic": "on", "polygenic": "square", "mixed": "half"}
 SHORT = {"m": "M", "n": "steps", "a": "bits lost", "l": "linearity", "b": "breakthr.", "slope": "nats per ln N"}
 UNITS: tuple[Unit, ...] = ("nats", "bits")
@@ -65,10 +66,9 @@ class Parts:
                 bar["length"] = round(100 * bar["n"] / most, 1) if most else 0
             facets.append({
                 "key": key, "title": title, "bars": bars[:BARS_SHOWN], "more": bars[BARS_SHOWN:],
-                "clear": self.href(self._cleared(key)) if names[key] else "",
+                "clear": self.href(self._cleared(key)) if names[key] else "", "is_short": key not in ("kind", "band"),
             })  # fmt: skip
-        order = ["class", "band", "kind", "induced", "clustered"]
-        return sorted(facets, key=lambda facet: order.index(facet["key"]))
+        return sorted(facets, key=lambda facet: FACETS.index(facet["key"]))
 
     def answers_facet(self) -> dict[str, Any]:
         """Bars of the commonest answers among what is found whatever the answer's id."""

@@ -148,7 +148,7 @@ def test_the_commonest_answers_are_counted_after_the_page(client, run):
     assert "tokens.html?m_min=0.1&amp;figure=answers" in get(client, "m_min=0.1")
     html = get(client, "m_min=0.1&figure=answers", path="/runs/synthetic/tokens.html")
     bars = re.findall(r'<a id="f-answer-\d+" href="([^"]+)"[^>]*>.*?<span class="num">([\d,]+)</span>', html)
-    assert len(bars) == 9
+    assert len(bars) == 10
     numbers = [int(n) for _, n in bars]
     assert numbers == sorted(numbers, reverse=True)
     for href, n in bars:
