@@ -30,6 +30,7 @@ EDGES = {
 N_SHADES = 8
 CELLS = (54, 36)  # across and down
 ASPECT = 1.5  # of the paper
+MOST_COMPARED = 20_000  # points whose neighbours' values are compared
 SIMILAR, SOMEWHAT = 0.5, 0.2  # rank correlations from which neighbours are called similar
 
 
@@ -135,18 +136,27 @@ def agreement(labels: np.ndarray, nearest: np.ndarray) -> Neighbours | None:
 
 
 def correlation(values: np.ndarray, nearest: np.ndarray) -> Neighbours | None:
-    """Rank correlation of a point's value with that of its nearest neighbour, with Fisher's interval."""
+    """Rank correlation of a point's value with that of its nearest neighbour, with Fisher's interval.
+
+    Of many points, MOST_COMPARED that are spread evenly over the corpus.
+    """
     own = np.flatnonzero(np.isfinite(values) & np.isfinite(values[nearest]))
+    if len(own) > MOST_COMPARED:
+        own = own[np.linspace(0, len(own) - 1, MOST_COMPARED).round().astype(np.int64)]
     if len(own) < 4:
         return None
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # ties share their mean rank
-    a, b = ranks[own], ranks[nearest[own]]
+    a, b = _ranks(values[own]), _ranks(values[nearest[own]])
     if a.std() == 0 or b.std() == 0:
         return None
     r = float(np.clip(np.corrcoef(a, b)[0, 1], -0.999999, 0.999999))
     half = 1.96 / math.sqrt(len(own) - 3)
     return Neighbours(r, math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half), len(own))
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1, ties sharing their mean."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
 def agreement_words(found: Neighbours | None, what: str) -> tuple[str, str]:

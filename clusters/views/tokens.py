@@ -30,16 +30,15 @@ def show(request: HttpRequest, slug: str, index: str, twin: str | None = None) -
     number = reads.token_index(run, index)
     steps = reads.shared_steps(run)
     step, unit = _step(request.GET, steps), unit_of(request.GET)
-    if twin == "html" and request.GET.get("figure") == "panel":
-        panel = ("tokens/_panel.html", token_panel(request, run, number))
-        return answer(twin, name="panel", payload=None, figure="panel", panels={"panel": panel})
+    if twin == "html" and request.GET.get("figure") in ("panel", "ladder"):
+        return _part(request, run, number, request.GET["figure"])
     learning = _learning(run, number, step, unit)
     row = reads.clustered_token(run, number)
     clusters = _rungs(run, reads.memberships_of(row) if row else [])
     place, text = _text(request, run, number)
-    ladder = charts.ladder_chart([_rung(rung) for rung in clusters])
     ctx = {"run": run, "here": "tokens", "index": number, "place": place, "unit": unit, "token": row} | learning | text
     if twin:
+        ladder = charts.ladder_chart([_rung(rung) for rung in clusters])
         figures = [figure for figure in (*learning["figures"], ladder) if figure]
         return answer(
             twin, name=f"{slug}-token-{number}", payload=_facts(ctx, clusters), figure=request.GET.get("figure"),
@@ -48,12 +47,22 @@ def show(request: HttpRequest, slug: str, index: str, twin: str | None = None) -
         )  # fmt: skip
     affinities, table = _ladder(clusters)
     ctx |= {
-        "steps": steps, "step": step, "last_step": steps[-1] if steps else None, "ladder": ladder,
+        "steps": steps, "step": step, "last_step": steps[-1] if steps else None,
         "kept": [(name, value) for name, value in request.GET.items() if name not in ("step", "figure")],
         "keep": changed("", request.GET, token=None, page=None), "affinities": affinities, "clusters": table,
         "threshold": run.manifest["selection"]["threshold_nats"],
     } | links_context(request, "json", "csv")  # fmt: skip
     return render_page(request, "tokens/show.html", ctx, fragment="tokens/_curves.html")
+
+
+def _part(request: HttpRequest, run: Run, number: int, name: str) -> HttpResponseBase:
+    """What pages bring later, without the rest of the token's facts."""
+    if name == "panel":
+        panels = {"panel": ("tokens/_panel.html", token_panel(request, run, number))}
+        return answer("html", name=name, payload=None, figure=name, panels=panels)
+    row = reads.clustered_token(run, number)
+    ladder = charts.ladder_chart([_rung(rung) for rung in _rungs(run, reads.memberships_of(row) if row else [])])
+    return answer("html", name=name, payload=None, figure=name, charts=[ladder] if ladder else [])
 
 
 def token_panel(request: HttpRequest, run: Run, number: int) -> dict[str, Any]:

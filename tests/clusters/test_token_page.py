@@ -246,11 +246,18 @@ def test_bits_are_nats_over_the_logarithm_of_two(client, run):
 
 
 def test_the_ladder_leads_to_the_cluster_at_every_k(client, token):
-    html = page(client, f"/runs/synthetic/tokens/{token.flat_index}/")
+    path = f"/runs/synthetic/tokens/{token.flat_index}"
+    table, figure = page(client, f"{path}/"), page(client, f"{path}.html", figure="ladder")
+    assert 'id="fig-ladder"' in figure
     for membership in token.memberships.select_related("cluster__clustering"):
         cluster = membership.cluster
-        assert html.count(f"/runs/synthetic/k/{cluster.clustering.k}/clusters/{cluster.label}/") >= 2  # figure, table
-    assert 'id="fig-ladder"' in html
+        address = f"/runs/synthetic/k/{cluster.clustering.k}/clusters/{cluster.label}/"
+        assert address in table
+        assert address in figure
+
+
+def test_a_token_that_was_not_clustered_has_no_ladder(client, unclustered):
+    page(client, f"/runs/synthetic/tokens/{unclustered}.html", 404, figure="ladder")
 
 
 @pytest.mark.parametrize("figure", ["loss-over-parameters", "loss-over-steps", "ladder", "context"])
