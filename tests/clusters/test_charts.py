@@ -26,7 +26,8 @@ from clusters.charts.geometry import (
     tick_text,
 )
 from clusters.charts.overview import density_chart, distribution_chart, scaling_chart
-from clusters.charts.rank_frequency import corners, other_choices, rank_frequency_chart, shade_of
+from clusters.charts.rank_choices import other_choices
+from clusters.charts.rank_frequency import Reference, corners, rank_frequency_chart, shade_of
 from clusters.charts.standalone import standalone_svg
 from clusters.facts import LOSS_EDGES, FinalCheckpoint, RankCurves, Sizes
 
@@ -225,9 +226,9 @@ def test_the_fit_of_a_power_law_is_its_slope():
 def test_a_title_compares_the_slope_with_the_theory_s():
     curves = power_curves(-1.5)
     fit = curves.fit(5, 50)
-    assert "more steeply" in rank_frequency_chart(curves, [], fit, -1.1)["title"]
-    assert "as steeply as" in rank_frequency_chart(curves, [], fit, -1.48)["title"]
-    assert "slope of −1.50" in rank_frequency_chart(curves, [], fit, None)["title"]
+    assert "more steeply" in rank_frequency_chart(curves, [], fit, [Reference(-1.1, "theory")])["title"]
+    assert "as steeply as" in rank_frequency_chart(curves, [], fit, [Reference(-1.48, "theory")])["title"]
+    assert "slope of −1.50" in rank_frequency_chart(curves, [], fit, [])["title"]
 
 
 def test_windows_that_no_slope_can_be_fitted_to_are_left_out():

@@ -221,8 +221,8 @@ def test_a_window_that_cannot_be_dragged_to_is_refused(client, run, query, sente
 
 def test_the_slope_is_read_backwards_through_the_toy_model(client, run):
     found = twin(client, first="1", last="6")
-    html = page(client, first="1", last="6")
-    assert 'id="fig-toy-slopes"' in html
+    assert "figure=toy-slopes" in page(client, first="1", last="6")
+    html = page(client, "/runs/synthetic/rank-frequency.html", first="1", last="6", figure="toy-slopes")
     assert "The toy is small: 200 subtasks in 200 dimensions" in html
     assert found["toy"]["setting"]["noise"] == 2.0
 
