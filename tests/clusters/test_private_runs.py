@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.urls import resolve
 
 from clusters.models import Run
 from clusters.receivers import ingest_bundle
+from clusters.urls import urlpatterns
+from clusters.views.similarity_pixels import version_of
 from compute.models import Job
 from tests.factories import make_run
 from tests.jobs.states import job_in
@@ -17,10 +20,24 @@ from tests.jobs.states import job_in
 pytestmark = pytest.mark.django_db
 PAGES = (
     "/runs/secretive/", "/runs/secretive/manage/", "/runs/secretive/rank-frequency/",
-    "/runs/secretive/k/6/clusters/", "/runs/secretive/k/6/clusters/0/", "/runs/secretive/tokens/",
-    "/runs/secretive/tokens/3/", "/runs/secretive/documents/0/",
+    "/runs/secretive/k/6/clusters/", "/runs/secretive/k/6/clusters/0/", "/runs/secretive/similarity/",
+    "/runs/secretive/sequence/", "/runs/secretive/compare/", "/runs/secretive/tokens/", "/runs/secretive/tokens/3/",
+    "/runs/secretive/documents/0/", "/runs/secretive/map/", "/runs/secretive/probe/", "/runs/secretive/losses/",
+    "/runs/secretive/scaling/",
 )  # fmt: skip
-TWINS = [f"{path[:-1]}.{twin}" for path in PAGES if "manage" not in path for twin in ("json", "csv", "svg")]
+PARTS = {  # what the pages ask for later, by the names of their routes
+    "rank-frequency-fit": "/runs/secretive/rank-frequency/fit?first=1&last=5",
+    "random-cluster": "/runs/secretive/k/6/clusters/random/",
+    "similarity-tile": "/runs/secretive/similarity/{version}/signed/similarity/k6/0/0/0.png",
+    "similarity-picture": "/runs/secretive/similarity/{version}/signed/similarity/k6/picture.png",
+    "similarity-pair": "/runs/secretive/similarity/pair/signed/similarity/k6/?row=0&column=1",
+    "similarity-pair-twin": "/runs/secretive/similarity/pair/signed/similarity/k6.json?row=0&column=1",
+    "losses-frames": "/runs/secretive/losses/frames.json",
+    "map-positions": "/runs/secretive/map/positions",
+    "map-colours": "/runs/secretive/map/colours",
+}
+TWINS = [f"{path[:-1]}.{twin}" for path in PAGES if "manage" not in path for twin in ("json", "csv", "svg", "html")]
+ONLY_POSTED = {"probe-delete"}
 LISTS = ("/", "/runs.json", "/runs.csv", "/jobs/", "/jobs.json", "/jobs.csv")
 
 
@@ -69,6 +86,26 @@ def test_no_page_and_no_twin_of_it_is_there_for_others(run: Run, ben: User, path
         response = seen_by(user).get(path)
         assert response.status_code in expected
         assert "syn-800k" not in response.content.decode()
+
+
+@pytest.mark.parametrize("path", PARTS.values(), ids=PARTS)
+def test_no_part_of_a_page_is_there_for_others(run: Run, ben: User, path: str) -> None:
+    path = path.format(version=version_of(run))
+    assert seen_by(run.owner).get(path).status_code in (200, 302)
+    for user in (None, ben):
+        assert seen_by(user).get(path).status_code == 404
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if "manage" not in path])
+def test_no_page_of_it_can_be_framed(run: Run, path: str) -> None:
+    assert seen_by(run.owner).get(path, {"embed": "true"}).status_code == 404
+
+
+def test_no_address_of_a_run_was_forgotten_here() -> None:
+    of_runs = [route for route in urlpatterns if str(route.pattern).startswith("runs/<slug")]
+    paths = [path.partition("?")[0] for path in (*PAGES, *TWINS, *PARTS.values())]
+    reached = {resolve(path.format(version="0" * 12)).url_name for path in paths}
+    assert {route.name for route in of_runs} - reached == ONLY_POSTED
 
 
 @pytest.mark.parametrize("path", PAGES)
