@@ -29,7 +29,7 @@ HEAD = ("affinity", "k", "rank", "tokens")
 BOTH = "both"
 REFERENCES = ("theory", "paper")
 PAPER_TOKENS = 10_000  # the paper's line counts tokens among so many
-PAPER_REFERENCE = figures.Reference(-1.083, "the paper’s 4,800", 4800.0)
+PAPER_REFERENCE = figures.Reference(-1.083, "the paper’s 4,800 ·", 4800.0)
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ def test_the_paper_s_line_is_offered_where_there_are_as_many_tokens(client, run)
     assert 'id="rf-paper"' not in page(client)
     Run.objects.update(n_tokens=10_000)
     assert 'id="rf-paper"' in page(client)
-    assert "paper’s 4,800 r<" in page(client, reference="paper")
+    assert "paper’s 4,800 · r<" in page(client, reference="paper")
 
 
 def test_what_is_dragged_is_fitted_as_the_page_fits_it(client, run):
