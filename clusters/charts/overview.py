@@ -9,6 +9,7 @@ from typing import Any
 
 from clusters.charts.chart import (
     Chart,
+    Help,
     Series,
     Sparkline,
     Table,
@@ -32,6 +33,33 @@ FAINT = 0.001
 MOSTLY = 0.8  # where more of the falling curves are mixed, that is the finding
 NEARLY = 1.1  # counts within this factor are called about equal
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+MEAN_HELP = Help(
+    what="The mean loss of each network over all predictions, at the end of its training. On these axes a power law is "
+    "a straight line; the page on scaling compares it with others.",
+    formula="⟨L⟩ ∝ N^(−α_N), ln⟨L⟩ fitted by least squares",
+    source="§5, Figure 3",
+)
+LOSSES_HELP = Help(
+    what="How many predictions have a loss between two values, in tenths of a decade. What lies in the shaded part is "
+    "predicted nearly surely; the clustered tokens are taken from there.",
+    formula="share = predictions in a bin / all predictions",
+    source="§4 for the selection, Figure 3 for the distribution",
+)
+RANKS_HELP = Help(
+    what="Clusters in order of their size. If quanta are used with a Zipfian frequency, sizes fall as a power of rank; "
+    "the envelope, the largest size at each rank over all k, comes nearest to it.",
+    formula="frequency ∝ rank^−(α + 1)",
+    source="§5, Figure 5",
+)
+CLASSES_HELP = Help(
+    what="Every prediction’s loss over the sizes, summed up in two numbers: whether a step or a line describes it "
+    "better, and over how many sizes the fall is spread. The paper’s monogenic tokens stand at the lower right, its "
+    "polygenic ones at the upper left.",
+    formula="M = (SSE_line − SSE_step) / (SSE_line + SSE_step + m s₀²), n_eff = 1 / Σ wᵢ²",
+    source="§5, Figure 4, with scores of our own",
+)
 
 
 def in_words(n: int) -> str:
@@ -60,7 +88,7 @@ def scaling_chart(finals: Sequence[FinalCheckpoint], *, number: int) -> Chart | 
     if others:
         series.append(make_series("points", others, name="other families, not fitted", css="ink3"))
     if fit:
-        label = f"N^{fixed(-fit.alpha)}"
+        label = f"N^{fixed(-fit.alpha, 3)}"
         middle = [math.sqrt(law[0][0] * law[1][0]), math.sqrt(law[0][1] * law[1][1])]
         series.insert(0, make_series("line", law, name="power law", css="fitl dash", label=label, label_at=middle))
     if own:
@@ -70,7 +98,7 @@ def scaling_chart(finals: Sequence[FinalCheckpoint], *, number: int) -> Chart | 
         description=f"Mean loss in nats against non-embedding parameters, {in_words(len(xs))} networks",
         reading=_scaling_reading(fitted, finals, fit), series=series,
         x=log_axis(xs, "non-embedding parameters", pad=1.4, n=5),
-        y=log_axis([*ys, *(y for _, y in law)], "mean loss, nats", pad=1.06),
+        y=log_axis([*ys, *(y for _, y in law)], "mean loss, nats", pad=1.06), help=MEAN_HELP,
         table={
             "head": ["network", "revision", "non-embedding parameters", "mean loss, nats", "share under threshold"],
             "rows": [[o.lm, o.revision, o.n_non_embedding, o.mean_loss_nats, o.fraction_below] for o in finals],
@@ -125,7 +153,7 @@ def distribution_chart(finals: Sequence[FinalCheckpoint], threshold: float, *, n
         x=log_axis([lo, hi], "loss, nats", ticks=[tick for tick in LOSS_TICKS if lo <= tick[0] <= hi]),
         y=linear_axis([0, max(share for one in series for _, share in one["points"])], "share of predictions",
                       from_zero=True, n=4, suffix="%"),
-        table=_histogram_table(shown),
+        table=_histogram_table(shown), help=LOSSES_HELP,
     )  # fmt: skip
 
 
@@ -206,7 +234,7 @@ def rank_chart(curves: RankCurves, k: int, *, number: int) -> Chart | None:
         description="Tokens per cluster against rank, one line a k, and their envelope", reading=reading,
         x=log_axis([1, max(curves.ks)], "rank of cluster", n=5),
         y=log_axis([1, max(curves.envelope)], "tokens in cluster", n=4),
-        series=curve_series(curves, shown), table=size_table(shown),
+        series=curve_series(curves, shown), table=size_table(shown), help=RANKS_HELP,
     )  # fmt: skip
 
 
@@ -245,7 +273,7 @@ def density_chart(density: dict[str, Any], n_sizes: int, *, number: int) -> Char
         legend=_shade_legend(max(map(max, counts))),
         x=linear_axis([m_lo, m_hi], "monogenicity: a line −1, one step 1", n=4, exact=True),
         y=linear_axis([n_lo, n_hi], "sizes that share the fall", n=4, exact=True),
-        table=_density_table(cells, counts),
+        table=_density_table(cells, counts), help=CLASSES_HELP,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -20,7 +21,8 @@ LAW_STYLES = {"power": ("c1", "dot"), "offset": ("c2", "diamond"), "break-1": ("
               "break-2": ("c4", "triangle")}  # fmt: skip
 N_DRAWN = 64  # points of a law's line
 N_BARS = 40
-MOST_MARKS = 24  # of one kind: more would lie on one another
+ALIKE = 1.2  # exponents within this factor are called about equal
+MOST_MARKS = 60  # from the first point to the last: more would lie on one another
 AXES = {"parameters": "non-embedding parameters", "steps": "training step"}
 LAWS_HELP = Help(
     what="Each law is fitted to the points in the shaded window by least squares in the logarithm of the loss. To "
@@ -102,13 +104,14 @@ def _law_line(trial: Trial, found: Fitted, factor: float) -> Series:
 
 def _point_series(found: Fitted, factor: float) -> list[Series]:
     """Fitted points, those held out from the judged fits, and those outside the window."""
+    least = math.log(found.points[-1].x / found.points[0].x) / MOST_MARKS
     groups = (
         ("fitted", found.known, "ink", "dot"),
         ("held out", found.held_out, "ink", "diamond"),
         ("not fitted", [p for p in found.points if not found.window.holds(p.x)], "ink3", "dot"),
     )
     return [
-        make_series("points", [_mark(point, factor) for point in spread(points)], name=name, css=css, marker=marker,
+        make_series("points", [_mark(point, factor) for point in spread(points, least)], name=name, css=css, marker=marker,
                     label=name if name == "held out" else "",
                     label_at=_mark(points[len(points) // 2], factor)[:2] if name == "held out" else None)
         for name, points, css, marker in groups
@@ -116,13 +119,13 @@ def _point_series(found: Fitted, factor: float) -> list[Series]:
     ]  # fmt: skip
 
 
-def spread(points: Sequence[Point], most: int = MOST_MARKS) -> list[Point]:
-    """At most so many of the points, evenly over the logarithm of x, both ends included."""
-    if len(points) <= most:
-        return list(points)
-    logs = np.log([point.x for point in points])
-    wanted = np.linspace(logs[0], logs[-1], most)
-    return [points[i] for i in np.unique(np.abs(logs[:, None] - wanted).argmin(axis=0)).tolist()]
+def spread(points: Sequence[Point], least: float) -> list[Point]:
+    """Points that stand `least` apart in ln x at least, the last one among them."""
+    kept: list[Point] = []
+    for point in reversed(points):
+        if not kept or math.log(kept[-1].x / point.x) >= least:
+            kept.append(point)
+    return kept[::-1]
 
 
 def _mark(point: Point, factor: float) -> list[object]:
@@ -182,7 +185,8 @@ def networks_chart(laws: Sequence[NetworkLaw], *, number: int, unit: Unit) -> Ch
     for i, law in enumerate(laws):
         css = shade(i, len(laws))
         points = [[p.x, p.mean_nats * factor] for p in law.points]
-        label = f"{law.lm}  S^{fixed(-law.fit.alpha, 3)}" if law.fit else law.lm
+        size = compact(law.n_non_embedding)
+        label = f"{size}  S^{fixed(-law.fit.alpha, 3)}" if law.fit else size
         series.append(make_series("line", points, name=law.lm, css=css, label=label))
         if law.fit:
             ends = [max(law.window.first, law.points[0].x), law.window.last]
@@ -247,12 +251,14 @@ def _quantiles_title(laws: Sequence[QuantileLaw]) -> str:
     if len(fits) < 2:
         return "Quantiles of the losses over size"
     low, high = fits[0].alpha, fits[-1].alpha
-    if high > 0 and low / high >= 1.5:
-        times = low / high
-        return f"Low losses fall {fixed(times, 0 if times >= 10 else 1)} times as steeply as high ones"
-    if low > high:
-        return "Low losses fall more steeply than high ones"
-    return "Low losses fall no more steeply than high ones"
+    if low > 0 and high > 0 and 1 / ALIKE < low / high < ALIKE:
+        return "Low losses fall about as steeply as high ones"
+    if low <= high:
+        return "Low losses fall less steeply than high ones"
+    if high <= 0:
+        return "Low losses fall, high ones do not" if low > 0 else "Neither low nor high losses fall"
+    times = low / high
+    return f"Low losses fall {fixed(times, 0 if times >= 10 else 1)} times as steeply as high ones"
 
 
 # ── clusters ──
@@ -267,7 +273,8 @@ def clusters_chart(laws: ClusterLaws, whole: PowerLawFit | None, *, number: int,
     lo, hi = min(ends), max(ends)
     counts, edges = np.histogram(alphas, bins=min(N_BARS, max(5, len(alphas) // 2)), range=(lo, hi or 1.0))
     bars = [[left, right, n] for left, right, n in zip(edges, edges[1:], counts.tolist(), strict=False)]
-    rules = [vertical("refl", whole.alpha, f"all tokens {fixed(whole.alpha, 3)}")] if whole else []
+    side: Literal["start", "end"] = "start" if whole and whole.alpha > (lo + hi) / 2 else "end"
+    rules = [vertical("refl", whole.alpha, f"all tokens {fixed(whole.alpha, 3)}", side=side)] if whole else []
     return make_chart(
         slug="clusters", number=number, size="half", title=_clusters_title(alphas, whole),
         description=f"Number of clusters over the exponent of their mean loss, {laws.affinity} affinity, k = {laws.k}",

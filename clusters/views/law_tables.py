@@ -22,7 +22,8 @@ FORMULAS = {  # pieces, every second one raised
     "break-2": ("the same with two breaks",),
 }
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-VAGUE = 100.0  # an interval that spans more than this factor tells nothing
+VAGUE = 100.0  # an interval of a place or a width that spans more than this factor tells nothing
+WIDE = 2.0  # nor does one of an exponent that is wider than this
 
 
 def law_rows(found: Fitted, unit: Unit) -> list[dict[str, Any]]:
@@ -80,6 +81,8 @@ def _interval(name: str, low: float, high: float) -> str:
     if not (math.isfinite(low) and math.isfinite(high)):
         return "no interval" if math.isnan(low) else "not determined"
     if name[0] in "df" and (low <= 0 or high / low > VAGUE):
+        return "not determined"
+    if name[0] == "c" and high - low > WIDE:
         return "not determined"
     return f"{_number(name, low)} to {_number(name, high)}"
 
@@ -139,8 +142,8 @@ def cluster_rows(
     return [
         {
             "rank": place + 1, "label": laws.labels[place], "size": laws.sizes[place],
-            "alpha": fixed(float(laws.alpha[place]), 2), "r_squared": fixed(float(laws.r_squared[place]), 2),
-            "interval": f"{fixed(float(laws.low[place]), 2)} to {fixed(float(laws.high[place]), 2)}"
+            "alpha": fixed(float(laws.alpha[place]), 3), "r_squared": fixed(float(laws.r_squared[place]), 2),
+            "interval": f"{fixed(float(laws.low[place]), 3)} to {fixed(float(laws.high[place]), 3)}"
                         if math.isfinite(laws.low[place]) else "no interval",
             "answers": [text for text, _ in answers[place + 1][0][:3]],
             "n_more": max(answers[place + 1][1] - 3, 0),

@@ -11,8 +11,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from clusters.charts.scaling import quantiles_chart, spread
 from clusters.derived import forget_derived
-from clusters.laws import Window, default_steps, packed, unpacked
+from clusters.laws import Point, QuantileLaw, Window, default_steps, packed, unpacked
 from clusters.models import Clustering, Run, RunCheckpoint
 from clusters.queries import scaling as queries
 from compute.numerics.laws import compare_laws
@@ -195,7 +196,7 @@ def test_quantiles_that_a_bundle_states_have_a_law_each(client, tmp_path):
     assert [one["share"] for one in fits] == [float(share) for share in SHARES]
     assert [one["fit"]["alpha"] for one in fits] == pytest.approx([float(share) for share in SHARES])
     later = page(client, "/runs/synthetic/scaling.html", figure="quantiles")
-    assert "Low losses fall no more steeply" in later
+    assert "Low losses fall less steeply than high ones" in later
 
 
 def test_a_bundle_without_quantiles_says_so(client, run):
@@ -232,6 +233,33 @@ def test_what_is_worked_out_ahead_is_what_a_bare_address_shows(client, trained, 
     queries.prepare(trained)
     monkeypatch.setattr(queries, "compare_laws", lambda x, y: pytest.fail("fitted again"))
     page(client)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "title"),
+    [
+        (0.5, 0.01, "Low losses fall 50 times as steeply as high ones"),
+        (0.3, 0.1, "Low losses fall 3.0 times as steeply as high ones"),
+        (0.1, 0.095, "Low losses fall about as steeply as high ones"),
+        (0.1, 0.4, "Low losses fall less steeply than high ones"),
+        (0.1, -0.1, "Low losses fall, high ones do not"),
+        (-0.1, -0.2, "Neither low nor high losses fall"),
+    ],
+)
+def test_the_title_of_the_quantiles_is_true_of_any_run(low, high, title):
+    laws = [
+        QuantileLaw(share, tuple(Point(x, x**-alpha, "") for x in (1.0, 10.0)), fit_power_law([1, 10], [1, 10**-alpha]))
+        for share, alpha in (("0.05", low), ("0.95", high))
+    ]
+    assert quantiles_chart(laws, number=6, unit="nats")["title"] == title
+
+
+def test_marks_that_would_lie_on_one_another_are_left_out():
+    points = [Point(float(x), 1.0, "") for x in range(1000, 144_000, 1000)]
+    shown = spread(points, np.log(143) / 60)
+    assert shown[-1] is points[-1]
+    assert min(np.diff(np.log([point.x for point in shown]))) >= np.log(143) / 60
+    assert spread(points[:3], 0.01) == points[:3]
 
 
 def test_kept_laws_come_back_as_they_were():
