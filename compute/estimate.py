@@ -27,6 +27,7 @@ FP64_GPU_FLOPS = 3e13
 SECONDS_PER_DOWNLOADED_BYTE = 1 / 50e6
 BYTES_TOKEN_MAJOR, BYTES_LOSS, BYTES_ROW = 2, 4, 2
 SECONDS_PER_PAIR = 9.3e-9  # of tokens, in one start of k-means on one core
+SECONDS_PER_SKETCHED_NUMBER = 6.6e-9  # of a gradient, on one core
 UMAP_SECONDS, UMAP_SECONDS_PER_POINT = 15.0, 6e-4
 SECONDS_PER_SORTED_PAIR, FLOPS_OF_DISTANCES = 9e-8, 2e10
 FAST_SHARE = 0.6  # of the work of thirty starts
@@ -303,7 +304,9 @@ def _similarity(config: RunConfig, shape: Shape | None, machine: _Machine) -> fl
     if shape is None:
         return 0.0
     n = float(config.selection.n_tokens)
-    return machine.seconds(n * n * _n_columns(config, shape) * _kinds(config), 1000.0)
+    is_sketching = config.similarity.mode == "exact" and not machine.is_gpu
+    probing = SECONDS_PER_SKETCHED_NUMBER * n * _n_columns(config, shape) / machine.n_cores if is_sketching else 0.0
+    return machine.seconds(n * n * _n_columns(config, shape) * _kinds(config), 1000.0) + probing
 
 
 def _clustering(config: RunConfig, machine: _Machine) -> float:

@@ -186,7 +186,11 @@ def stored_sketch(sketches: torch.Tensor) -> NDArray[np.float16]:
 
 
 def sketch_rows(
-    sketch: CountSketch, rows: torch.Tensor, *, progress: Callable[[], None] = lambda: None
+    sketch: CountSketch,
+    rows: torch.Tensor,
+    *,
+    device: str | torch.device = "cpu",
+    progress: Callable[[], None] = lambda: None,
 ) -> NDArray[np.float16]:
     """Sketch rows that are kept in half precision, a few at a time.
 
@@ -195,6 +199,8 @@ def sketch_rows(
     sketch : CountSketch
     rows : Tensor of shape (n, P), float16
         Of any length and on any device.
+    device : str or torch.device
+        Where they are sketched.
     progress : callable
         Called after every few rows.
 
@@ -211,7 +217,7 @@ def sketch_rows(
     step = max(1, BATCH_BYTES // (4 * sketch.n_entries))
     made = np.zeros((len(rows), sketch.size), np.float16)
     for first in range(0, len(rows), step):
-        batch = rows[first : first + step].float()
+        batch = rows[first : first + step].to(device).float()
         made[first : first + step] = stored_sketch(sketch.apply(batch, absolute=False)[0])
         progress()
     return made

@@ -84,7 +84,7 @@ def probe_sketches(run: Run, rows: torch.Tensor) -> np.ndarray:
     from compute.numerics.sketch import sketch_rows
 
     sketch = _sketch(rows.shape[1], PROBE_SIZE, run.config.similarity.sketch_seed)
-    return sketch_rows(sketch, rows, progress=run.keep_alive)
+    return sketch_rows(sketch, rows, device=run.device, progress=run.keep_alive)
 
 
 def similarity_kinds(run: Run) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from compute.errors import SimilarityError
 from compute.numerics.checkpoints import load_checkpoint
 from compute.numerics.gradients import gradient_rows
 from compute.numerics.similarity import accumulate_cosines
-from compute.numerics.sketch import N_TABLES, CountSketch, sketch_error, stored_sketch
+from compute.numerics.sketch import N_TABLES, CountSketch, sketch_cosines, sketch_error, sketch_rows, stored_sketch
 from tests.compute.numerics.networks import corpus_of
 
 N_TOKENS = 120
@@ -228,6 +228,24 @@ def test_rows_that_do_not_fit_are_refused(rows):
 def test_lengths_below_1_and_negative_seeds_are_refused(given):
     with pytest.raises(SimilarityError, match="at least"):
         CountSketch(*given)
+
+
+def test_rows_in_half_precision_are_sketched_as_the_gradients_are(monkeypatch):
+    rows, sketch = correlated_rows(7), CountSketch(3000, 256)
+    expected = stored_sketch(sketch.apply(rows, absolute=False)[0])
+    monkeypatch.setattr("compute.numerics.sketch.BATCH_BYTES", 4 * 3000 * 2)  # two at a time
+    calls = []
+    found = sketch_rows(sketch, rows.half(), progress=lambda: calls.append(1))
+    assert found == pytest.approx(expected, abs=2e-2)
+    assert found.dtype == np.float16
+    assert len(calls) == 4
+
+
+def test_cosines_of_sketches_are_those_of_unit_vectors():
+    stored, few = np.array([[2, 0], [1, 1], [0, 0]], np.float16), np.array([[0, 3], [0, 0]], np.float32)
+    assert sketch_cosines(stored, few) == pytest.approx(np.array([[0, 0.5**0.5, 0], [0, 0, 0]]), abs=1e-6)
+    with pytest.raises(SimilarityError, match="cannot be compared"):
+        sketch_cosines(stored, few[:, :1])
 
 
 def test_errors_of_10_000_tokens_are_those_published():
