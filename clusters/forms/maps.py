@@ -93,9 +93,7 @@ def _area(query: QueryDict) -> list[tuple[float, float]]:
     parts = text.split(",", 2 * MAX_CORNERS + 1)
     if len(parts) % 2 or not 6 <= len(parts) <= 2 * MAX_CORNERS:
         n = f"{len(parts)}" if len(parts) <= 2 * MAX_CORNERS else "too many"
-        raise BadRequest(
-            f"area holds {n} numbers; give x and y of 3 to {MAX_CORNERS} corners, such as 0,0,1,0,1,1."
-        )
+        raise BadRequest(f"area holds {n} numbers; give x and y of 3 to {MAX_CORNERS} corners, such as 0,0,1,0,1,1.")
     values = [_number("area", part) for part in parts]
     return list(zip(values[::2], values[1::2], strict=True))
 

@@ -55,7 +55,7 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
         return answer(twin, name="near", payload=None, figure=figure, panels=panels)
     chosen = _chosen(request, run, asked)
     if not twin and wants_fragment(request):
-        return render_page(request, "runs/map.html", chosen, fragment="runs/_map_chosen.html")
+        return render_page(request, "runs/map.html", chosen | links_context(request), fragment="runs/_map_chosen.html")
     colouring = _colouring(run, asked)
     chart = _density(run, asked, colouring)
     if twin:
