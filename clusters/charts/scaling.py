@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -111,8 +112,8 @@ def _point_series(found: Fitted, factor: float) -> list[Series]:
         ("not fitted", [p for p in found.points if not found.window.holds(p.x)], "ink3", "dot"),
     )
     return [
-        make_series("points", [_mark(point, factor) for point in spread(points, least)], name=name, css=css, marker=marker,
-                    label=name if name == "held out" else "",
+        make_series("points", [_mark(point, factor) for point in spread(points, least)], name=name, css=css,
+                    marker=marker, label=name if name == "held out" else "",
                     label_at=_mark(points[len(points) // 2], factor)[:2] if name == "held out" else None)
         for name, points, css, marker in groups
         if points
