@@ -199,6 +199,7 @@ def _compare(a: Side, b: Side) -> Comparison | None:
     if not len(of_a):
         return None
     table = contingency(of_a, of_b, len(labels_a), len(labels_b))
+    rand_error, shared_error = spread_over_halves(_both, of_a, of_b)
     return Comparison(
         table=table,
         labels_a=labels_a,
@@ -206,11 +207,15 @@ def _compare(a: Side, b: Side) -> Comparison | None:
         n_a=len(ranks_a),
         n_b=len(ranks_b),
         rand=adjusted_rand(table),
-        rand_error=spread_over_halves(adjusted_rand, of_a, of_b),
+        rand_error=float(rand_error),
         shared=information(table),
-        shared_error=spread_over_halves(_normalized, of_a, of_b),
+        shared_error=float(shared_error),
         shared_by_chance=by_chance(_normalized, of_a, of_b),
     )
+
+
+def _both(table: Contingency) -> tuple[float, float]:
+    return adjusted_rand(table), _normalized(table)
 
 
 def _normalized(table: Contingency) -> float:

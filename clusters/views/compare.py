@@ -15,7 +15,7 @@ from clusters.charts.numbers import count, percent, plain
 from clusters.facts import CAVEAT, Sizes
 from clusters.htmx import render_page
 from clusters.models import Cluster, Run
-from clusters.parameters import changed, whole_number
+from clusters.parameters import changed, search_text, whole_number
 from clusters.queries import compare as reads
 from clusters.queries.clusters import visible_run
 from clusters.queries.compare import Comparison, Side, Whole
@@ -76,7 +76,8 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
 
 def _asked(request: HttpRequest, run: Run) -> Asked:
     query = request.GET
-    other = visible_run(request.user, query["with"]) if query.get("with") and query["with"] != run.slug else run
+    slug = search_text(query, "with")
+    other = visible_run(request.user, slug) if slug and slug != run.slug else run
     if not other.manifest.get("clusterings"):
         raise BadRequest(f"“{other.name}” has no clusterings to compare with.")
     a = _side(query, "a", run) or _usual(run)

@@ -224,21 +224,21 @@ def by_chance(
 
 
 def spread_over_halves(
-    measure: Callable[[Contingency], float], labels_a: ArrayLike, labels_b: ArrayLike, n: int = N_HALVES
-) -> float:
-    """Estimate how much a measure depends on which tokens were drawn.
+    measure: Callable[[Contingency], ArrayLike], labels_a: ArrayLike, labels_b: ArrayLike, n: int = N_HALVES
+) -> NDArray[np.float64]:
+    """Estimate how much measures depend on which tokens were drawn.
 
     Parameters
     ----------
-    measure : callable (Contingency) → float
+    measure : callable (Contingency) → float, or array_like of several measures
     labels_a, labels_b : array_like of shape (n_tokens,), int
     n : int
         Random halves of the tokens, seeded.
 
     Returns
     -------
-    float
-        Standard error; NaN for fewer than 4 tokens.
+    ndarray of the measure's shape, float64
+        Standard errors; NaN for fewer than 4 tokens.
 
     Notes
     -----
@@ -253,15 +253,16 @@ def spread_over_halves(
 
     Examples
     --------
-    >>> spread_over_halves(adjusted_rand, [0, 0, 1, 1] * 9, [1, 1, 0, 0] * 9)
+    >>> float(spread_over_halves(adjusted_rand, [0, 0, 1, 1] * 9, [1, 1, 0, 0] * 9))
     0.0
     """
     a, b = np.asarray(labels_a), np.asarray(labels_b)
     if len(a) < 4:
-        return float("nan")
+        return np.full_like(np.asarray(measure(contingency(a, b)), np.float64), np.nan)
     rng = np.random.default_rng(0)
     drawn = (rng.permutation(len(a))[: len(a) // 2] for _ in range(n))
-    return float(np.std([measure(contingency(a[half], b[half])) for half in drawn], ddof=1))
+    found = np.array([measure(contingency(a[half], b[half])) for half in drawn], np.float64)
+    return np.asarray(found.std(axis=0, ddof=1))
 
 
 def matching(table: Contingency) -> NDArray[np.int64]:

@@ -194,6 +194,7 @@ def test_a_private_run_is_neither_offered_nor_compared_with(client, run, tmp_pat
     assert "secret" not in page(client)
     page(client, status=404, **{"with": "secret"})
     page(client, status=404, **{"with": "no-such-run"})
+    page(client, status=404, **{"with": "a\0b"})
     client.force_login(ana)
     assert "secret" in page(client)
     page(client, **{"with": "secret"})
