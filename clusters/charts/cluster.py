@@ -51,14 +51,14 @@ class Bar(TypedDict):
     text: str
     count: int
     share: str
-    width: float
+    width: str
 
 
 def bars(counts: Sequence[Sequence[Any]], n_tokens: int, most: int) -> list[Bar]:
     """The commonest texts with their counts; the longest bar is the commonest text's."""
     top = max((count for _, count in counts), default=1)
     return [
-        {"text": text, "count": count, "share": percent(count / n_tokens), "width": round(100 * count / top, 1)}
+        {"text": text, "count": count, "share": percent(count / n_tokens), "width": f"{100 * count / top:.1f}"}
         for text, count in counts[:most]
     ]
 

@@ -14,11 +14,11 @@ LEAST_HEIGHT, GAP, HEAD, FOOT = 22.0, 10.0, 28.0, 8.0
 
 
 class Node(TypedDict):
-    x: float
-    y: float  # of the box
-    height: float
-    bar_y: float  # of the bar that is as tall as the tokens are many
-    bar_height: float
+    x: str  # this and the following: pixels, as the paper has them
+    y: str  # of the box
+    height: str
+    bar_y: str  # of the bar that is as tall as the tokens are many
+    bar_height: str
     k: int
     label: int | None
     href: str  # "" until the view sets it
@@ -27,9 +27,11 @@ class Node(TypedDict):
     detail: str  # a second line, where the box is tall
     short: str  # what stands beside the text, where it isn't
     is_tall: bool
-    text_x: float
-    text_y: float
-    detail_y: float
+    text_x: str
+    text_y: str
+    detail_y: str
+    left: float  # where flows leave and arrive
+    bar_top: float
 
 
 class Flow(TypedDict):
@@ -42,7 +44,7 @@ class Drawing(TypedDict):
     width: float
     height: float
     node_width: float
-    heads: list[dict[str, float]]
+    heads: list[dict[str, Any]]
     nodes: list[Node]
     flows: list[Flow]
 
@@ -73,7 +75,7 @@ def crosswalk_drawing(rungs: Sequence[Rung], k: int, n_tokens: int, frame: Frame
     flows: list[Flow] = []
     for rung, (left, right) in zip(rungs, pairwise(columns), strict=False):
         flows += _flows(rung, left, right, scale, frame.node_width)
-    heads = [{"x": i * pitch, "k": rung.k, "is_here": rung.k == k} for i, rung in enumerate(rungs)]
+    heads = [{"x": _px(i * pitch), "k": rung.k, "is_here": rung.k == k} for i, rung in enumerate(rungs)]
     nodes = [node for column in columns for node in column]
     return {
         "width": frame.width, "height": frame.height, "node_width": frame.node_width,
@@ -132,8 +134,10 @@ def _column(rung: Rung, x: float, scale: float, n_tokens: int, k: int, frame: Fr
         is_tall, middle = height >= 34, y + height / 2
         nodes.append(
             _words(part, rung.k, n_tokens, is_here=rung.k == k, is_narrow=frame.is_narrow)
-            | {"x": x, "y": y, "height": height, "bar_y": middle - bar / 2, "bar_height": bar, "is_tall": is_tall,
-               "text_x": x + 14, "text_y": middle - 3 if is_tall else middle + 4, "detail_y": middle + 13}
+            | {"x": _px(x), "y": _px(y), "height": _px(height), "bar_y": _px(middle - bar / 2),
+               "bar_height": _px(bar), "is_tall": is_tall, "text_x": _px(x + 14),
+               "text_y": _px(middle - 3 if is_tall else middle + 4), "detail_y": _px(middle + 13),
+               "left": x, "bar_top": middle - bar / 2}
         )  # fmt: skip
         y += height + GAP
     return nodes
@@ -156,19 +160,23 @@ def _words(part: Part, k: int, n_tokens: int, *, is_here: bool, is_narrow: bool)
 
 def _flows(rung: Rung, left: list[Node], right: list[Node], scale: float, node_width: float) -> list[Flow]:
     """Ribbons from every box to the boxes of the next column, stacked in order so that few cross."""
-    out = [node["bar_y"] for node in left]
-    into = [node["bar_y"] for node in right]
+    out = [node["bar_top"] for node in left]
+    into = [node["bar_top"] for node in right]
     flows: list[Flow] = []
     for (a, b), n in sorted(rung.flows.items()):
         thick = n * scale
         flows.append({
-            "path": _ribbon(left[a]["x"] + node_width, out[a], right[b]["x"], into[b], thick),
+            "path": _ribbon(left[a]["left"] + node_width, out[a], right[b]["left"], into[b], thick),
             "is_near": left[a]["is_here"] or right[b]["is_here"],
             "title": f"{n:,} token" + ("" if n == 1 else "s"),
         })  # fmt: skip
         out[a] += thick
         into[b] += thick
     return flows
+
+
+def _px(length: float) -> str:
+    return f"{length:.1f}"
 
 
 def _ribbon(x0: float, y0: float, x1: float, y1: float, thick: float) -> str:

@@ -189,8 +189,9 @@ def test_the_crosswalk_stays_on_its_paper(run, frame):
     rungs = crosswalk(run, "signed", [3, 6], 6, np.arange(40))
     drawing = crosswalk_drawing(rungs, 6, 40, frame)
     for node in drawing["nodes"]:
-        assert 0 <= node["x"] <= frame.width - frame.node_width
-        assert 0 < node["y"] < node["y"] + node["height"] <= frame.height
+        x, y, height = (float(node[name]) for name in ("x", "y", "height"))
+        assert 0 <= x <= frame.width - frame.node_width
+        assert 0 < y < y + height <= frame.height
 
 
 def test_the_fall_of_a_curve_is_found_where_it_is_steepest():
