@@ -75,7 +75,10 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
         return render_page(request, "runs/not_ready.html", _missing(run, has_clusters=k is not None))
     scale = _scale(request.GET, run, scales)
     clustering = run.clusterings.get(affinity=affinity, k=k)
-    found = _found(run, clustering, scale, asked)
+    try:
+        found = _found(run, clustering, scale, asked)
+    except FitError as error:
+        return render_page(request, "runs/not_ready.html", _unreadable(run, error))
     if twin:
         figure = request.GET.get("figure", "")
         return twins.answer(
@@ -300,6 +303,11 @@ def _missing(run: Run, *, has_clusters: bool) -> dict[str, Any]:
         if has_clusters
         else f"“{run.name}” holds no clustering, so there is no sequence to draw."
     )
+    return {"run": run, "here": "sequence", "title": "No sequence to see", "sentence": sentence}
+
+
+def _unreadable(run: Run, error: FitError) -> dict[str, Any]:
+    sentence = f"The losses of “{run.name}” cannot be followed: {error}. Compute the run again, or mend its bundle."
     return {"run": run, "here": "sequence", "title": "No sequence to see", "sentence": sentence}
 
 

@@ -24,7 +24,7 @@ from clusters.queries import sequence
 from clusters.queries.sequence import cluster_means, scales
 from compute.numerics.correlation import RankCorrelation
 from compute.numerics.emergence import BELOW_FROM_START, CROSSED, NEVER
-from tests.factories import N_SELECTED, make_run
+from tests.factories import N_SELECTED, NETWORKS, make_run, n_predictions
 
 pytestmark = pytest.mark.django_db
 PATH = "/runs/synthetic/sequence/"
@@ -243,6 +243,12 @@ def test_a_run_without_losses_says_what_is_missing(client, run):
     html = page(client)
     assert "No sequence to see" in html
     assert "bring a bundle that holds the losses" in html
+
+
+def test_losses_that_are_no_numbers_are_said_and_not_drawn(client, tmp_path):
+    n = n_predictions()
+    make_run(tmp_path, seed=5, arrays={"curves/losses": np.full((n, len(NETWORKS)), np.nan, np.float32)})
+    assert "holds a loss that is no finite number" in page(client, over="parameters")
 
 
 def test_answers_are_text_whatever_they_hold(client, run):
