@@ -159,18 +159,18 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
-def agreement_words(found: Neighbours | None, what: str) -> tuple[str, str]:
-    """Title and reading of a map coloured by category."""
+def agreement_words(found: Neighbours | None, what: str, n_points: int) -> tuple[str, str]:
+    """Title and reading of a map coloured by category; points without one are not counted."""
     if found is None:
-        return f"Points by {what}", "Too few points have one to compare neighbours."
-    times = found.value / found.by_chance if found.by_chance else 0.0
-    verb = "shares" if times >= 1 else "seldom shares"
+        return f"Points by {what}", f"Too few points that have a {what} stand side by side to be compared."
+    measured = f"{percent(found.value)} ({percent(found.low)} to {percent(found.high)}, n = {count(found.n)})"
+    chance = f"by chance {percent(found.by_chance)}"
+    if found.n < n_points:
+        title = f"Of neighbours that both have a {what}, {percent(found.value)} share it"
+        return title, f"A point and its nearest neighbour on the map, where both have a {what}: {measured}; {chance}."
     title = f"{percent(found.value)} of points stand beside one of the same {what}"
-    reading = (
-        f"A point’s nearest neighbour on the map {verb} its {what}: {percent(found.value)} "
-        f"({percent(found.low)} to {percent(found.high)}, n = {count(found.n)}); by chance {percent(found.by_chance)}."
-    )
-    return title, reading
+    verb = "shares" if found.value >= found.by_chance else "seldom shares"
+    return title, f"A point’s nearest neighbour on the map {verb} its {what}: {measured}; {chance}."
 
 
 def correlation_words(found: Neighbours | None, what: str) -> tuple[str, str]:

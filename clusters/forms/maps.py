@@ -48,12 +48,13 @@ def map_query(
     """Parse; whatever is impossible is refused with what is possible."""
     affinity = chosen(query, "affinity", list(ks), next(iter(ks))) if ks else "signed"
     there = list(ks.get(affinity, ()))
+    k = _k(query, there, default_k)
     return MapQuery(
         by=chosen(query, "by", layouts, layouts[0]),
         colour=chosen(query, "colour", list(COLOURS), "cluster" if there else "loss"),
         affinity=affinity,
-        k=_k(query, there, default_k),
-        cluster=_label(query),
+        k=k,
+        cluster=_label(query, k),
         lm=chosen(query, "lm", lms, largest_lm),
         area=_area(query),
         view=_view(query),
@@ -78,11 +79,11 @@ def _k(query: QueryDict, ks: Sequence[int], default: int | None) -> int | None:
     return int(chosen(query, "k", [str(k) for k in ks], ""))
 
 
-def _label(query: QueryDict) -> int | None:
+def _label(query: QueryDict, k: int | None) -> int | None:
     text = query.get("cluster", "")
     label = whole_number(text)
-    if text and label is None:
-        raise BadRequest(f"cluster is {text[:40]!r}; give a cluster’s label, such as 12.")
+    if text and (label is None or label >= (k or 0)):
+        raise BadRequest(f"cluster is {text[:40]!r}; give a cluster’s label, from 0 to {(k or 1) - 1}.")
     return label
 
 

@@ -121,7 +121,8 @@ def _colouring(run: Run, asked: MapQuery) -> Colouring:
 
 
 def _labelled(colouring: Colouring, values: np.ndarray, run: Run, asked: MapQuery) -> Colouring:
-    words = charts.agreement_words(charts.agreement(values, reads.nearest_of(run, asked.by)), colouring.what)
+    found = charts.agreement(values, reads.nearest_of(run, asked.by))
+    words = charts.agreement_words(found, colouring.what, len(values))
     return _titled(colouring, words)
 
 
@@ -146,7 +147,7 @@ def _by_cluster(run: Run, asked: MapQuery) -> Colouring | None:
         words = f"rank {cluster.rank}" + (f" · {text}" if text else "")
         shown.append(Category(cluster.label, words, f"{cluster.rank} {text}".strip(), href))
     if asked.cluster is not None:
-        href = cluster_address(run.slug, asked.k, asked.cluster, asked.affinity) if asked.cluster < asked.k else ""
+        href = cluster_address(run.slug, asked.k, asked.cluster, asked.affinity)
         words = f"cluster {asked.cluster}"
         shown = [Category(asked.cluster, words, words, href, ("act", "dot"))]
     rest = "other clusters" if asked.by == "gradient" else "other clusters, or not clustered"

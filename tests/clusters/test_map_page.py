@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from clusters.charts.maps import agreement, correlation, framed, rank_edges, shades
+from clusters.charts.maps import agreement, agreement_words, correlation, correlation_words, framed, rank_edges, shades
 from clusters.queries.maps import inside, nearest_of, prepare_maps
 from tests.factories import N_SELECTED, UserFactory, make_run, n_predictions
 
@@ -76,6 +76,19 @@ def test_tokens_without_a_cluster_are_left_out_of_the_agreement():
     assert found.n == 2
 
 
+def test_the_finding_says_whether_every_point_was_counted():
+    found = agreement(np.array([0, 0, -1, -1]), np.array([1, 0, 3, 2]))
+    assert agreement_words(found, "cluster", 4)[0] == "Of neighbours that both have a cluster, 100% share it"
+    assert agreement_words(found, "cluster", 2)[0] == "100% of points stand beside one of the same cluster"
+    assert agreement_words(None, "cluster", 2)[0] == "Points by cluster"
+
+
+def test_neighbours_that_never_agree_are_said_to_seldom_share():
+    labels = np.array([0, 1, 0, 1])
+    found = agreement(labels, np.array([1, 0, 3, 2]))
+    assert "seldom shares its kind: 0%" in agreement_words(found, "kind", 4)[1]
+
+
 def test_values_that_follow_their_neighbours_correlate():
     values = np.arange(100.0)
     along = np.minimum(np.arange(100) + 1, 99)
@@ -84,6 +97,12 @@ def test_values_that_follow_their_neighbours_correlate():
     assert found.value > 0.99
     assert found.low < found.value < found.high
     assert correlation(np.ones(100), along) is None
+
+
+def test_unrelated_neighbours_are_said_to_be_unrelated():
+    values = np.random.default_rng(0).normal(size=4000)
+    found = correlation(values, np.roll(np.arange(4000), 1))
+    assert correlation_words(found, "losses")[0] == "Neighbours on the map have unrelated losses"
 
 
 def test_values_without_a_number_are_grey_and_not_counted():
@@ -114,6 +133,14 @@ def test_every_map_has_every_colour(client, run, by, colour):
     assert 'id="fig-map"' in html
     codes = client.get("/runs/synthetic/map/colours", {"by": by, "colour": colour}, headers={"Accept-Encoding": ""})
     assert len(codes.content) == (N_SELECTED if by == "gradient" else n_predictions() // 2)
+
+
+def test_one_cluster_can_be_shown_alone(client, run):
+    labels = np.load(f"{run.bundle_path}/clustering/absolute/k6.npy")
+    query = {"k": "6", "affinity": "absolute", "cluster": "4"}
+    legend = json.loads(page(client, "/runs/synthetic/map.json", **query))["legend"]
+    assert legend[0] == {"code": 0, "text": "cluster 4", "n_points": int((labels == 4).sum())}
+    assert "/runs/synthetic/k/6/clusters/4/?affinity=absolute" in page(client, "/runs/synthetic/map/", **query)
 
 
 def test_the_legend_counts_every_point_once(client, run):
@@ -224,6 +251,7 @@ def test_the_density_can_be_framed_and_downloaded(client, run):
         ({"k": "7"}, "choose one of 3, 6"),
         ({"lm": "gpt-9"}, "choose one of syn-10k"),
         ({"cluster": "x"}, "give a cluster’s label"),
+        ({"cluster": "6", "k": "6"}, "from 0 to 5"),
         ({"area": "0,0,1"}, "give x and y"),
         ({"area": "0,0,1,0,nan,1"}, "no number of a map"),
         ({"area": ",".join(["1"] * 130)}, "3 to 64 corners"),
