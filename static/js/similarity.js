@@ -6,6 +6,7 @@ import { Tiles, channels } from "./similarity_tiles.js";
 
 const equal = (one, two) => one === two || (one && two && one[0] === two[0] && one[1] === two[1]);
 const WAIT_MS = 70;
+const LONG_MS = 500; // from here on one is told that something is loading
 const MOVED = 4; // pixels; less is a click
 
 const box = document.getElementById("matrix");
@@ -16,8 +17,8 @@ function start(config) {
   const panel = document.getElementById("pair");
   const said = document.getElementById("matrix-said");
   const form = document.getElementById("matrix-form");
-  const tiles = new Tiles(config, (hasFailed) => {
-    said.textContent = hasFailed ? "Some pixels could not be loaded; move the matrix to try again." : "";
+  const tiles = new Tiles(config, () => {
+    tellPixels();
     redraw();
   });
   const { n } = config;
@@ -33,6 +34,7 @@ function start(config) {
   let drawing = 0;
   let pairTimer = 0;
   let stateTimer = 0;
+  let waitTimer = 0;
   let asked = null;
   let drag = null;
 
@@ -106,6 +108,15 @@ function start(config) {
 
   function draw() {
     picture.draw({ ...shown(), plot, ratio }, cursor, hover);
+    if (!waitTimer && tiles.isBusy) waitTimer = setTimeout(tellPixels, LONG_MS);
+  }
+
+  function tellPixels() {
+    if (!tiles.isBusy) {
+      clearTimeout(waitTimer);
+      waitTimer = 0;
+      said.textContent = tiles.hasFailed ? "Some pixels could not be loaded; move the matrix to try again." : "";
+    } else if (performance.now() - tiles.busySince > LONG_MS) said.textContent = "Pixels are on their way…";
   }
 
   // ── the pair ──

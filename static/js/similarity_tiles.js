@@ -12,6 +12,7 @@ export class Tiles {
     this.waiting = []; // the newest is fetched first
     this.failed = new Map();
     this.running = 0;
+    this.busySince = 0;
     this.colours = new Uint32Array(256);
   }
 
@@ -45,6 +46,14 @@ export class Tiles {
     return (tile.picture ??= this.painted(tile));
   }
 
+  get isBusy() {
+    return this.running > 0;
+  }
+
+  get hasFailed() {
+    return this.failed.size > 0;
+  }
+
   has(level, column, row) {
     return this.known.has(`${level}/${column}/${row}`);
   }
@@ -63,6 +72,7 @@ export class Tiles {
     if (this.running >= AT_ONCE || !this.waiting.length) return;
     const name = this.waiting.pop();
     if (this.known.has(name)) return;
+    if (!this.running) this.busySince = performance.now();
     this.running += 1;
     this.known.set(name, { codes: null });
     try {
@@ -79,8 +89,8 @@ export class Tiles {
       if (this.known.size <= MOST) break;
       this.known.delete(oldest);
     }
-    this.changed(this.failed.size > 0);
     this.next();
+    this.changed();
   }
 
   painted({ codes, width, height }) {
