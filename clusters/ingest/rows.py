@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,6 +17,7 @@ from compute.numerics.curves import CLASS_NAMES
 from compute.numerics.vocabulary import Vocabulary
 
 CONTEXT_TOKENS, CONTEXT_CHARACTERS = 200, 20_000
+THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -161,13 +163,17 @@ def _shares_below(bundle: Bundle, threshold: float) -> list[float]:
 
 
 def _clusterings(bundle: Bundle, clustered: Clustered) -> list[ClusteringRows]:
-    rows = []
-    for entry in sorted(bundle.manifest["clusterings"], key=lambda entry: (entry["affinity"], entry["k"])):
+    """All clusterings, by affinity and k; most of the work is sums over arrays, which threads share."""
+
+    def made(entry: dict[str, Any]) -> ClusteringRows:
         partition = Partition(np.array(bundle.array(entry["array"])))
         similarity = np.asarray(bundle.array(f"similarity/{entry['affinity']}"))
         clusters = summarise(partition, clustered, similarity)
-        rows.append(ClusteringRows(entry["affinity"], entry["k"], clusters, partition.rank))
-    return rows
+        return ClusteringRows(entry["affinity"], entry["k"], clusters, partition.rank)
+
+    entries = sorted(bundle.manifest["clusterings"], key=lambda entry: (entry["affinity"], entry["k"]))
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(made, entries))
 
 
 def _run(bundle: Bundle) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from compute.numerics.emergence import crossings
 from compute.numerics.ranks import cluster_order
 
 N_ANSWERS, N_NEAREST = 10, 5
+ROWS_AT_ONCE = 32
 Floats = np.ndarray
 
 
@@ -109,14 +110,19 @@ def _similarities(partition: Partition, similarity: np.ndarray) -> tuple[Floats,
     n = len(partition.labels)
     blocks = np.empty((len(sizes), len(sizes)))
     for r, members in enumerate(np.split(partition.by_rank, partition.starts[1:])):
-        row = similarity[np.sort(members)].sum(axis=0, dtype=np.float64)  # of n: stays in the processor's cache
-        blocks[r] = np.add.reduceat(row[partition.by_rank], partition.starts)
+        blocks[r] = np.add.reduceat(_sum_of_rows(similarity, members)[partition.by_rank], partition.starts)
     own = np.diagonal(blocks)
     with np.errstate(divide="ignore", invalid="ignore"):
         within = (own - partition.sums(np.diagonal(similarity))) / (sizes * (sizes - 1))
         across = (blocks.sum(axis=1) - own) / (sizes * (n - sizes))
         cosine = blocks / np.sqrt(np.outer(own, own))
     return within, across, _nearest(partition, cosine)
+
+
+def _sum_of_rows(table: Floats, rows: np.ndarray) -> Floats:
+    """Sum of some rows, float64; a few at a time, so that they stay in the processor's cache."""
+    parts = (table[rows[first : first + ROWS_AT_ONCE]] for first in range(0, len(rows), ROWS_AT_ONCE))
+    return sum((part.sum(axis=0, dtype=np.float64) for part in parts), np.zeros(table.shape[1]))
 
 
 def _emergence(curves: Floats, scale: Floats) -> Floats:
