@@ -22,6 +22,7 @@ LAW_STYLES = {"power": ("c1", "dot"), "offset": ("c2", "diamond"), "break-1": ("
               "break-2": ("c4", "triangle")}  # fmt: skip
 N_DRAWN = 64  # points of a law's line
 N_BARS = 40
+ROOM = 1.15  # over the highest bar, for the reference line's text
 ALIKE = 1.2  # exponents within this factor are called about equal
 MOST_MARKS = 60  # from the first point to the last: more would lie on one another
 AXES = {"parameters": "non-embedding parameters", "steps": "training step"}
@@ -283,7 +284,7 @@ def clusters_chart(laws: ClusterLaws, whole: PowerLawFit | None, *, number: int,
                 "tokens.",
         series=[make_series("bars", bars, name="clusters", css="c1")], rules=rules,
         x=linear_axis([lo, hi], "exponent of the cluster’s mean loss", n=5),
-        y=linear_axis([0, max(counts.tolist())], "clusters", from_zero=True, n=4),
+        y=linear_axis([0, ROOM * max(counts.tolist())], "clusters", from_zero=True, n=4),
         table={"head": ["exponent from", "to", "clusters"], "rows": bars},
         help=Help(what="A power law through each cluster’s own mean loss over the sizes in the window. If one exponent "
                   "ruled every skill, the bars would stand together; the theory expects steps at different sizes, "

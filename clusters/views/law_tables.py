@@ -21,6 +21,12 @@ FORMULAS = {  # pieces, every second one raised
     "break-1": ("a + b x", "−c₀", " (1 + (x/d₁)", "1/f₁", ")", "−c₁f₁"),
     "break-2": ("the same with two breaks",),
 }
+BY_LAW = {
+    "power": "by the power law",
+    "offset": "by the law with a floor",
+    "break-1": "by the law with one break",
+    "break-2": "by the law with two breaks",
+}
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 VAGUE = 100.0  # an interval of a place or a width that spans more than this factor tells nothing
 WIDE = 2.0  # nor does one of an exponent that is wider than this
@@ -93,12 +99,12 @@ def summary(found: Fitted, unit: Unit, letter: str) -> dict[str, str]:
     low, high = power.intervals.get("c0", (math.nan, math.nan))
     interval = f"{fixed(low, 3)} to {fixed(high, 3)}" if math.isfinite(low) else "no interval"
     values = {
-        "symbol": f"α_{letter}", "alpha": fixed(power.law.exponent, 3) if power.law else "–", "interval": interval,
+        "letter": letter, "alpha": fixed(power.law.exponent, 3) if power.law else "–", "interval": interval,
         "n": f"{count(found.comparison.n_points)} points from {compact(found.inside[0].x)} to "
              f"{compact(found.inside[-1].x)}",
     }  # fmt: skip
     if best and best.law:
-        values |= {"best": LAW_NAMES[best.name], "error": percent(best.held_out_rms)}
+        values["best"] = BY_LAW[best.name]
     spread = found.comparison.spread_at(found.next_x)
     if spread:
         factor = unit_factor(unit)
