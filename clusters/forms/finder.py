@@ -116,6 +116,13 @@ def is_loss(name: str) -> bool:
     return name[:1] == "s" and name[1:].isdecimal()
 
 
+def nats(bits: float) -> float:
+    """Bits in nats; a number of few digits that was written in bits comes back as it was."""
+    value = bits * BITS
+    near = round(value, 4)
+    return near if abs(near - value) < 1e-7 else value
+
+
 def lasso_text(lasso: Lasso) -> str:
     """Four letters a corner: twelve bits each way."""
     corners = (f"{_ALPHABET[n >> 6]}{_ALPHABET[n & 63]}" for corner in lasso.corners for n in corner)
@@ -131,10 +138,11 @@ def _bounds(query: QueryDict, offer: Offer, unit: Unit) -> dict[str, Bounds]:
     known = offer.thresholds
     found = {}
     for name in known:
-        factor = BITS if unit == "bits" and is_loss(name) else 1.0
-        above, below = (_number(query, f"{name}_{end}") for end in ("min", "max"))
-        if (above, below) != (None, None):
-            found[name] = Bounds(*(None if value is None else value * factor for value in (above, below)))
+        ends = [_number(query, f"{name}_{end}") for end in ("min", "max")]
+        if unit == "bits" and is_loss(name):
+            ends = [None if value is None else nats(value) for value in ends]
+        if ends != [None, None]:
+            found[name] = Bounds(*ends)
     for key, value in query.items():
         name, _, end = key.rpartition("_")
         if value and end in ("min", "max") and name not in known:

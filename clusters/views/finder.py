@@ -21,6 +21,7 @@ from clusters.queries.finder import rows
 from clusters.queries.finder.columns import Columns
 from clusters.queries.finder.pages import page_of
 from clusters.queries.finder.search import density, facet_counts, search
+from clusters.queries.missing import Missing
 from clusters.views.finder_parts import Parts, class_counts, dots
 from clusters.views.twins import answer, links_context, page
 
@@ -33,6 +34,8 @@ def index(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespo
     """Predictions that satisfy thresholds, a lasso, facets; how many; the first of them."""
     run = visible_run(request.user, slug)
     if not has_text(run):
+        if twin:
+            raise Missing(f"“{run.name}” came without its corpus", "Compute the run here to look through its tokens.")
         return render_page(request, "tokens/no_corpus.html", {"run": run, "here": "tokens"})
     columns = Columns(run)
     asked = asked_of(request.GET, columns.offer)

@@ -174,6 +174,14 @@ def test_a_rule_that_is_followed_is_marked(client, run):
     assert re.search(r'class="chip on" id="rule-1-1"[^>]* aria-current="true"', get(client, "class=monogenic"))
 
 
+def test_a_rule_is_the_same_rule_in_bits(client, run):
+    html = get(client, "unit=bits")
+    [(href, n)] = re.findall(r'href="([^"]+)"[^>]*>never learned <b>([\d,]+)</b>', html)
+    followed = get(client, href.partition("?")[2].replace("&amp;", "&"))
+    assert re.search(r'class="chip on" [^>]*>never learned <b>', followed)
+    assert f'<b class="found">{n}</b> of {N} predictions' in followed
+
+
 # ── the chart ──
 
 
@@ -263,6 +271,12 @@ def test_scores_that_are_missing_are_said_to_be(client, tmp_path):
     make_run(tmp_path, curves=False)
     assert "brought no scores of curves" in get(client)
     get(client, "m_min=0.1", status=400)
+
+
+def test_a_run_without_its_corpus_says_how_tokens_would_come(client, run, monkeypatch):
+    monkeypatch.setattr("clusters.views.finder.has_text", lambda run: False)
+    assert "This run came without its corpus" in get(client)
+    get(client, path="/runs/synthetic/tokens.json", status=404)
 
 
 # ── addresses ──
