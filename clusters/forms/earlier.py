@@ -30,6 +30,7 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
         "seed": clustering.seed,
         "n_init": clustering.n_init,
         "effort": clustering.effort,
+        "n_curves": 0 if config.map is None else config.map.n_curves,
         "precision": config.precision,
         "documents_per_shard": config.documents_per_shard,
     }

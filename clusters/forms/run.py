@@ -23,6 +23,7 @@ from compute.config import (
     VECTORS,
     CheckpointRef,
     ClusteringConfig,
+    MapConfig,
     RunConfig,
     SelectionConfig,
     SimilarityConfig,
@@ -116,6 +117,11 @@ class RunForm(forms.Form):
     effort = forms.ChoiceField(label="Effort of k-means", choices=_choices(EFFORTS), widget=forms.RadioSelect)
     seed = forms.IntegerField(label="Seed", help_text="The same seed gives the same clusters.")
     n_init = forms.IntegerField(label="Starts of k-means", help_text="The best of so many is kept.")
+
+    n_curves = forms.IntegerField(
+        label="Predictions on the map", required=False, min_value=0, max_value=10**6,
+        help_text="Besides the clustered ones; empty for 100,000, 0 for no maps.",
+    )  # fmt: skip
 
     precision = forms.ChoiceField(label="Arithmetic of losses", choices=_choices(PRECISIONS))
     documents_per_shard = forms.IntegerField(
@@ -240,6 +246,7 @@ class RunForm(forms.Form):
                 affinities=tuple(a for a in AFFINITIES if a in values["affinities"]),
                 **_of(values, "ks", "n_init", "seed", "effort"),
             ),
+            map=_map(values.get("n_curves")),
             **_of(values, "vectors", "gradient_scope", "precision", "documents_per_shard"),
         )
         if values["mode"] != "auto":
@@ -252,6 +259,12 @@ class RunForm(forms.Form):
         """The registered corpus of a valid form; None for the demo's own text."""
         key = self.cleaned_data.get("corpus", DEMO)
         return next((corpus for corpus in self.corpora if str(corpus.pk) == key), None)
+
+
+def _map(n_curves: int | None) -> MapConfig | None:
+    if n_curves is None:
+        return MapConfig()
+    return MapConfig(n_curves=n_curves) if n_curves else None
 
 
 def _of(values: dict[str, Any], *names: str) -> dict[str, Any]:

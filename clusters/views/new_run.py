@@ -37,7 +37,7 @@ _NOTES = {
 _FOLDED = {
     "compare": ("vectors", "gradient_scope", "auto_hours", "block_tokens", "sketch_size", "refine"),
     "cluster": ("seed", "n_init"),
-    "work": ("precision", "documents_per_shard"),
+    "work": ("n_curves", "precision", "documents_per_shard"),
 }
 
 

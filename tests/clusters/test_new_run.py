@@ -435,3 +435,15 @@ def test_documents_longer_than_a_folder_s_network_reads_are_refused_before_the_s
     errors = RUN_FORMS["folders"](filled("folders", **own_folders(root), max_length="1024")).errors
     assert "mine/step1 reads at most 256 tokens, but documents are cut at 1,024" in errors["max_length"][0]
     assert "max_length" not in RUN_FORMS["folders"](filled("folders", **own_folders(root), max_length="256")).errors
+
+
+@pytest.mark.parametrize(("given", "n_curves"), [("", 100_000), ("500", 500), ("0", None)])
+def test_maps_can_be_made_smaller_or_left_out(client: Client, ana: User, root: Path, given: str, n_curves: int) -> None:
+    corpus(ana)
+    config = _configs(root)["demo"]
+    initial = RUN_FORMS["demo"].initial_of(config, list(RegisteredCorpus.objects.all()), sees_paths=True)
+    form = RUN_FORMS["demo"](initial=initial, corpora=list(RegisteredCorpus.objects.all()))
+    sent = {name: form[name].value() for name in form.fields} | {"suite": "demo", "n_curves": given}
+    client.post("/runs/new/", _sendable(sent))
+    chosen = only_job().map
+    assert (chosen.n_curves if chosen else None) == n_curves
