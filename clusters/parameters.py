@@ -16,12 +16,6 @@ MAX_PAGE = 100_000
 MAX_TEXT = 200
 
 REACHES: Mapping[str, int] = {"snippet": 40, "5": 5, "16": 16, "200": 200}  # tokens shown before the answer
-TOKEN_SORTS: Mapping[str, str] = {
-    "monogenic": "most monogenic",
-    "polygenic": "most polygenic",
-    "loss": "loss, lowest first",
-    "index": "place in the corpus",
-}
 
 
 def whole_number(text: str) -> int | None:
@@ -94,23 +88,6 @@ def reach_choices(chosen_reach: str, default: str = "snippet") -> list[dict[str,
         }
         for reach in REACHES
     ]
-
-
-@dataclass(frozen=True)
-class TokenListQuery:
-    """Which clustered tokens a list shows."""
-
-    sort: str
-    answer: str
-    page: int
-
-
-def token_list_query(query: QueryDict) -> TokenListQuery:
-    return TokenListQuery(
-        sort=chosen(query, "sort", list(TOKEN_SORTS), "monogenic"),
-        answer=search_text(query, "answer"),
-        page=page_number(query),
-    )
 
 
 def unit_of(query: QueryDict) -> Unit:

@@ -49,7 +49,7 @@ def chart_later(context: dict[str, Any], slug: str, title: str) -> dict[str, Any
 
 
 @register.inclusion_tag("charts/_embed.html", takes_context=True)
-def embed(context: dict[str, Any], slug: str, title: str, height: int = 640) -> dict[str, Any]:
+def frame_snippet(context: dict[str, Any], slug: str, title: str, height: int = 640) -> dict[str, Any]:
     """How to show this part of the page on another site: a snippet and a preview."""
     return {"slug": slug, "title": title} | _embed(context, slug, height)
 

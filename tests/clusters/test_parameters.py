@@ -10,7 +10,6 @@ from clusters.parameters import (
     context_view,
     page_number,
     search_text,
-    token_list_query,
     whole_number,
 )
 
@@ -38,11 +37,6 @@ def test_no_page_is_the_first():
 def test_contexts_can_be_shown_longer_on_one_line_and_without_shade():
     view = context_view(QueryDict("reach=200&breaks=off&shade=off"))
     assert (view.n_tokens, view.breaks, view.is_shaded) == (200, False, False)
-
-
-def test_a_token_list_refuses_an_unknown_order():
-    with pytest.raises(BadRequest, match="sort is"):
-        token_list_query(QueryDict("sort=owner__password"))
 
 
 def test_what_no_database_holds_is_taken_out_of_a_search():
