@@ -59,9 +59,9 @@ def run_links(context: dict[str, Any]) -> list[list[dict[str, str]]]:
 @register.simple_tag(takes_context=True)
 def tour(context: dict[str, Any]) -> dict[str, Any] | None:
     """The step of the first visit's tour that this page is, until somebody has seen or closed it."""
-    request, run = context["request"], context.get("run")
+    request, run = context.get("request"), context.get("run")
     place = next((i for i, step in enumerate(TOUR) if step[0] == context.get("here")), None)
-    if place is None or not getattr(run, "slug", "") or "tour" in request.COOKIES:
+    if request is None or place is None or not getattr(run, "slug", "") or "tour" in request.COOKIES:
         return None
     if request.GET.get("tour") != str(place + 1) and place:
         return None  # later steps only for those who come from the one before
