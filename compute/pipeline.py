@@ -18,7 +18,7 @@ from compute.steps.clustering import clustering
 from compute.steps.curves import curves
 from compute.steps.gradients import gradient_store, gradients
 from compute.steps.losses import losses, losses_part, n_parts
-from compute.steps.maps import BY_CURVE, BY_GRADIENT, curve_map, gradient_map
+from compute.steps.maps import BY_CURVE, BY_GRADIENT, curve_map, gradient_map, require_umap
 from compute.steps.provenance import ShardLog
 from compute.steps.publication import publish, published
 from compute.steps.run import Run
@@ -179,6 +179,7 @@ def _token_ranges(config: RunConfig) -> list[range]:
 def _refuse_early(run: Run) -> None:
     """Refuse at once what would else fail after minutes of work."""
     require_folders(run.config)
+    require_umap(run.config)
     make_folder(run.bundles)
 
 

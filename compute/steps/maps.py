@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from compute.config import MapConfig
+from compute.config import MapConfig, RunConfig
+from compute.errors import ConfigError
 from compute.steps.checkpoints import by_step, sizes
 from compute.steps.curves import curves
 from compute.steps.losses import losses_stamp
@@ -99,8 +100,18 @@ def _kept(run: Run, name: str, stamp: str, n_points: int, make: Callable[[], np.
     return places
 
 
+def require_umap(config: RunConfig) -> None:
+    """Refuse maps before hours of work where they could not be made after them."""
+    if config.map is not None and find_spec("umap") is None:
+        raise ConfigError(
+            "Maps of tokens need the package umap-learn, which is not installed here. Install it, or leave the maps "
+            "out (--no-map); what is done is kept."
+        )
+
+
 def _keep_compiled(run: Run) -> None:
     """Beside the workspaces, where the installed package's own folder cannot be written, as in a container."""
+    require_umap(run.config)
     found = find_spec("umap")
     if found is not None and not all(os.access(folder, os.W_OK) for folder in found.submodule_search_locations or ()):
         os.environ.setdefault(_COMPILED, str(run.files.root.parent / "compiled"))

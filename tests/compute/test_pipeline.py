@@ -21,6 +21,7 @@ from compute.errors import (
     Cancelled,
     CheckpointError,
     ClusteringError,
+    ConfigError,
     CorpusError,
     GradientError,
     SelectionError,
@@ -216,6 +217,14 @@ def test_a_run_without_maps_has_neither_their_shards_nor_their_arrays(config, al
     result = open_bundle(attempt(without, tmp_path))
     assert not result.has("map/curves")
     assert "leave the maps out" in result.manifest["map"]["gradients"]["reason"]
+
+
+def test_maps_without_their_package_are_refused_at_once(config, tmp_path, monkeypatch):
+    monkeypatch.setattr("compute.steps.maps.find_spec", lambda name: None)
+    calls = counting(monkeypatch, "compute.numerics.losses.token_losses")
+    with pytest.raises(ConfigError, match="umap-learn"):
+        attempt(config, tmp_path)
+    assert not calls
 
 
 def test_too_few_tokens_for_a_map_are_a_reason_not_a_failure(config, almost, tmp_path):
