@@ -37,6 +37,15 @@ def curve(sizes: Sequence[int], losses: np.ndarray, scores: Scores, token: str, 
     )  # fmt: skip
 
 
+def finding(label: int, cosine: float, within: float | None) -> str:
+    """How near the nearest cluster is, against how near its members are to each other."""
+    said = minus(f"Cluster {label} is nearest: the gradient’s mean cosine with its members is {cosine:.2f}")
+    if within is None:
+        return f"{said}."
+    measure = "as much as" if abs(cosine - within) < 0.05 else "more than" if cosine > within else "less than"
+    return minus(f"{said}, {measure} theirs with each other ({within:.2f}).")
+
+
 def _title(sizes: Sequence[int], losses: np.ndarray, unit: Unit) -> str:
     factor = 1 / math.log(2) if unit == "bits" else 1.0
     first, last = float(losses[0]), float(losses[-1])

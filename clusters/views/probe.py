@@ -21,11 +21,11 @@ from clusters.contexts import Reader, has_text, loss_shade
 from clusters.display import display_tokens, token_label
 from clusters.forms.probe import EXAMPLES, ProbeForm, ProbeQuery, probe_query
 from clusters.htmx import render_page
-from clusters.models import Run
+from clusters.models import Affinity, Run
 from clusters.parameters import changed, selected_token
 from clusters.queries import probe as reads
 from clusters.queries.clusters import ladder, visible_run
-from clusters.queries.probe import Answer
+from clusters.queries.probe import Answer, NearCluster
 from clusters.queries.runs import default_k
 from clusters.services import probe as services
 from clusters.views.addresses import cluster_address
@@ -145,7 +145,7 @@ def _near(
         return {"is_chosen": is_chosen, "has_gradient": False}
     affinity = asked.affinity if asked.affinity in ks else next(iter(ks), asked.affinity)
     k = asked.k or default_k(run, affinity)
-    clusters = []
+    clusters: list[NearCluster] = []
     if k is not None:
         clustering = run.clusterings.get(affinity=affinity, k=k)
         clusters = reads.nearest_clusters(run, clustering, cosines, N_CLUSTERS)
@@ -156,8 +156,17 @@ def _near(
             {"near": near, "href": cluster_address(run.slug, k or 0, near.cluster.label, affinity)}
             for near in clusters
         ],
+        "finding": _finding(clusters, affinity),
         "near_contexts": _contexts(request, run, reads.nearest_tokens(run, cosines, N_CONTEXTS)),
     }  # fmt: skip
+
+
+def _finding(clusters: Sequence[NearCluster], affinity: str) -> str:
+    if not clusters:
+        return ""
+    best = clusters[0]
+    within = best.cluster.similarity_within if affinity == Affinity.SIGNED else None
+    return charts.finding(best.cluster.label, best.cosine, within)
 
 
 def _contexts(request: HttpRequest, run: Run, near: Sequence[tuple[int, float]]) -> list[dict[str, Any]]:

@@ -223,6 +223,15 @@ def test_the_nearest_cluster_and_context_are_those_of_the_token_it_points_at(cli
     assert means == sorted(means, reverse=True)
 
 
+def test_the_finding_compares_with_the_members_among_themselves():
+    from clusters.charts.probe import finding
+
+    assert finding(9, 0.42, 0.44).endswith("is 0.42, as much as theirs with each other (0.44).")
+    assert "less than theirs with each other (0.44)" in finding(9, 0.04, 0.44)
+    assert "more than theirs" in finding(9, 0.9, 0.44)
+    assert finding(9, -0.1, None).endswith("is −0.10.")
+
+
 def test_the_centroid_s_cosine_is_that_of_the_mean_direction(client, run, ana):
     """Against vectors: the mean cosine over the length of the members' mean."""
     from clusters.arrays import array_of
