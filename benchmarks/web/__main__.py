@@ -51,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
         facts = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": platform.machine()}
         facts |= {"cores": os.cpu_count(), "scale": given.scale, "requests": given.requests}
         given.json.write_text(json.dumps(facts | {"databases": [one.as_json() for one in found]}, indent=1) + "\n")
+    if given.markdown:
+        given.markdown.write_text(report.markdown(found) + "\n")
     return 1 if given.check and any(one.misses for one in found) else 0
 
 
@@ -71,6 +73,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--pages", nargs="+", metavar="NAME", help="only those whose names begin so")
     parser.add_argument("--no-browser", action="store_true", help="leave Chromium out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="and as the table of docs/performance.md")
     parser.add_argument("--check", action="store_true", help="end with status 1 where a goal is missed")
     given = parser.parse_args(arguments)
     if given.requests < 1:

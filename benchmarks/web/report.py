@@ -68,6 +68,21 @@ def row(one: Measured) -> str:
     )
 
 
+def markdown(reports: list[Report]) -> str:
+    """The figures of all databases side by side, as docs/performance.md has them."""
+    names = [report.database for report in reports]
+    pages = {name: {one.name: one for one in report.pages} for name, report in zip(names, reports, strict=True)}
+    head = ["page", *(f"{name}: median, p95 (ms)" for name in names), "queries", "kB", "goal"]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for one in reports[0].pages:
+        there = [pages[name][one.name] for name in names if one.name in pages[name]]
+        times = [f"{1000 * found.median:.0f}, {1000 * found.p95:.0f}" for found in there]
+        times += ["" for _ in range(len(names) - len(there))]
+        most = max(found.n_queries for found in there)
+        lines.append(f"| {' | '.join([one.name, *times, str(most), f'{one.n_bytes / 1000:.0f}', str(one.goal)])} |")
+    return "\n".join([*lines, "", *(f"{report.database}: {report.facts()}." for report in reports)])
+
+
 def _why(one: Measured) -> str:
     if one.failures:
         return f"{len(one.failures)} of {len(one.failures) + len(one.seconds)} failed, as {one.failures[0]}"

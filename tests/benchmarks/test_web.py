@@ -14,7 +14,7 @@ from benchmarks.web.__main__ import main
 from benchmarks.web.draws import Draws
 from benchmarks.web.goals import DENSITY, FINDER, PAGE
 from benchmarks.web.measure import Measured, fetched_later
-from benchmarks.web.report import Report, row
+from benchmarks.web.report import Report, markdown, row
 from benchmarks.web.site import Ingested, beyond_mapped_arrays
 from clusters.urls import urlpatterns
 from compute.bundle import open_bundle
@@ -113,6 +113,16 @@ def test_the_report_names_every_miss() -> None:
         "slow", "readable after 61 s of 60", "401 MB of memory, 400 allowed",
     ]  # fmt: skip
     assert report.summary().count("MISSED") == 3
+
+
+def test_the_table_for_the_docs_has_both_databases_side_by_side() -> None:
+    ingested = Ingested("paper", 20.0, 90.0)
+    slower = measured(seconds=[0.02] * 20)
+    text = markdown(
+        [Report("sqlite", ingested, [measured()], 1_000_000, None), Report("pg", ingested, [slower], None, None)]
+    )
+    assert "| a page | 10, 10 | 20, 20 | 3 | 1 | median 35 ms, p95 100 ms |" in text
+    assert "sqlite: bundle readable after 20.0 s, checked after 90.0 s; web process 1 MB resident" in text
 
 
 def test_memory_leaves_out_pages_of_mapped_arrays_only() -> None:
