@@ -124,10 +124,12 @@ def _found(request: HttpRequest, run: Run, job: Job, asked: ProbeQuery, ks: dict
         raise BadRequest(f"at is {at}; the text’s tokens are predicted at positions 1 to {found.n_predicted}.")
     own = [size["n_non_embedding"] for size in found.networks]
     label = token_label(vocabulary_of(run), found.token_ids[at])
+    factor = 1 / math.log(2) if asked.unit == "bits" else 1.0
     return ctx | {
         "found": found, "at": at, "token": label, "boxes": list(_boxes(request, run, found, asked, at)),
         "chart": charts.curve(own, found.curve_at(at), found.scores_at(at), label, asked.unit),
-        "loss": found.clustered_losses[at - 1], "mean_loss": sum(found.clustered_losses) / found.n_predicted,
+        "loss": found.clustered_losses[at - 1] * factor,
+        "mean_loss": sum(found.clustered_losses) / found.n_predicted * factor,
         "n_below": sum(loss < _threshold(run) for loss in found.clustered_losses), "threshold": _threshold(run),
         "shade_choices": [network["lm"] for network in found.networks],
         "again": _again(found, at),

@@ -254,6 +254,16 @@ def test_another_token_of_the_text_can_be_looked_at_and_asked_about(client, run,
     assert '<input type="hidden" name="chosen" value="3,5,7">' in html
 
 
+def test_losses_can_be_read_in_bits(client, run, ana):
+    client.force_login(ana)
+    job = probe_of(run, ana)
+    mean = np.mean(job.probe.facts["clustered_losses_nats"])
+    assert f"{mean:.2f} <small>nats</small>" in page(client, job=job.pk)
+    html = page(client, job=job.pk, unit="bits")
+    assert f"{mean / np.log(2):.2f} <small>bits</small>" in html
+    assert "loss, bits" in html
+
+
 def test_a_token_without_direction_says_so(client, run, ana):
     client.force_login(ana)
     html = page(client, job=probe_of(run, ana, norms=[0.0, 1.0]).pk, at=3)
