@@ -45,18 +45,19 @@ class Report:
             "misses": self.misses,
         }
 
+    def facts(self) -> str:
+        """What is measured once."""
+        found = self.ingested
+        facts = [f"bundle readable after {found.readable_seconds:.1f} s, checked after {found.whole_seconds:.1f} s"]
+        if self.memory_bytes is not None:
+            facts.append(f"web process {self.memory_bytes / 1e6:.0f} MB resident beyond mapped arrays")
+        if self.seen is not None:
+            facts.append(_browser_line(self.seen))
+        return "; ".join(facts)
+
     def summary(self) -> str:
         """What stands below the table."""
-        ingested = self.ingested
-        lines = [
-            f"ingest: readable after {ingested.readable_seconds:.1f} s, all done after {ingested.whole_seconds:.1f} s"
-        ]
-        if self.memory_bytes is not None:
-            lines.append(f"web process: {self.memory_bytes / 1e6:.0f} MB resident beyond mapped arrays")
-        if self.seen is not None:
-            lines.append(_browser_line(self.seen))
-        lines += [f"MISSED  {miss}" for miss in self.misses]
-        return "\n".join(lines)
+        return "\n".join([self.facts(), *(f"MISSED  {miss}" for miss in self.misses)])
 
 
 def row(one: Measured) -> str:
