@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from django import template
-from django.utils.html import escape, format_html_join
 from django.utils.safestring import SafeString
 
 from clusters.charts import numbers
 from clusters.charts.chart import SIZES, Chart
-from clusters.charts.draw import draw
+from clusters.charts.draw import Mark, draw
+from clusters.charts.markup import marks_markup, rows_markup
 
 register = template.Library()
 ROWS_SHOWN = 100
@@ -54,11 +54,10 @@ def frame_snippet(context: dict[str, Any], slug: str, title: str, height: int = 
     return {"slug": slug, "title": title} | _embed(context, slug, height)
 
 
-@register.simple_tag
-def linked_points(mark: dict[str, Any]) -> str:
-    """Many points that are links, written in one go: as a loop of the template they take twice as long."""
-    point = f'<a href="{{}}" tabindex="-1"><path class="{escape(mark["css"])}" d="{{}}"><title>{{}}</title></path></a>'
-    return format_html_join("\n", point, mark["linked"])
+@register.filter
+def svg(marks: Iterable[Mark]) -> SafeString:
+    """A drawing's marks as elements."""
+    return SafeString(marks_markup(marks))
 
 
 @register.inclusion_tag("charts/_bar.html")
@@ -75,9 +74,9 @@ def figure(value: object) -> str:
 
 
 @register.filter
-def cells(row: Iterable[object]) -> SafeString:
-    """A table's row of numbers and texts: a template's loop over a long table takes five times as long."""
-    return format_html_join("", "<td>{}</td>", ((numbers.plain(value),) for value in row))
+def table_rows(rows: Iterable[Sequence[object]]) -> SafeString:
+    """Rows of numbers and texts."""
+    return SafeString(rows_markup(rows))
 
 
 @register.filter
