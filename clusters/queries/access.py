@@ -6,7 +6,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Q, QuerySet
 
 from clusters.models import Run
-from compute.models import Job
+from compute.models import Job, Probe
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -22,7 +22,7 @@ def visible_runs(user: User) -> QuerySet[Run]:
 
 
 def visible_jobs(user: User) -> QuerySet[Job]:
-    """Public jobs, the person's own, and all of them for a superuser; a job is as private as the run it made.
+    """Public jobs, the person's own, and all of them for a superuser; a job is as private as the run it made or asked.
 
     The run may have been there before the job: whoever computed the same bundle counts as having made it.
     """
@@ -34,6 +34,7 @@ def visible_jobs(user: User) -> QuerySet[Job]:
         Q(is_private=True)
         | Q(pk__in=hidden.filter(job__isnull=False).values("job"))
         | Q(bundle_sha256__in=hidden.values("bundle_sha256"))
+        | Q(pk__in=Probe.objects.filter(bundle_sha256__in=hidden.values("bundle_sha256")).values("job"))
     )
     own = Q(requested_by_id=user.pk) if user.is_authenticated else Q(pk=None)
     return jobs.filter(~private | own)

@@ -13,7 +13,7 @@ from clusters.models import Run
 from clusters.receivers import ingest_bundle
 from clusters.urls import urlpatterns
 from clusters.views.similarity_pixels import version_of
-from compute.models import Job
+from compute.models import Job, Probe
 from tests.factories import make_run
 from tests.jobs.states import job_in
 
@@ -129,6 +129,16 @@ def test_its_job_is_not_there_for_others(run: Run, job: Job, ben: User) -> None:
 def test_a_second_job_that_made_it_is_not_there_for_others(run: Run, ana: User, ben: User) -> None:
     again = job_in("succeeded", ana, bundle_sha256=run.bundle_sha256)
     assert seen_by(ben).get(f"/jobs/{again.pk}/").status_code == 404
+
+
+def test_a_probe_that_was_shared_before_it_was_hidden_is_not_there_for_others(run: Run, ana: User, ben: User) -> None:
+    probe = job_in("succeeded", ana, name=f"probe of {run.name}")
+    Probe.objects.create(job=probe, bundle_path=run.bundle_path, bundle_sha256=run.bundle_sha256, text="a text")
+
+    for user in (None, ben):
+        assert seen_by(user).get(f"/jobs/{probe.pk}/").status_code == 404
+        assert run.name not in text(seen_by(user), "/jobs/")
+    assert seen_by(ana).get(f"/jobs/{probe.pk}/").status_code == 200
 
 
 def test_private_work_under_way_is_on_nobody_else_s_list_of_runs(ana: User, ben: User) -> None:
