@@ -129,9 +129,9 @@ def spread_ks(ks: Sequence[int], most: int = 8) -> list[int]:
     """At most `most` of the ks, evenly over their order on a logarithmic axis, both ends included."""
     if len(ks) <= most:
         return list(ks)
-    wanted = np.geomspace(ks[0], ks[-1], most)
-    chosen = {min(ks, key=lambda k: abs(np.log(k / target))) for target in wanted}
-    return sorted(chosen)
+    wanted = np.linspace(np.log(ks[0]), np.log(ks[-1]), most)
+    nearest = np.abs(np.log(ks)[:, None] - wanted).argmin(axis=0)
+    return [ks[place] for place in sorted(set(nearest.tolist()))]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.urls import reverse
 
+from clusters.fields import ManifestField
+
 
 class Affinity(models.TextChoices):
     SIGNED = "signed"
@@ -62,7 +64,7 @@ class Run(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="runs"
     )
     n_tokens = models.IntegerField()  # clustered tokens
-    manifest = models.JSONField()  # as in the bundle, without "arrays"
+    manifest = ManifestField()  # as in the bundle, without "arrays"
     provenance = models.JSONField(default=dict)  # run.json: times, host, versions
     score_density = models.JSONField(
         default=dict
@@ -88,7 +90,7 @@ class Run(models.Model):
 
 
 class RunCheckpoint(models.Model):
-    """What a run measured of one checkpoint: mean loss and the plotted histogram."""
+    """What a run measured of one checkpoint."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="run_checkpoints")
     checkpoint = models.ForeignKey(Checkpoint, on_delete=models.PROTECT)
@@ -96,7 +98,6 @@ class RunCheckpoint(models.Model):
     is_final = models.BooleanField()
     mean_loss_nats = models.FloatField()
     fraction_below = models.FloatField()  # share of predictions under the run's threshold
-    histogram = models.JSONField(default=list)  # counts over manifest-wide edges
     column = models.CharField(max_length=200)
 
     class Meta:
@@ -140,8 +141,8 @@ class Cluster(models.Model):
     similarity_across = models.FloatField(null=True)  # mean cosine to all other clustered tokens
     mean_curve = models.JSONField()  # mean loss in nats over the run's sizes, ascending
     mean_monogenicity = models.FloatField(null=True)
-    # where the mean loss falls below EMERGENCE_NATS for good: the size of network, and the training step of the clustered
-    # one; null where it never does, lies below from the start, or was not measured at two scales
+    # where the mean loss falls below EMERGENCE_NATS for good: the size of network, and the training step of the
+    # clustered one; null where it never does, lies below from the start, or was not measured at two scales
     emergence_parameters = models.FloatField(null=True)
     emergence_step = models.FloatField(null=True)
     nearest = models.JSONField(default=list)  # [[label, cosine of the two centroids], …] at most 5

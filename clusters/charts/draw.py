@@ -342,7 +342,7 @@ def _labels(chart: Chart, x: Scale, y: Scale, frame: Box, width: int, taken: lis
         return []
     obstacles: set[tuple[int, int]] = set()
     for series in chart["series"]:
-        if series["kind"] in ("line", "step"):
+        if series["kind"] in ("line", "step") and series["css"] != "faint":  # texts may stand on what is faint
             obstacles |= cells_of(thin(_pixels(series, x, y), 3.0))
         elif series["kind"] == "points" and len(series["points"]) <= CROWD:
             for across, down in _pixels(series, x, y):

@@ -16,7 +16,7 @@ _PERSISTENCE = f"losses/persistence-{LEARNED_NATS}"
 
 def distributions(run: Run) -> list[Distribution]:
     """Every checkpoint in the manifest's order: by size, then step. One query, one array."""
-    rows = run.run_checkpoints.select_related("checkpoint").defer("histogram").order_by("ordinal")
+    rows = run.run_checkpoints.select_related("checkpoint").order_by("ordinal")
     stated = run.manifest.get("checkpoints", [])
     edges, counts = _histograms(run)
     found = []
