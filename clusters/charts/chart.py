@@ -87,9 +87,24 @@ class Rule(TypedDict):
     side: Literal["start", "end"]
 
 
+class Rows(Sequence[list[Any]]):
+    """Rows of a table kept as its columns: of thousands a page shows the first hundred."""
+
+    def __init__(self, *columns: Sequence[Any]) -> None:
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        return [_plain(column[place]) for column in self.columns]
+
+
 class Table(TypedDict):
     head: list[str]
-    rows: list[list[Any]]
+    rows: Sequence[list[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,6 +305,8 @@ def _plain(value: Any) -> Any:
 
 
 def _checked(table: Table) -> Table:
+    if isinstance(table["rows"], Rows):
+        return table
     return {"head": list(table["head"]), "rows": [[_plain(cell) for cell in row] for row in table["rows"]]}
 
 

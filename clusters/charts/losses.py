@@ -7,10 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from clusters.charts.chart import (
     Axis,
     Chart,
     Help,
+    Rows,
     Series,
     Table,
     linear_axis,
@@ -283,11 +286,10 @@ def _integrand_reading(shown: Sequence[Distribution], look: Look) -> str:
 
 def density_table(shown: Sequence[Distribution], look: Look) -> Table:
     """Every bin as counted, none merged."""
-    edges = [round(edge * look.factor, 9) for edge in shown[0].edges.tolist()]
-    columns = [(one.density / look.factor).tolist() for one in shown]
+    edges = np.round(shown[0].edges * look.factor, 9)
+    columns = [one.density / look.factor for one in shown]
     head = [f"from, {look.unit}", f"to, {look.unit}", *(f"p(L), {one.name}" for one in shown)]
-    rows = [list(row) for row in zip(edges[:-1], edges[1:], *columns, strict=True)]
-    return {"head": head, "rows": rows}
+    return {"head": head, "rows": Rows(edges[:-1], edges[1:], *columns)}
 
 
 def integrand_table(shown: Sequence[Distribution], look: Look) -> Table:

@@ -1,14 +1,17 @@
-"""Show tokens: every box a plain link, every character escaped by format_html, nothing trusted."""
+"""Show tokens: every box a plain link, every character of a text escaped, nothing trusted.
+
+A page shows thousands of boxes, so they are joined as text; whatever comes from the corpus goes through `escape`.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from html import escape
 from typing import Any
 
 from django import template
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from clusters.contexts import TokenBox
@@ -17,10 +20,8 @@ from clusters.parameters import changed
 
 register = template.Library()
 
-_LINKED = '<a href="{0}{1}/"{2} class="{3}" tabindex="-1" data-tip="{4}">{5}</a>{6}'
-_ANCHORED = '<a href="{0}{1}/" id="t-{1}" data-token="{1}"{2} class="{3}" tabindex="-1" data-tip="{4}">{5}</a>{6}'
 _BLANKS = re.compile(rf"(?<={NEWLINE}) +| {{2,}}")  # indentation: nothing would be seen of it
-_UNLINKED = '<span class="{}" data-tip="{}">{}</span>{}'
+_PICTURE = f'<span class="ws">{NEWLINE}</span>'
 
 
 @register.simple_tag
@@ -31,26 +32,28 @@ def token_boxes(
 
     With `anchors`, every box can be named in an address, "#t-42", and belongs to the page's linked selection.
     """
-    base = reverse("clusters:tokens", args=[run.slug])
-    return format_html_join("", "{}", ((_box(base, box, breaks, is_shaded, anchors),) for box in boxes))
+    base = escape(reverse("clusters:tokens", args=[run.slug]))
+    return SafeString("".join(_box(base, box, breaks, is_shaded, anchors) for box in boxes))
 
 
-def _box(base: str, box: TokenBox, breaks: bool, is_shaded: bool, anchors: bool) -> SafeString:
+def _box(base: str, box: TokenBox, breaks: bool, is_shaded: bool, anchors: bool) -> str:
     css = " ".join(_classes(box, is_shaded))
     text, after = (_on_one_line("".join(box.lines)), "") if box.is_answer else _text(box.lines, breaks)
+    tip = escape(box.tip)
     if box.index is None:
-        return format_html(_UNLINKED, css, box.tip, text, after)
-    shape = _ANCHORED if anchors else _LINKED
-    return format_html(shape, base, box.index, _spoken(box), css, box.tip, text, after)
+        return f'<span class="{css}" data-tip="{tip}">{text}</span>{after}'
+    name = f' id="t-{box.index}" data-token="{box.index}"' if anchors else ""
+    place = f'href="{base}{box.index}/"{name}{_spoken(box)}'
+    return f'<a {place} class="{css}" tabindex="-1" data-tip="{tip}">{text}</a>{after}'
 
 
-def _spoken(box: TokenBox) -> SafeString | str:
+def _spoken(box: TokenBox) -> str:
     """A name for a box that shows nothing but blanks."""
     text = "".join(box.lines)
     if text.strip():
         return ""
     words = "part of a character" if not text else "space" if len(text) == 1 else f"{len(text)} spaces"
-    return format_html(' aria-label="{}"', words)
+    return f' aria-label="{words}"'
 
 
 def _classes(box: TokenBox, is_shaded: bool) -> Iterator[str]:
@@ -69,37 +72,36 @@ def _classes(box: TokenBox, is_shaded: bool) -> Iterator[str]:
 
 def _text(lines: list[str], breaks: bool) -> tuple[str, str]:
     """The text of a box, its newline pictures faint, and the line break that follows the box."""
-    if len(lines) == 1 and not lines[0].endswith(NEWLINE):
-        return lines[0], ""
     parts = []
     for i, line in enumerate(lines):
-        shown = line.removesuffix(NEWLINE)
-        is_last = i == len(lines) - 1
-        picture = format_html('<span class="ws">{}</span>', NEWLINE) if line.endswith(NEWLINE) else ""
-        parts.append((shown, picture, "\n" if breaks and picture and not is_last else ""))
+        ends = line.endswith(NEWLINE)
+        parts.append(escape(line.removesuffix(NEWLINE)) + (_PICTURE if ends else ""))
+        if breaks and ends and i < len(lines) - 1:
+            parts.append("\n")
     ends_line = bool(lines) and lines[-1].endswith(NEWLINE)
-    return format_html_join("", "{}{}{}", parts), "\n" if breaks and ends_line else ""
+    return "".join(parts), "\n" if breaks and ends_line else ""
 
 
 @register.simple_tag
 def token_chip(text: str) -> SafeString:
     """One token standing alone; blanks that nothing would be seen of are drawn or counted."""
     if text and not text.strip(" "):
-        text = "␣" if len(text) == 1 else f"␣ × {len(text)}"
-        return format_html('<bdi class="tok"><span class="ws">{}</span></bdi>', text)
-    return format_html('<bdi class="tok">{}</bdi>', _on_one_line(text))
+        shown = '<span class="ws">' + ("␣" if len(text) == 1 else f"␣ × {len(text)}") + "</span>"
+    else:
+        shown = _on_one_line(text)
+    return SafeString(f'<bdi class="tok">{shown}</bdi>')
 
 
-def _on_one_line(text: str) -> SafeString:
+def _on_one_line(text: str) -> str:
     """A token's text without a break: newline pictures and the blanks of an indentation as faint marks."""
     parts = []
     start = 0
     for blanks in _BLANKS.finditer(text):
         n = len(blanks[0])
-        parts.append((text[start : blanks.start()], "·" * n if n <= 8 else f"· × {n}"))
+        marks = "·" * n if n <= 8 else f"· × {n}"
+        parts.append(f'{escape(text[start : blanks.start()])}<span class="ws">{marks}</span>')
         start = blanks.end()
-    marked = format_html_join("", '{}<span class="ws">{}</span>', parts)
-    return format_html("{}{}", marked, text[start:])
+    return "".join(parts) + escape(text[start:])
 
 
 @register.simple_tag(takes_context=True)

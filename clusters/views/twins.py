@@ -166,7 +166,7 @@ def finite(value: Any) -> Any:
     """The same value with NaN and infinities as None, and NumPy numbers as Python's."""
     if isinstance(value, dict):
         return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, Sequence) and not isinstance(value, str):
         return [finite(item) for item in value]
     if hasattr(value, "tolist"):
         return finite(value.tolist())
