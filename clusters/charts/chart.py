@@ -178,8 +178,8 @@ def make_series(
     width: float | None = None, is_strong: bool = False, token: int | None = None,
 ) -> Series:  # fmt: skip
     """One set of marks; points that are no numbers are left out."""
-    kept = [[_plain(v) for v in point] for point in points]
-    kept = [point for point in kept if all(v is not None for v in point[:2])]
+    kept = [_plain_row(point) for point in points]
+    kept = [point for point in kept if point[0] is not None and point[1] is not None]
     return {
         "kind": kind, "name": name or label, "css": css, "points": kept, "label": label,
         "label_at": [_plain(v) for v in label_at] if label_at else None, "marker": marker,
@@ -290,6 +290,11 @@ def _ticks(given: Sequence[tuple[float, str]] | None, own: list[tuple[float, str
     return [(float(value), text) for value, text in given] if given is not None else own
 
 
+def _plain_row(row: Iterable[Any]) -> list[Any]:
+    """JSON-safe values; what is an ordinary number already is not asked twice, for charts hold thousands."""
+    return [v if type(v) is float and v - v == 0.0 else _plain(v) for v in row]
+
+
 def _plain(value: Any) -> Any:
     """A JSON-safe value: Python's own numbers, None for what is no number."""
     kind = type(value)
@@ -307,7 +312,7 @@ def _plain(value: Any) -> Any:
 def _checked(table: Table) -> Table:
     if isinstance(table["rows"], Rows):
         return table
-    return {"head": list(table["head"]), "rows": [[_plain(cell) for cell in row] for row in table["rows"]]}
+    return {"head": list(table["head"]), "rows": [_plain_row(row) for row in table["rows"]]}
 
 
 def _table_of(x: Axis, y: Axis, series: Sequence[Series]) -> Table:

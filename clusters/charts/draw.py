@@ -191,7 +191,8 @@ def fill(css: str) -> str:
 
 
 def _pixels(series: Series, x: Scale, y: Scale) -> list[Point]:
-    return [(x(point[0]), y(point[1])) for point in series["points"]]
+    points = series["points"]
+    return list(zip(x.all([p[0] for p in points]), y.all([p[1] for p in points]), strict=True))
 
 
 def _line(series: Series, x: Scale, y: Scale, frame: Box) -> list[Mark]:

@@ -31,6 +31,17 @@ class Scale:
             value = math.log(max(value, 1e-300))
         return self.shift + self.factor * value
 
+    def all(self, values: Iterable[float]) -> list[float]:
+        """The same for many values: charts hold thousands, and calls cost more than sums."""
+        if self.is_log:
+            return [self(value) for value in values] if self.zero_at is not None else self._logs(values)
+        factor, shift = self.factor, self.shift
+        return [shift + factor * value for value in values]
+
+    def _logs(self, values: Iterable[float]) -> list[float]:
+        factor, shift, log = self.factor, self.shift, math.log
+        return [shift + factor * log(value if value > 1e-300 else 1e-300) for value in values]
+
 
 def linear_ticks(lo: float, hi: float, n: int = 5) -> list[float]:
     """Round numbers between `lo` and `hi`, about `n` of them."""
@@ -104,7 +115,7 @@ def thin(points: Iterable[Point], least: float = LEAST_MOVE) -> list[Point]:
 
 def line_path(points: Sequence[Point]) -> str:
     """The path through points: "M0 1L2 3"."""
-    return "".join(f"{'L' if i else 'M'}{_n(x)} {_n(y)}" for i, (x, y) in enumerate(points))
+    return ("M" + "L".join([f"{x:.1f} {y:.1f}" for x, y in points])).replace(".0", "") if points else ""
 
 
 def step_path(points: Sequence[Point]) -> str:
@@ -123,7 +134,7 @@ def closed_path(upper: Sequence[Point], lower: Sequence[Point]) -> str:
 
 def rect_path(rects: Iterable[tuple[float, float, float, float]]) -> str:
     """Many rectangles (x, y, width, height) as one path."""
-    return "".join(f"M{_n(x)} {_n(y)}h{_n(w)}v{_n(h)}h{_n(-w)}z" for x, y, w, h in rects)
+    return "".join([f"M{x:.1f} {y:.1f}h{w:.1f}v{h:.1f}h{-w:.1f}z" for x, y, w, h in rects]).replace(".0", "")
 
 
 def dot_paths(points: Iterable[Point], r: float) -> list[str]:
