@@ -13,6 +13,7 @@ from clusters.facts import Sizes
 from clusters.models import Cluster, Run
 from clusters.queries.access import User, visible_runs
 from clusters.queries.clusters import flat_indices, labels_of
+from clusters.recent import Recent
 from compute.errors import BundleError
 from compute.numerics.agreement import (
     FATES,
@@ -109,12 +110,10 @@ def comparable(a: Run, b: Run) -> bool:
 
 def compare(a: Side, b: Side) -> Comparison | None:
     """The two over the tokens they share; None where they share none, or a bundle holds no labels."""
-    key = (a.key, b.key)
-    if key not in _compared:
-        if len(_compared) >= MOST_KEPT:
-            _compared.clear()
-        _compared[key] = _compare(a, b)
-    return _compared[key]
+    try:
+        return _compared.get((a.key, b.key), lambda: _compare(a, b))
+    except BundleError:
+        return None
 
 
 def runs_to_compare(user: User, run: Run) -> list[dict[str, Any]]:
@@ -184,17 +183,14 @@ def shares(comparison: Comparison, most: int) -> tuple[list[int], list[int], np.
     return rows, columns, found
 
 
-_compared: dict[tuple[Any, Any], Comparison | None] = {}  # by bundles, which never change
+_compared: Recent[Comparison | None] = Recent(MOST_KEPT)  # by the bundles, affinities and ks of both
 
 
 def _compare(a: Side, b: Side) -> Comparison | None:
     if not comparable(a.run, b.run):
         return None
-    try:
-        common = _common(a.run, b.run)
-        (ranks_a, labels_a), (ranks_b, labels_b) = (_ranked(side) for side in (a, b))
-    except BundleError:
-        return None
+    common = _common(a.run, b.run)
+    (ranks_a, labels_a), (ranks_b, labels_b) = (_ranked(side) for side in (a, b))
     of_a, of_b = ranks_a[common[0]], ranks_b[common[1]]
     if not len(of_a):
         return None

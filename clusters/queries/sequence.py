@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
 from functools import lru_cache
-from typing import TypeVar
 
 import numpy as np
 from django.db.models.fields.json import KT
@@ -13,12 +11,12 @@ from clusters.arrays import array_of, bundle_of
 from clusters.facts import Emergence, LearnedCluster, Scale
 from clusters.models import Cluster, Clustering, Run
 from clusters.queries.selected import StepNetwork, selected_size_curves, selected_step_curves, step_networks
+from clusters.recent import Recent
 from compute.errors import BundleError
 from compute.numerics.correlation import RankCorrelation, rank_correlation
 from compute.numerics.emergence import crossings
 
 LEAST_STEPS = 3
-T = TypeVar("T")
 KEPT = 16  # tables of means; 0.9 MB each at 1,500 clusters and 143 steps
 
 
@@ -38,7 +36,7 @@ def scales(run: Run) -> list[Scale]:
 def emergence(run: Run, clustering: Clustering, scale: Scale, threshold_nats: float) -> Emergence:
     """Where each cluster's mean loss falls below the threshold for good, by rank."""
     key = (run.bundle_sha256, clustering.affinity, clustering.k, scale, threshold_nats)
-    return _kept(_found, key, lambda: _emergence(run, clustering, scale, threshold_nats))
+    return _found.get(key, lambda: _emergence(run, clustering, scale, threshold_nats))
 
 
 def _emergence(run: Run, clustering: Clustering, scale: Scale, threshold_nats: float) -> Emergence:
@@ -61,7 +59,7 @@ def cluster_means(run: Run, affinity: str, k: int, scale: Scale) -> np.ndarray:
     """Mean loss of every cluster's members in nats, float32 (k, m): row i belongs to label i."""
     key = (run.bundle_sha256, affinity, k, scale)
     labels = array_of(run, f"clustering/{affinity}/k{k}")
-    return _kept(_means, key, lambda: _mean_curves(np.asarray(labels), _curves(run, scale), k))
+    return _means.get(key, lambda: _mean_curves(np.asarray(labels), _curves(run, scale), k))
 
 
 def correlation(emergence: Emergence, *, permutations: bool = True) -> RankCorrelation:
@@ -99,17 +97,5 @@ def _mean_curves(labels: np.ndarray, curves: np.ndarray, k: int) -> np.ndarray:
     return sums / np.maximum(counts, 1)[:, None]
 
 
-# by bundle, which never changes, and what was asked of it
-_means: dict[Hashable, np.ndarray] = {}
-_found: dict[Hashable, Emergence] = {}
-
-
-def _kept(kept: dict[Hashable, T], key: Hashable, make: Callable[[], T]) -> T:
-    """The value of a key, made where it is not there; the oldest goes where there are KEPT."""
-    if key in kept:
-        return kept[key]
-    value = make()
-    while len(kept) >= KEPT:
-        kept.pop(next(iter(kept)), None)
-    kept[key] = value
-    return value
+_means: Recent[np.ndarray] = Recent(KEPT)
+_found: Recent[Emergence] = Recent(KEPT)

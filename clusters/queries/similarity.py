@@ -11,6 +11,7 @@ from clusters.arrays import array_of, bundle_of
 from clusters.derived import derived
 from clusters.models import Run
 from clusters.queries.clusters import flat_indices, labels_of, ladder
+from clusters.recent import Recent
 from compute.numerics import mosaic
 from compute.numerics.ranks import cluster_order
 
@@ -56,11 +57,7 @@ class Matrix:
     @property
     def ordering(self) -> Ordering:
         key = (self.run.bundle_sha256, self.affinity, self.k)
-        if key not in _orderings:
-            if len(_orderings) >= MOST_KEPT:
-                _orderings.clear()
-            _orderings[key] = _ordering(labels_of(self.run, self.affinity, self.k))
-        return _orderings[key]
+        return _orderings.get(key, lambda: _ordering(labels_of(self.run, self.affinity, self.k)))
 
     def encoded(self, values: np.ndarray) -> np.ndarray:
         """One byte a value; affinities as their distance from ½."""
@@ -315,4 +312,4 @@ def _ordering(labels: np.ndarray) -> Ordering:
     return Ordering(rows, places, by_rank, starts)
 
 
-_orderings: dict[tuple[str, str, int], Ordering] = {}  # by bundle, which never changes, affinity and k
+_orderings: Recent[Ordering] = Recent(MOST_KEPT)  # by bundle, affinity and k

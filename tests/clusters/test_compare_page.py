@@ -13,6 +13,9 @@ from sklearn.metrics import adjusted_rand_score, completeness_score, homogeneity
 from clusters.arrays import array_of
 from clusters.models import Corpus
 from clusters.queries import compare as reads
+from clusters.queries.compare import Side
+from clusters.recent import Recent
+from compute.errors import BundleError
 from compute.numerics.ranks import default_window, fit_envelope
 from tests.factories import N_SELECTED, make_run
 
@@ -21,8 +24,8 @@ PATH = "/runs/synthetic/compare/"
 
 
 @pytest.fixture(autouse=True)
-def nothing_remembered():
-    reads._compared.clear()
+def nothing_remembered(monkeypatch):
+    monkeypatch.setattr(reads, "_compared", Recent(4))
 
 
 @pytest.fixture
@@ -249,3 +252,15 @@ def test_a_run_without_clusterings_says_so(client, run):
     run.save()
     assert "holds no clustering" in page(client)
     assert twin(client) == {"comparable": False}
+
+
+def test_labels_that_could_not_be_read_once_are_read_when_they_are_back(run, monkeypatch):
+    a, b = Side(run, "signed", 6), Side(run, "absolute", 6)
+
+    def gone(*_):
+        raise BundleError("the bundle was moved away")
+
+    with monkeypatch.context() as moved:
+        moved.setattr(reads, "labels_of", gone)
+        assert reads.compare(a, b) is None
+    assert reads.compare(a, b) is not None

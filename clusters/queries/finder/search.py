@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from clusters.finding import Criteria, Plane, Preset, presets
 from clusters.models import Run
 from clusters.queries.finder.columns import BLOCK, N_CELLS, Columns
 from clusters.queries.finder.conditions import Among, Condition, conditions, facet_table
+from clusters.recent import Recent
 
 FEW = 16  # below one row in so many, what is left of a block is gathered row by row
 SPARSE = 0.25  # below this share, what was found is gathered before it is counted
@@ -48,27 +47,7 @@ class Found:
                 yield found + start
 
 
-class _Kept:
-    """The latest results by key, for all threads of this process."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._lock = most, Lock()
-        self._results: OrderedDict[object, Any] = OrderedDict()
-
-    def get(self, key: object, make: Callable[[], Any]) -> Any:
-        with self._lock:
-            if key in self._results:
-                self._results.move_to_end(key)
-                return self._results[key]
-        made = make()
-        with self._lock:
-            self._results[key] = made
-            while len(self._results) > self._most:
-                self._results.popitem(last=False)
-        return made
-
-
-_kept = _Kept(MOST_KEPT)
+_kept: Recent[Any] = Recent(MOST_KEPT)
 _threads = ThreadPoolExecutor(2, thread_name_prefix="finder")
 
 
