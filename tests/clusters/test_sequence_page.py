@@ -21,7 +21,8 @@ from clusters.charts.sequence import filters_chart, sequence_chart, sequence_tit
 from clusters.facts import Emergence, LearnedCluster, Scale
 from clusters.models import Cluster, Run
 from clusters.queries import sequence
-from clusters.queries.sequence import cluster_means, scales
+from clusters.queries.sequence import KEPT, cluster_means, scales
+from clusters.recent import Recent
 from compute.numerics.correlation import RankCorrelation
 from compute.numerics.emergence import BELOW_FROM_START, CROSSED, NEVER
 from tests.factories import N_SELECTED, NETWORKS, make_run, n_predictions
@@ -32,7 +33,7 @@ PATH = "/runs/synthetic/sequence/"
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    monkeypatch.setattr(sequence, "_found", {})  # tests change rows that never change elsewhere
+    monkeypatch.setattr(sequence, "_found", Recent(KEPT))  # tests change rows that never change elsewhere
     return make_run(tmp_path)
 
 
