@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import numpy as np
 from django.conf import settings
@@ -55,13 +54,16 @@ def _lock(path: Path) -> FileLock:
 
 
 def _write(path: Path, array: np.ndarray) -> None:
+    """Whole or not at all; what a killed writer left is written over, for there is one writer at a time."""
+    partial = path.with_name(f"{path.name}.partial")
     try:
-        with NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".partial", delete=False) as file:
+        with partial.open("wb") as file:
             np.save(file, array)
             file.flush()
             os.fsync(file.fileno())
-        Path(file.name).replace(path)
+        partial.replace(path)
     except OSError as error:
+        partial.unlink(missing_ok=True)
         raise StorageError(
             f"{path.parent} cannot be written ({error.strerror}). Free some space and try again."
         ) from error

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Callable
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import Resolver404
+
+from clusters.arrays import forget_bundles
+from compute.errors import BundleError
+
+logger = logging.getLogger(__name__)
 
 
 class NotFound(Http404):
@@ -17,6 +24,24 @@ class NotFound(Http404):
         super().__init__(sentence)
         self.advice = advice
         self.place = {"href": href, "text": text} if href else None
+
+
+class UnreadableBundles:
+    """Answers where a bundle was moved away or cut short while its run was open: the next page opens it anew."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, BundleError):
+            return None
+        logger.error("%s: %s", request.path, exception)
+        forget_bundles()
+        advice = "Its bundle was moved away, altered or cut short. Put it back, then open this page again."
+        return not_found(request, NotFound("The data of this run cannot be read", advice=advice))
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
