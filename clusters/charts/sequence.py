@@ -12,10 +12,11 @@ from typing import Any
 from clusters.charts.chart import Chart, Help, Series, category_axis, linear_axis, log_axis, make_chart, make_series
 from clusters.charts.numbers import compact, count, fixed, percent
 from clusters.facts import Emergence, LearnedCluster
-from compute.numerics.correlation import RankCorrelation
+from compute.numerics.correlation import LEAST, RankCorrelation
 from compute.numerics.emergence import BELOW_FROM_START, CROSSED, NEVER, STATE_NAMES
 
 CERTAIN = 0.05  # a smaller p is called a sign
+CLEAR = 1.96  # so many standard errors of no order, which are 1/√(n − 1)
 STAIRS = 120  # corners of a line of shares
 EDGE = 1.7  # how far beyond the scales their edges lie, as a factor
 THIRDS = (("the most frequent third", "v1", "dot"), ("the middle third", "v4", "square"),
@@ -123,6 +124,11 @@ def table_row(one: LearnedCluster) -> list[Any]:
     ]  # fmt: skip
 
 
+def _is_one_size(shown: Emergence) -> bool:
+    """Whether no cluster is more frequent than another."""
+    return len({one.size for one in shown.clusters}) == 1
+
+
 def _last_rank(shown: Emergence) -> int:
     return max((one.rank for one in shown.clusters), default=2)
 
@@ -175,6 +181,10 @@ def sequence_title(shown: Emergence, rho: RankCorrelation | None) -> str:
         for state, what in ((BELOW_FROM_START, "are below {0} from the start"), (NEVER, "stay above {0}")):
             if n and len(shown.by_state[state]) == n:
                 return f"All {count(n)} clusters {what.format(threshold)}: no order to see"
+        if n >= LEAST and _is_one_size(shown):
+            return f"All {count(n)} clusters are of one size: no order to see"
+        if n >= LEAST:
+            return f"All {count(n)} clusters are learned at once: no order to see"
         return "Too few clusters for an order"
     if rho.p_value >= CERTAIN:
         return f"No sign that frequent clusters are learned first: ρ = {fixed(rho.rho)}"
@@ -215,7 +225,7 @@ def p_text(p_value: float) -> str:
 def shares_chart(shown: Emergence, *, number: int = 2) -> Chart | None:
     """What share of frequent, middling and rare clusters is learned at each scale; None for few clusters."""
     n = len(shown.clusters)
-    if n < 3 * len(THIRDS) or not shown.by_state[CROSSED]:
+    if n < 3 * len(THIRDS) or not shown.by_state[CROSSED] or _is_one_size(shown):
         return None
     cuts = [round(i * n / 3) for i in range(4)]
     parts = [shown.clusters[start:end] for start, end in pairwise(cuts)]
@@ -298,14 +308,19 @@ def _filters_title(found: Sequence[RankCorrelation]) -> str:
     if len(found) < 2:
         return "Too few clusters remain to compare"
     all_of_them, rest = found[0], found[1:]
-    if all_of_them.low <= 0 <= all_of_them.high:
-        n_clear = sum(not one.low <= 0 <= one.high for one in rest)
+    if not _is_clear(all_of_them):
+        n_clear = sum(_is_clear(one) for one in rest)
         return (
             "No filter brings an order out"
             if not n_clear
             else f"An order comes out with {n_clear} of {len(rest)} filters"
         )
-    n_kept = sum(one.low > 0 if all_of_them.low > 0 else one.high < 0 for one in rest)
+    n_kept = sum(_is_clear(one) and one.rho * all_of_them.rho > 0 for one in rest)
     if n_kept == len(rest):
         return "The order survives every filter"
     return f"The order survives {n_kept} of {len(rest)} filters"
+
+
+def _is_clear(rho: RankCorrelation) -> bool:
+    """Whether the interval leaves 0 out, and chance would not: draws of three clusters have no spread at all."""
+    return not rho.low <= 0 <= rho.high and abs(rho.rho) * math.sqrt(rho.n - 1) > CLEAR

@@ -99,10 +99,10 @@ def _title(matrix: Matrix) -> str:
     word = WORDS[matrix.show]
     if within is None or between is None:
         return f"Mean {word} of pairs: {fixed(between if within is None else within)}"
-    how = "more alike than" if within > between else "no more alike than"
-    return (
-        f"Tokens of one cluster are {how} tokens of two: a mean {word} of {fixed(within)} against {fixed(between, 3)}"
-    )
+    texts = fixed(within, 3), fixed(between, 3)
+    how = "more alike than" if within > between else "less alike than"
+    how = "as alike as" if texts[0] == texts[1] else how
+    return f"Tokens of one cluster are {how} tokens of two: a mean {word} of {texts[0]} against {texts[1]}"
 
 
 def _notes(matrix: Matrix, asked: Asked, limits: tuple[float, float]) -> list[str]:

@@ -47,8 +47,17 @@ def twin(client, **query):
     return json.loads(page(client, "/runs/synthetic/sequence.json", **query))
 
 
-def learned(rank, scale, *, state=CROSSED, size=10, share=0.1):
-    return LearnedCluster(rank + 7, rank, size, share, "the", scale if state == CROSSED else math.nan, state, 0.2)
+def learned(rank, scale, *, state=CROSSED, size=None, share=0.1):
+    return LearnedCluster(
+        rank + 7,
+        rank,
+        1000 - rank if size is None else size,
+        share,
+        "the",
+        scale if state == CROSSED else math.nan,
+        state,
+        0.2,
+    )
 
 
 def emergence(clusters, values=(1e3, 1e4, 1e5, 1e6), over="parameters"):
@@ -151,6 +160,17 @@ def test_the_filters_title_counts_what_survives():
     assert filters_chart([("all", 50, clear), ("few", 9, clear)])["title"] == "The order survives every filter"
     assert filters_chart([("all", 50, clear), ("few", 9, unclear)])["title"] == "The order survives 0 of 1 filters"
     assert filters_chart([("all", 50, unclear), ("few", 9, unclear)])["title"] == "No filter brings an order out"
+
+
+def test_three_clusters_in_order_are_no_order_however_narrow_the_interval():
+    three = RankCorrelation(1.0, 1.0, 1.0, math.nan, 3)
+    assert filters_chart([("all", 3, three), ("few", 3, three)])["title"] == "No filter brings an order out"
+
+
+def test_clusters_of_one_size_have_no_order_by_frequency():
+    clusters = [learned(rank, 100.0 * rank, size=1) for rank in range(1, 41)]
+    assert sequence_title(emergence(clusters), None) == "All 40 clusters are of one size: no order to see"
+    assert shares_chart(emergence(clusters)) is None
 
 
 # ── page ──
