@@ -17,7 +17,7 @@ from clusters.charts import maps as charts
 from clusters.charts.chart import Chart
 from clusters.charts.maps import Category, Colouring
 from clusters.charts.token import CLASS_SHAPES, token_spark
-from clusters.contexts import Reader
+from clusters.contexts import Reader, has_text
 from clusters.derived import derived
 from clusters.forms.maps import COLOURS, LAYOUTS, SIDES, MapQuery, area_of_sides, map_query
 from clusters.htmx import render_page, wants_fragment
@@ -27,7 +27,7 @@ from clusters.queries import maps as reads
 from clusters.queries.clusters import ladder, visible_run
 from clusters.queries.missing import Missing
 from clusters.queries.runs import default_k
-from clusters.queries.tokens import clustered_token, size_curves, token_index
+from clusters.queries.tokens import clustered_token, size_curve, size_curves, token_index
 from clusters.queries.tokens import scores_of as scores_of_token
 from clusters.views.addresses import cluster_address
 from clusters.views.twins import answer, links_context, page
@@ -71,13 +71,13 @@ def positions(request: HttpRequest, slug: str) -> HttpResponse:
     """All points of a map in binary: x, then y (both float32), then steps between flat indices (uint32)."""
     run, asked = _drawn(request, slug)
     packed = derived(run, f"map/{asked.by}/payload", lambda: _packed_positions(run, asked.by))
-    return _binary(request, run, packed.tobytes())
+    return _binary(request, packed.tobytes())
 
 
 def colours(request: HttpRequest, slug: str) -> HttpResponse:
     """The code of every point's colour in binary: uint8, in the order of the positions."""
     run, asked = _drawn(request, slug)
-    return _binary(request, run, gzip.compress(_colouring(run, asked).codes.tobytes(), 1, mtime=0))
+    return _binary(request, gzip.compress(_colouring(run, asked).codes.tobytes(), 1, mtime=0))
 
 
 def _drawn(request: HttpRequest, slug: str) -> tuple[Run, MapQuery]:
@@ -175,7 +175,9 @@ def _by_class(run: Run, asked: MapQuery) -> Colouring | None:
     return _labelled(colouring, np.asarray(codes, np.int64), run, asked)
 
 
-def _by_kind(run: Run, asked: MapQuery) -> Colouring:
+def _by_kind(run: Run, asked: MapQuery) -> Colouring | None:
+    if not has_text(run):
+        return None
     codes, names = reads.document_kinds_of(run, asked.by)
     shown = [Category(i, name) for i, name in enumerate(names[: len(charts.CATEGORY_MARKS)])]
     points = reads.points_of(run, asked.by)
@@ -280,9 +282,11 @@ def _chosen(request: HttpRequest, run: Run, asked: MapQuery) -> dict[str, Any]:
     places = reads.inside(reads.points_of(run, asked.by), asked.area)
     start = (asked.page - 1) * TOKENS_A_PAGE
     indices = reads.indices_of(run, asked.by)[places[start : start + TOKENS_A_PAGE]].tolist()
-    answers, n_answers = reads.commonest_answers(run, asked.by, places, N_ANSWERS)
+    is_readable = has_text(run)
+    answers, n_answers = reads.commonest_answers(run, asked.by, places, N_ANSWERS) if is_readable else ([], 0)
     return ctx | {
-        "places": places, "n_inside": len(places), "hits": _hits(run, indices),
+        "places": places, "n_inside": len(places), "hits": _hits(run, indices) if is_readable else [],
+        "has_text": is_readable,
         "answers": charts.shares(answers, len(places)), "n_other_answers": n_answers - len(answers),
         "clusters": _clusters_inside(run, asked, places), "first_shown": start + 1,
         "last_shown": start + len(indices), "has_more": start + TOKENS_A_PAGE < len(places),
@@ -295,12 +299,14 @@ def _hits(run: Run, indices: list[int]) -> list[dict[str, Any]]:
     if not indices:
         return []
     reader = Reader(run)
-    curves = size_curves(run, indices)
+    is_known = size_curve(run, indices[0]) is not None
+    curves = size_curves(run, indices) if is_known else [None] * len(indices)
     scores = [scores_of_token(run, index) for index in indices]
     return [
         {
             "index": place.index, "place": place, "context": reader.context(place, ROW_TOKENS),
-            "spark": token_spark(curve), "scores": score, "shape": CLASS_SHAPES[score.curve_class],
+            "spark": None if curve is None else token_spark(curve),
+            "scores": score, "shape": CLASS_SHAPES[score.curve_class],
         }
         for place, curve, score in zip(reader.places(indices), curves, scores, strict=True)
     ]  # fmt: skip
@@ -319,17 +325,19 @@ def _clusters_inside(run: Run, asked: MapQuery, places: np.ndarray) -> list[dict
 def _near(run: Run, asked: MapQuery, token: str) -> dict[str, Any]:
     """One token, shortly: for the point under the pointer."""
     index = token_index(run, token)
+    if not has_text(run):
+        raise Missing(f"“{run.name}” came without its corpus", "Compute the run here to read its tokens.")
     reader = Reader(run)
     [place] = reader.places([index])
     row = clustered_token(run, index) if asked.k else None
     label = None
     if row is not None and asked.k:
         label = int(reads.cluster_labels_of(run, "gradient", asked.affinity, asked.k)[row.row])
-    scores = scores_of_token(run, index)
+    scores, curve = scores_of_token(run, index), size_curve(run, index)
     return {
         "run": run, "asked": asked, "index": index, "place": place, "one": reader.context(place, NEAR_TOKENS),
-        "scores": scores, "shape": CLASS_SHAPES[scores.curve_class], "spark": token_spark(size_curves(run, [index])[0]),
-        "label": label,
+        "scores": scores, "shape": CLASS_SHAPES[scores.curve_class],
+        "spark": None if curve is None else token_spark(curve), "label": label,
         "cluster_href": "" if label is None or not asked.k
         else cluster_address(run.slug, asked.k, label, asked.affinity),
     }  # fmt: skip
@@ -372,14 +380,14 @@ def _packed_positions(run: Run, by: str) -> np.ndarray:
     return np.frombuffer(gzip.compress(raw, 6, mtime=0), np.uint8)
 
 
-def _binary(request: HttpRequest, run: Run, packed: bytes) -> HttpResponse:
-    """Bytes that never change under their address, which names the bundle."""
+def _binary(request: HttpRequest, packed: bytes) -> HttpResponse:
+    """Bytes that never change under their address, which names the bundle; for browsers alone: a run may be hidden."""
     takes_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
     body = packed if takes_gzip else gzip.decompress(packed)
     response = HttpResponse(body, content_type="application/octet-stream")
     if takes_gzip:
         response["Content-Encoding"] = "gzip"
-    response["Cache-Control"] = f"{'private' if run.is_private else 'public'}, max-age={A_YEAR}, immutable"
+    response["Cache-Control"] = f"private, max-age={A_YEAR}, immutable"
     patch_vary_headers(response, ["Accept-Encoding"])
     return response
 

@@ -8,8 +8,10 @@ import json
 import numpy as np
 import pytest
 
+from clusters.arrays import forget_bundles
 from clusters.charts.maps import agreement, agreement_words, correlation, correlation_words, framed, rank_edges, shades
 from clusters.queries.maps import inside, nearest_of, prepare_maps
+from compute.bundle import Bundle
 from tests.factories import N_SELECTED, UserFactory, make_run, n_predictions
 
 pytestmark = pytest.mark.django_db
@@ -170,9 +172,26 @@ def test_the_binary_holds_positions_and_flat_indices(client, run):
 def test_the_binary_is_compressed_and_kept_by_the_browser(client, run):
     response = client.get("/runs/synthetic/map/positions", headers={"Accept-Encoding": "gzip"})
     assert response["Content-Encoding"] == "gzip"
-    assert response["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert response["Cache-Control"] == "private, max-age=31536000, immutable"  # the run may be hidden tomorrow
     assert "Accept-Encoding" in response["Vary"]
     assert gzip.decompress(response.content) == client.get("/runs/synthetic/map/positions").content
+
+
+@pytest.mark.parametrize(
+    ("gone", "said", "is_listed"),
+    [(("corpus/", "vocabulary/"), "The tokens cannot be read", False), (("losses/", "curves/"), "token", True)],
+)
+def test_without_text_or_losses_an_area_keeps_what_there_is(client, run, monkeypatch, gone, said, is_listed):
+    has, array = Bundle.has, Bundle.array
+    forget_bundles()
+    monkeypatch.setattr(Bundle, "has", lambda self, name: not name.startswith(gone) and has(self, name))
+    monkeypatch.setattr(Bundle, "array", lambda self, name: array(self, "" if name.startswith(gone) else name))
+    html = page(client, "/runs/synthetic/map/", area=EVERYWHERE, colour="kind")
+    assert f"{N_SELECTED} tokens in the chosen area" in html
+    assert said in html
+    assert ('<li data-token="' in html) is is_listed
+    assert json.loads(page(client, "/runs/synthetic/map.json", area=EVERYWHERE))["n_inside"] == N_SELECTED
+    page(client, "/runs/synthetic/map.html", 200 if is_listed else 404, figure="near", token="7")
 
 
 def test_a_private_runs_binary_is_kept_by_its_owner_alone(client, tmp_path):
