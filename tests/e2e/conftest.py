@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from django.contrib.auth.models import Permission, User
+from django.contrib.sessions.backends.db import SessionStore
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from clusters.ingest import ingest
 from clusters.models import Run
+from compute.pipeline import run_qdg
+from tests import factories
+from tests.e2e.visits import WATCH_VIOLATIONS, Visit
 from tests.factories import make_run
+from tests.tiny import tiny_config
 
 # Playwright's event loop runs in the thread that makes the rows
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
-PATIENCE_MS = 60_000  # machines that run tests are often busy with others
+PATIENCE_MS = 15_000  # machines that run tests are often busy with others
 expect.set_options(timeout=PATIENCE_MS)
-
-WATCH_VIOLATIONS = """
-  window.violations = [];
-  document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective));
-"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,37 +47,20 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@dataclass
-class Visit:
-    """One browser page, and what went wrong on it."""
-
-    page: Page
-    server: str
-    has_javascript: bool
-    complaints: list[str] = field(default_factory=list)
-
-    def open(self, path: str) -> Page:
-        self.page.goto(self.server + path)
-        return self.page
-
-    def check(self) -> None:
-        """Nothing complained, and no policy was violated on the page that is open."""
-        violations = self.page.evaluate("window.violations") if self.has_javascript else []
-        assert self.complaints == []
-        assert violations == []
-
-
 @pytest.fixture
 def visit(browser: Browser, live_server) -> Iterator[Callable[..., Visit]]:
-    """Open pages: `visit(javascript=…, width=…, theme=…)`; at the end all of them must have been quiet."""
+    """Open pages: `visit(javascript=…, width=…, theme=…, …)`; at the end all of them must have been quiet."""
     contexts: list[BrowserContext] = []
     visits: list[Visit] = []
 
-    def start(*, javascript: bool = True, width: int = 1440, theme: str = "light") -> Visit:
+    def start(
+        *, javascript: bool = True, width: int = 1440, height: int = 900, theme: str = "light", is_calm: bool = False
+    ) -> Visit:
         context = browser.new_context(
-            viewport={"width": width, "height": 900},
+            viewport={"width": width, "height": height},
             java_script_enabled=javascript,
             color_scheme="dark" if theme == "dark" else "light",
+            reduced_motion="reduce" if is_calm else "no-preference",
         )
         contexts.append(context)
         if javascript:
@@ -84,7 +68,7 @@ def visit(browser: Browser, live_server) -> Iterator[Callable[..., Visit]]:
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         visits.append(opened := Visit(page, live_server.url, javascript))
-        _listen(page, opened, urlsplit(live_server.url).netloc)
+        opened.listen()
         return opened
 
     yield start
@@ -94,37 +78,45 @@ def visit(browser: Browser, live_server) -> Iterator[Callable[..., Visit]]:
         context.close()
 
 
-def _listen(page: Page, opened: Visit, host: str) -> None:
-    """Collect console errors, uncaught exceptions, dialogs, and requests that leave the server."""
+@pytest.fixture
+def signed_in(visit, live_server):
+    """Visits of a runner who is signed in."""
+    user = User.objects.create_user("ana")
+    user.user_permissions.add(Permission.objects.get(codename="add_job", content_type__app_label="compute"))
+    session = SessionStore()
+    session["_auth_user_id"] = str(user.pk)
+    session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"
+    session["_auth_user_hash"] = user.get_session_auth_hash()
+    session.save()
 
-    def on_request(request) -> None:
-        address = urlsplit(request.url)
-        if address.scheme in ("http", "https", "ws", "wss") and address.netloc != host:
-            opened.complaints.append(f"request to {request.url}")
+    def start(**options):
+        opened = visit(**options)
+        cookie = {"name": "sessionid", "value": session.session_key, "url": live_server.url}
+        opened.page.context.add_cookies([cookie])
+        return opened
 
-    def on_response(response) -> None:
-        if response.status >= 500:
-            opened.complaints.append(f"{response.status} from {response.url}")
-
-    def on_dialog(dialog) -> None:
-        opened.complaints.append(f"dialog: {dialog.message}")
-        dialog.dismiss()
-
-    def on_console(message) -> None:
-        if message.type in ("error", "warning"):
-            opened.complaints.append(f"console: {message.text}")
-
-    page.on("request", on_request)
-    page.on("response", on_response)
-    page.on("dialog", on_dialog)
-    page.on("console", on_console)
-    page.on("pageerror", lambda error: opened.complaints.append(f"exception: {error}"))
+    return start
 
 
 @pytest.fixture
 def run(live_server, tmp_path) -> Run:
     """A made-up run whose text is hostile."""
     return make_run(tmp_path)
+
+
+@pytest.fixture
+def large_run(live_server, tmp_path, monkeypatch) -> Run:
+    """A made-up run with more clusters than a page shows, and some on every step of the ladder."""
+    monkeypatch.setattr(factories, "N_SELECTED", 160)
+    monkeypatch.setattr(factories, "KS", (6, 20, 70))
+    return make_run(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_suite, tmp_path_factory) -> Path:
+    """A bundle of three very small networks at two steps each, whose weights are here."""
+    folder = tmp_path_factory.mktemp("tiny")
+    return run_qdg(dataclasses.replace(tiny_config(tiny_suite), map=None), folder / "work", folder / "bundles")
 
 
 @pytest.fixture

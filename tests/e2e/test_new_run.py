@@ -6,8 +6,6 @@ import json
 import re
 
 import pytest
-from django.contrib.auth.models import Permission, User
-from django.contrib.sessions.backends.db import SessionStore
 from playwright.sync_api import expect
 
 from compute.models import Job
@@ -22,26 +20,6 @@ DANGLING = """() => [...document.querySelectorAll("[aria-describedby]")]
   .filter((id) => !document.getElementById(id))"""
 TWICE = """() => [...document.querySelectorAll("[id]")].map((element) => element.id)
   .filter((id, place, ids) => ids.indexOf(id) !== place)"""
-
-
-@pytest.fixture
-def signed_in(visit, live_server):
-    """Visits of a runner who is signed in."""
-    user = User.objects.create_user("ana")
-    user.user_permissions.add(Permission.objects.get(codename="add_job", content_type__app_label="compute"))
-    session = SessionStore()
-    session["_auth_user_id"] = str(user.pk)
-    session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"
-    session["_auth_user_hash"] = user.get_session_auth_hash()
-    session.save()
-
-    def start(**options):
-        opened = visit(**options)
-        cookie = {"name": "sessionid", "value": session.session_key, "url": live_server.url}
-        opened.page.context.add_cookies([cookie])
-        return opened
-
-    return start
 
 
 def test_choosing_a_suite_swaps_the_fields_and_the_address(signed_in):
