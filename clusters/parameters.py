@@ -77,8 +77,9 @@ def context_view(query: QueryDict, reach: str = "snippet") -> ContextView:
 
 
 def reach_choices(chosen_reach: str, default: str = "snippet") -> list[dict[str, object]]:
-    """The lengths of context that a page offers; `e` goes to the longest, and from it back to the usual one."""
-    target = default if chosen_reach == "200" else "200"
+    """The lengths of context that a page offers; `e` goes to the longest, and from it back to a shorter one."""
+    shorter = default if default != "200" else "snippet"
+    target = shorter if chosen_reach == "200" else "200"
     return [
         {
             "reach": None if reach == default else reach,

@@ -7,7 +7,6 @@ if (slider) {
   const said = document.querySelector("output[for=k-slider]");
   const begun = slider.defaultValue;
   let waiting = 0;
-  slider.value = begun; // a page from the browser's memory may hold another
   const go = () => {
     if (slider.value === begun) return;
     const target = new URL(location.href);
@@ -16,10 +15,12 @@ if (slider) {
     target.hash = "";
     location.assign(target);
   };
-  slider.addEventListener("input", () => {
+  const say = () => {
     said.textContent = `k = ${ks[slider.value]}`;
     slider.setAttribute("aria-valuetext", said.textContent);
-  });
+  };
+  slider.addEventListener("input", say);
+  slider.form.addEventListener("reset", () => setTimeout(say, 0)); // the reset comes after its event
   slider.addEventListener("change", () => { clearTimeout(waiting); waiting = setTimeout(go, 500); });
   slider.addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); go(); } });
 }

@@ -47,6 +47,11 @@ document.addEventListener("change", (event) => {
   if (event.target.matches?.("[data-submit]")) event.target.form?.requestSubmit();
 });
 
+// ── Back: a page from the browser's memory says again what its address asks for ──
+addEventListener("pageshow", (event) => {
+  if (event.persisted) for (const form of document.querySelectorAll("form[autocomplete=off]")) form.reset();
+});
+
 // ── keys: data-key="ArrowLeft" on a link, button or field; off while one types ──
 const typing = (element) => element?.closest?.("input, textarea, select, [contenteditable]");
 document.addEventListener("keydown", (event) => {
