@@ -68,9 +68,9 @@ class Comparison:
 
     @property
     def best(self) -> Trial | None:
-        """The law with the smallest error on the held-out points; None where no law could be judged."""
+        """The law with the smallest error on the held-out points; None where fewer than two laws could be judged."""
         judged = [trial for trial in self.trials if math.isfinite(trial.held_out_rms)]
-        return min(judged, key=lambda trial: trial.held_out_rms, default=None)
+        return min(judged, key=lambda trial: trial.held_out_rms) if len(judged) > 1 else None
 
     @property
     def fitted(self) -> list[Trial]:

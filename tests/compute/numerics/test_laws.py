@@ -58,3 +58,9 @@ def test_the_laws_agree_where_they_were_fitted_and_spread_beyond():
 def test_points_that_no_power_law_has_are_refused():
     with pytest.raises(FitError, match="positive"):
         compare_laws([1, 2, 3], [1, 0, 1])
+
+
+def test_the_best_of_one_law_is_no_choice():
+    found = compare_laws([1e4, 4e4, 2e5, 8e5], [4.0, 3.0, 2.4, 1.9])
+    assert [trial.name for trial in found.trials if np.isfinite(trial.held_out_rms)] == ["power"]
+    assert found.best is None
