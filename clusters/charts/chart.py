@@ -90,7 +90,7 @@ class Rule(TypedDict):
 class Rows(Sequence[list[Any]]):
     """Rows of a table kept as its columns: of thousands a page shows the first hundred."""
 
-    def __init__(self, *columns: Sequence[Any]) -> None:
+    def __init__(self, *columns: Any) -> None:  # lists or arrays
         self.columns = columns
 
     def __len__(self) -> int:

@@ -59,7 +59,8 @@ def run_links(context: dict[str, Any]) -> list[list[dict[str, str]]]:
 @register.simple_tag(takes_context=True)
 def tour(context: dict[str, Any]) -> dict[str, Any] | None:
     """The step of the first visit's tour that this page is, until somebody has seen or closed it."""
-    request, run = context.get("request"), context.get("run")
+    request: Any = context.get("request")
+    run: Any = context.get("run")
     place = next((i for i, step in enumerate(TOUR) if step[0] == context.get("here")), None)
     if request is None or place is None or not getattr(run, "slug", "") or "tour" in request.COOKIES:
         return None
