@@ -189,11 +189,6 @@ def _difference(loss: float | None, other: float | None) -> float | None:
     return None if loss is None or other is None else loss - other
 
 
-def clustered_column(run: Run) -> str:
-    """Name of the array with the losses of the checkpoint whose gradients were clustered."""
-    return str(clustered_checkpoint(run)["column"])
-
-
 def _finite(loss: float | None) -> float | None:
     return float(loss) if loss is not None and math.isfinite(loss) else None
 

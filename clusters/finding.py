@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
-
-Facet = Literal["class", "kind", "band", "induced", "clustered"]
+from typing import NamedTuple
 
 BAND_EDGES_NATS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0, 12.0)  # the edges of the shades, open at the top
 N_BANDS = len(BAND_EDGES_NATS)
