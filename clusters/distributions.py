@@ -10,10 +10,152 @@ from functools import cached_property
 import numpy as np
 
 LN2 = math.log(2)
-PEAK_BINS = 50  # a peak is looked for in so many bins: finer ones would find noise
+PEAK_WINDOW = 50  # a peak is looked for in a window of a 50th of the coarser bins: narrower ones would find noise
 DECADE = 25  # bins a decade, at most, where losses are drawn on a logarithmic axis
-
 EVEN = 84  # bins, at most, where they are drawn on an even axis
+FINE_EDGES = np.arange(15_001) * 0.002 * LN2  # nats: of the bundle's fine bins, 500 a bit up to 30 bits
+BITS_18 = 9_000  # fine bins
+
+
+@dataclass(frozen=True, eq=False)
+class Bins:
+    """Bins to count losses in, each some of the bundle's own."""
+
+    edges: np.ndarray  # float64 (n_bins + 1,), nats
+    places: np.ndarray  # int64 (n_bins + 1,), of the edges among the bundle's own
+    n_drawn: int = EVEN
+    n_window: int = 1  # bins over which a peak is looked for
+
+    def __len__(self) -> int:
+        return len(self.edges) - 1
+
+    @cached_property
+    def widths(self) -> np.ndarray:
+        return np.diff(self.edges)
+
+    @cached_property
+    def middles(self) -> np.ndarray:
+        return (self.edges[1:] + self.edges[:-1]) / 2
+
+    @cached_property
+    def by_decade(self) -> Bins:
+        """These as they are drawn on a logarithmic axis."""
+        return self.merged(log_places(self.edges))
+
+    @cached_property
+    def evenly(self) -> Bins:
+        """These as they are drawn on an even axis."""
+        return self.merged(even_places(len(self), self.n_drawn))
+
+    def merged(self, begins: Sequence[int]) -> Bins:
+        """Fewer bins, which begin at these."""
+        ends = [*begins, len(self)]
+        return Bins(self.edges[ends], self.places[ends])
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """How many losses lie in each of some bins."""
+
+    bins: Bins
+    row: np.ndarray  # counts in the bundle's own bins
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """int64 (n_bins,)"""
+        places = self.bins.places
+        return np.add.reduceat(self.row[: places[-1]], places[:-1], dtype=np.int64)
+
+    @cached_property
+    def n_inside(self) -> int:
+        """Predictions within the bins, over which densities are normalised."""
+        return int(self.row[: self.bins.places[-1]].sum(dtype=np.int64))
+
+    @property
+    def by_decade(self) -> Histogram:
+        """As it is drawn on a logarithmic axis."""
+        return Histogram(self.bins.by_decade, self.row)
+
+    @cached_property
+    def evenly(self) -> Histogram:
+        """As it is drawn on an even axis."""
+        return Histogram(self.bins.evenly, self.row)
+
+    @cached_property
+    def density(self) -> np.ndarray:
+        """p(L) in every bin, per nat: its integral over the bins is 1."""
+        return self.counts / (self.n_inside * self.bins.widths)
+
+    @cached_property
+    def integrand(self) -> np.ndarray:
+        """L·p(L) in every bin; it is the same number in every unit."""
+        return self.bins.middles * self.density
+
+    @cached_property
+    def reached(self) -> np.ndarray:
+        """The area under L·p(L) up to every edge, in nats: the mean loss of those inside at the last."""
+        return np.concatenate([[0.0], np.cumsum(self.bins.middles * self.counts)]) / self.n_inside
+
+    @property
+    def first_share(self) -> float:
+        """Share of the counted predictions in the first bin."""
+        return float(self.counts[0]) / self.n_inside
+
+    @property
+    def end(self) -> float:
+        """The upper edge in nats of the last bin that holds a loss."""
+        filled = np.flatnonzero(self.row[: self.bins.places[-1]])
+        last = filled[-1] if len(filled) else self.bins.places[-1] - 1
+        return float(self.bins.edges[np.searchsorted(self.bins.places, last, side="right")])
+
+    @cached_property
+    def peak(self) -> tuple[float, float]:
+        """The middle of the window in which L·p(L) is largest, in nats, and half its width.
+
+        The window is moved bin by bin. Single bins would not do: around its top L·p(L) is flat over bits, where bins
+        that are counted by chance a little higher are far from each other.
+        """
+        n, edges = min(self.bins.n_window, len(self.bins)), self.bins.edges
+        height = (self.reached[n:] - self.reached[:-n]) / (edges[n:] - edges[:-n])
+        at = int(height.argmax())
+        return float(edges[at] + edges[at + n]) / 2, float(edges[at + n] - edges[at]) / 2
+
+    @cached_property
+    def top(self) -> float:
+        """The largest L·p(L) in bins as they are drawn."""
+        return float(self.evenly.integrand.max())
+
+    @cached_property
+    def half_mass(self) -> float:
+        """The loss in nats above which lies half of the area under L·p(L)."""
+        return float(self.bins.middles[np.searchsorted(self.reached[1:], self.reached[-1] / 2)])
+
+    def mass_below(self, loss_nats: float) -> float:
+        """Share of the area under L·p(L) that losses below this add; within a bin it grows evenly."""
+        return float(np.interp(loss_nats, self.bins.edges, self.reached) / self.reached[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Binning:
+    """The bins of each figure, shared by all checkpoints of a bundle."""
+
+    by_size: Bins  # p(L) of final checkpoints
+    by_step: Bins  # p(L) over training
+    integrand: Bins  # L·p(L)
+    is_fine: bool  # as the paper's; in older bundles all three are the same bins
+
+    @classmethod
+    def fine(cls, edges: np.ndarray) -> Binning:
+        """1,000 and 3,000 bins on [0, 18] bits, and 3,000 on [0, 30]: 9, 3 and 5 of the bundle's fine ones."""
+        nine, three, five = (np.arange(0, last + 1, n) for n, last in ((9, BITS_18), (3, BITS_18), (5, len(edges) - 1)))
+        integrand = Bins(edges[five], five, n_drawn=150, n_window=36)
+        return cls(Bins(edges[nine], nine), Bins(edges[three], three), integrand, is_fine=True)
+
+    @classmethod
+    def plain(cls, edges: np.ndarray) -> Binning:
+        """The bundle's bins as they are."""
+        bins = Bins(edges, np.arange(len(edges)), n_window=-(-(len(edges) - 1) // PEAK_WINDOW))
+        return cls(bins, bins, bins, is_fine=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,77 +172,58 @@ class Distribution:
     fraction_below: float  # share of all predictions under the run's threshold
     quantiles_nats: dict[str, float] = field(default_factory=dict)  # share → loss
     n_predictions: int = 0
-    edges: np.ndarray = field(default_factory=lambda: np.empty(0))  # float64 (n_bins + 1,), nats
-    counts: np.ndarray = field(default_factory=lambda: np.empty(0))  # int64 (n_bins,)
+    binning: Binning | None = None
+    row: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # counts in the bundle's own bins
 
     @property
     def name(self) -> str:
         return f"{self.lm} {self.revision}"
 
     @cached_property
-    def n_inside(self) -> int:
-        """Predictions within the bins, over which densities are normalised."""
-        return int(self.counts.sum())
+    def has_counts(self) -> bool:
+        return self.binning is not None and self.by_size.n_inside > 0
+
+    @cached_property
+    def by_size(self) -> Histogram:
+        """For p(L) of final checkpoints, and the share in its first bin."""
+        return Histogram(self._bins.by_size, self.row)
+
+    @cached_property
+    def by_step(self) -> Histogram:
+        """For p(L) over training."""
+        return Histogram(self._bins.by_step, self.row)
+
+    @cached_property
+    def integrand(self) -> Histogram:
+        """For L·p(L)."""
+        return Histogram(self._bins.integrand, self.row)
+
+    @property
+    def is_fine(self) -> bool:
+        return self._bins.is_fine
 
     @property
     def n_outside(self) -> int:
-        """Predictions whose loss lies beyond the last bin (none lies below 0)."""
-        return max(self.n_predictions - self.n_inside, 0)
+        """Predictions whose loss lies beyond the bins of p(L) (none lies below 0)."""
+        return max(self.n_predictions - self.by_size.n_inside, 0)
 
     @property
-    def has_counts(self) -> bool:
-        return self.n_inside > 0
-
-    @cached_property
-    def density(self) -> np.ndarray:
-        """p(L) in every bin, per nat: its integral over the bins is 1."""
-        return self.counts / (self.n_inside * np.diff(self.edges))
-
-    @cached_property
     def first_share(self) -> float:
-        """Share of the counted predictions in the first bin."""
-        return float(self.counts[0]) / self.n_inside if self.has_counts else math.nan
+        """Share of the predictions counted for p(L) in its first bin: under 0.018 bits as the paper counts."""
+        return self.by_size.first_share
 
     @property
     def first_is_densest(self) -> bool:
-        return bool(self.density.argmax() == 0)
+        return bool(self.by_size.density.argmax() == 0)
 
-    def curve(self, places: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Middles in nats and p(L) per nat of bins merged from one place to the next."""
-        edges = self.edges[[*places, len(self.counts)]]
-        merged = np.add.reduceat(self.counts, places) / (self.n_inside * np.diff(edges))
-        return (edges[1:] + edges[:-1]) / 2, merged
-
-    @cached_property
-    def integrand_peak(self) -> tuple[float, float]:
-        """Where L·p(L) is largest, in nats, and half the width of the bins in which it was looked for."""
-        places = even_places(len(self.counts), PEAK_BINS)
-        middles, p = self.curve(places)
-        at = int((middles * p).argmax())
-        stop = [*places, len(self.counts)][at + 1]
-        return float(middles[at]), float(self.edges[stop] - self.edges[places[at]]) / 2
-
-    @cached_property
-    def integrand_top(self) -> float:
-        """The largest L·p(L) in bins as they are drawn; it is the same number in every unit."""
-        middles, p = self.curve(even_places(len(self.counts)))
-        return float((middles * p).max())
-
-    @cached_property
-    def half_mass(self) -> float:
-        """The loss in nats above which lies half of the area under L·p(L)."""
-        middles = (self.edges[1:] + self.edges[:-1]) / 2
-        area = np.cumsum(middles * self.counts)
-        return float(middles[np.searchsorted(area, area[-1] / 2)])
-
-    def mass_below(self, loss_nats: float) -> float:
-        """Share of the area under L·p(L) that losses below this add, to the nearest bin."""
-        middles = (self.edges[1:] + self.edges[:-1]) / 2
-        area = middles * self.counts
-        return float(area[self.edges[1:] <= loss_nats * (1 + 1e-9)].sum() / area.sum())
+    @property
+    def _bins(self) -> Binning:
+        if self.binning is None:
+            raise LookupError(f"{self.name} has no histogram; ask has_counts first.")
+        return self.binning
 
 
-def even_places(n_bins: int, most: int = EVEN) -> list[int]:
+def even_places(n_bins: int, most: int) -> list[int]:
     """Where merged bins begin so that there are at most `most`, all equally many bins wide (but the last)."""
     return list(range(0, n_bins, max(1, -(-n_bins // most))))
 

@@ -23,6 +23,7 @@ STEPS = (0, 32, 1000)
 KS = (3, 6)
 N_DOCUMENTS, LENGTH, N_SELECTED = 12, 30, 40
 EDGES = np.concatenate([[0], np.geomspace(1e-3, 20, 20)])
+FINE_EDGES = np.arange(15_001) * 0.002 * np.log(2)
 
 
 class UserFactory(factory.django.DjangoModelFactory):
@@ -52,13 +53,19 @@ def write_bundle(
     name: str = "synthetic",
     networks: tuple[tuple[str, int], ...] = NETWORKS,
     curves: bool = True,
+    older: bool = False,
     arrays: dict[str, np.ndarray] | None = None,
     manifest: dict[str, Any] | None = None,
     run: dict[str, Any] | None = None,
 ) -> Path:
-    """Publish a small made-up bundle; `arrays` and `manifest` replace parts of it, to make it wrong."""
+    """Publish a small made-up bundle, or one of an `older` kind.
+
+    `arrays` and `manifest` replace parts of it, to make it wrong.
+    """
     rng = np.random.default_rng(seed)
     content, entries = _losses(rng, networks)
+    columns = [content[entry["column"]] for entry in entries]
+    content |= older_histograms(columns) if older else fine_histograms(columns)
     content |= _corpus(rng) | _selection(rng, content[entries[-1]["column"]])
     content |= _curves(content, networks, rng) if curves else {}
     content |= _views(content, networks, rng) if curves else {}
@@ -91,9 +98,19 @@ def _losses(rng: np.random.Generator, networks: tuple[tuple[str, int], ...]) -> 
                     "column": column,
                 }
             )  # fmt: skip
-    histograms = [np.histogram(content[entry["column"]], EDGES)[0] for entry in entries]
-    content |= {"losses/histogram": np.array(histograms, np.int64), "losses/histogram_edges": EDGES}
     return content, entries
+
+
+def fine_histograms(columns: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Losses counted as bundles hold them."""
+    counts = [np.append(np.histogram(one, FINE_EDGES)[0], (one > FINE_EDGES[-1]).sum()) for one in columns]
+    return {"losses/fine_histogram": np.array(counts, np.int32), "losses/fine_histogram_edges": FINE_EDGES}
+
+
+def older_histograms(columns: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Losses counted in one kind of bins, as older bundles hold them."""
+    counts = np.array([np.histogram(one, EDGES)[0] for one in columns], np.int64)
+    return {"losses/histogram": counts, "losses/histogram_edges": EDGES}
 
 
 def _corpus(rng: np.random.Generator) -> dict[str, np.ndarray]:

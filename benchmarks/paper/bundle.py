@@ -21,9 +21,8 @@ from benchmarks.paper.stream import Pieces, StreamingWriter
 from compute.errors import StorageError
 from compute.numerics.corpus import TokenizedCorpus
 from compute.numerics.curves import FLAT, classify, curve_scores
-from compute.numerics.loss_summary import LOG_EDGES
+from compute.numerics.loss_summary import FINE_EDGES, LOG_EDGES
 from compute.steps.curves import N_DENSITY_BINS, SCORES
-from compute.steps.publication import HISTOGRAM_EDGES
 
 ROOM = 1.05
 THREADS = 2
@@ -229,9 +228,9 @@ def _write_map_of_curves(writer: StreamingWriter, plan: Plan, finals: Finals, fl
 
 def _write_histograms(writer: StreamingWriter, plan: Plan, columns: dict[str, Column]) -> None:
     ordered = [columns[_column(size.lm, step)] for size, step in plan.columns]
-    linear = np.stack([column.histogram(HISTOGRAM_EDGES) for column in ordered])
-    writer.add_array("losses/histogram", linear, unit="predictions")
-    writer.add_array("losses/histogram_edges", HISTOGRAM_EDGES, unit="nats")
+    fine = np.stack([column.fine_counts(FINE_EDGES) for column in ordered])
+    writer.add_array("losses/fine_histogram", fine, unit="predictions")
+    writer.add_array("losses/fine_histogram_edges", FINE_EDGES, unit="nats")
     logarithmic = np.stack([column.log_counts(LOG_EDGES) for column in ordered])
     writer.add_array("losses/log_histogram", logarithmic, unit="predictions")
     writer.add_array("losses/log_histogram_edges", LOG_EDGES, unit="nats")

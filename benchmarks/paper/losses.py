@@ -96,9 +96,11 @@ class Column:
         places = np.searchsorted(reached, ranks, side="right")
         return {str(share): float(VALUES[place]) for share, place in zip(shares, places, strict=True)}
 
-    def histogram(self, edges: Floats) -> np.ndarray:
-        """Losses between edges, the last included, int64."""
-        return np.histogram(VALUES, edges, weights=self.counts.astype(np.float64))[0].astype(np.int64)
+    def fine_counts(self, edges: Floats) -> np.ndarray:
+        """Losses between edges, the last included, and above the last, int32."""
+        between = np.histogram(VALUES, edges, weights=self.counts.astype(np.float64))[0]
+        above = self.counts[np.searchsorted(VALUES, edges[-1], side="right") :].sum()
+        return np.append(between, above).astype(np.int32)
 
     def log_counts(self, edges: Floats) -> np.ndarray:
         """Losses below, between and above edges, int64."""

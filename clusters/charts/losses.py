@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from clusters.charts.chart import (
     make_series,
 )
 from clusters.charts.numbers import compact, count, fixed, percent
-from clusters.distributions import DECADE, LN2, Distribution, even_places, log_places
+from clusters.distributions import DECADE, LN2, Distribution, Histogram
 from clusters.families import within_family
 from clusters.readings import Unit
 from compute.errors import FitError
@@ -78,7 +78,7 @@ def density_by_size(finals: Sequence[Distribution], look: Look, *, number: int) 
     shown = [one for one in finals if one.has_counts]
     if not shown:
         return None
-    series = [density_line(one, look, shade(i, len(shown))) for i, one in enumerate(shown)]
+    series = [density_line(one.by_size, one.name, look, shade(i, len(shown))) for i, one in enumerate(shown)]
     for i, one in enumerate(shown):
         series[i]["label"] = _size_label(one, i, shown)
         series[i]["label_at"] = _density_label_at(series[i])
@@ -86,9 +86,8 @@ def density_by_size(finals: Sequence[Distribution], look: Look, *, number: int) 
     return make_chart(
         slug="density-sizes", number=number, size="third", title=_density_title(shown),
         description=f"Density of losses per {look.unit[:-1]}, one line a network",
-        reading=_density_reading(shown, look), series=above_floor(series, y), x=density_x(shown[0], look), y=y,
-        help=DENSITY_HELP,
-        table=density_table(shown, look),
+        reading=_density_reading(shown, look), series=above_floor(series, y), x=density_x(shown[0].by_size, look),
+        y=y, help=DENSITY_HELP, table=density_table({one.name: one.by_size for one in shown}, look),
     )  # fmt: skip
 
 
@@ -106,9 +105,9 @@ def integrand_by_size(finals: Sequence[Distribution], look: Look, *, number: int
     return make_chart(
         slug="integrand-sizes", number=number, size="third",
         title=f"Half of {'the' if len(shown) == 1 else 'the largest network’s'} mean loss comes from losses above "
-              f"{look.loss(largest.half_mass, 1)}",
+              f"{look.loss(largest.integrand.half_mass, 1)}",
         description=f"Loss times its density against loss in {look.unit}, one line a network",
-        reading=_integrand_reading(shown, look), series=series, x=integrand_x(largest, look),
+        reading=_integrand_reading(shown, look), series=series, x=integrand_x(shown, look),
         y=linear_axis([0, top_of(series)], "L · p(L)", from_zero=True, n=4), help=INTEGRAND_HELP,
         table=integrand_table(shown, look),
     )  # fmt: skip
@@ -194,15 +193,15 @@ def _density_label_at(line: Series) -> list[Any]:
     return points[min(2, len(points) - 1)] if top is points[0] else top
 
 
-def density_line(one: Distribution, look: Look, css: str, label: str = "") -> Series:
-    middles, p = one.curve(log_places(one.edges))
-    points = [[x * look.factor, y / look.factor] for x, y in zip(middles.tolist(), p.tolist(), strict=True)]
-    return make_series("line", points, name=one.name, css=css, label=label, is_strong=False)
+def density_line(found: Histogram, name: str, look: Look, css: str) -> Series:
+    drawn = found.by_decade
+    points = np.stack([drawn.bins.middles * look.factor, drawn.density / look.factor], 1).tolist()
+    return make_series("line", points, name=name, css=css, is_strong=False)
 
 
 def integrand_line(one: Distribution, look: Look, css: str) -> Series:
-    middles, p = one.curve(even_places(len(one.counts)))
-    points = [[x * look.factor, x * y] for x, y in zip(middles.tolist(), p.tolist(), strict=True)]
+    drawn = one.integrand.evenly
+    points = np.stack([drawn.bins.middles * look.factor, drawn.integrand], 1).tolist()
     return make_series("line", points, name=one.name, css=css)
 
 
@@ -213,8 +212,9 @@ def above_floor(series: list[Series], y: Axis) -> list[Series]:
     return [one | {"points": [point for point in one["points"] if point[1] >= y["lo"]]} for one in series]
 
 
-def density_x(one: Distribution, look: Look) -> Axis:
-    ends = [float(one.edges[1]) / 2 * look.factor, float(one.edges[-1]) * look.factor]
+def density_x(found: Histogram, look: Look) -> Axis:
+    edges = found.bins.edges
+    ends = [float(edges[1]) / 2 * look.factor, float(edges[-1]) * look.factor]
     return log_axis(ends, f"loss, {look.unit}", n=5)
 
 
@@ -225,8 +225,10 @@ def density_y(top: float, look: Look) -> Axis:
     return linear_axis([0, top], label, from_zero=True, n=4)
 
 
-def integrand_x(one: Distribution, look: Look) -> Axis:
-    return linear_axis([0, float(one.edges[-1]) * look.factor], f"loss, {look.unit}", n=6, exact=True)
+def integrand_x(shown: Sequence[Distribution], look: Look) -> Axis:
+    """As far as the bins reach, or only to the largest loss where nothing lies beyond it."""
+    end = max(one.integrand.end if one.is_fine else float(one.integrand.bins.edges[-1]) for one in shown)
+    return linear_axis([0, end * look.factor], f"loss, {look.unit}", n=6, exact=True)
 
 
 def top_of(series: Iterable[Series]) -> float:
@@ -234,9 +236,21 @@ def top_of(series: Iterable[Series]) -> float:
     return max((point[1] for one in series for point in one["points"]), default=1.0)
 
 
-def first_width(one: Distribution) -> float:
-    """Of the first bin, in nats."""
-    return float(one.edges[1] - one.edges[0]) if one.has_counts else 0.0
+def width_of(found: Histogram, look: Look) -> str:
+    """Of the first bin."""
+    return look.small(float(found.bins.widths[0]))
+
+
+def end_of(found: Histogram, look: Look) -> str:
+    """Of the last bin."""
+    return look.loss(float(found.bins.edges[-1]), 1)
+
+
+def older_bins(one: Distribution, papers: str) -> str:
+    """What to say of a bundle whose bins are not the paper's for this figure."""
+    if one.is_fine:
+        return ""
+    return f" This bundle is of an older kind: these are not the {papers} of the paper’s figure."
 
 
 def _size_label(one: Distribution, place: int, shown: Sequence[Distribution]) -> str:
@@ -259,7 +273,7 @@ def _density_title(shown: Sequence[Distribution]) -> str:
 
 def _density_reading(shown: Sequence[Distribution], look: Look) -> str:
     small, large = shown[0], shown[-1]
-    edge = look.small(first_width(large))
+    edge = width_of(large.by_size, look)
     shares = (
         f"Share of the first bin, under {edge}: {percent(small.first_share)} for {compact(small.n_non_embedding)} "
         f"parameters, {percent(large.first_share)} for {compact(large.n_non_embedding)}. "
@@ -267,35 +281,50 @@ def _density_reading(shown: Sequence[Distribution], look: Look) -> str:
         else f"Share of the first bin, under {edge}: {percent(large.first_share)}. "
     )
     outside = max(one.n_outside for one in shown)
-    end = look.loss(float(large.edges[-1]), 1)
+    end = end_of(large.by_size, look)
     left = f"at most {count(outside)} of a network’s losses lie" if outside else "no loss lies"
     return f"{shares}Bins of {edge}, from there on merged to {MERGED}; {left} over {end}."
 
 
 def _integrand_reading(shown: Sequence[Distribution], look: Look) -> str:
     small, large = shown[0], shown[-1]
-    peak, half = large.integrand_peak
-    peaks = f"{look.loss(small.integrand_peak[0], 1)} to {look.loss(peak, 1)}" if len(shown) > 1 else look.loss(peak, 1)
-    below = percent(large.mass_below(look.threshold_nats))
+    start, end = (look.loss(one.integrand.peak[0], 1) for one in (small, large))
+    peaks = f"{start} to {end} from the smallest to the largest network" if len(shown) > 1 else end
+    below = percent(large.integrand.mass_below(look.threshold_nats))
     return (
-        f"Peaks at {peaks}{' from the smallest to the largest network' if len(shown) > 1 else ''}, within "
-        f"±{look.loss(half)}. Losses under {look.threshold}, {percent(large.fraction_below)} of the largest network’s, "
-        f"add {below} of its mean."
+        f"Peaks at {peaks}, {peak_width(large.integrand, look)}. Losses under {look.threshold}, "
+        f"{percent(large.fraction_below)} of the largest network’s, add {below} of its mean."
+        f"{_beyond(shown, look)}{older_bins(large, '3,000 bins on 0 to 30 bits')}"
     )
 
 
-def density_table(shown: Sequence[Distribution], look: Look) -> Table:
+def _beyond(shown: Sequence[Distribution], look: Look) -> str:
+    """Where bins end, if losses lie beyond; of older bundles p(L), with the same bins, says it."""
+    most = max(one.n_predictions - one.integrand.n_inside for one in shown)
+    end = end_of(shown[-1].integrand, look)
+    return f" At most {count(most)} of a network’s losses lie over {end}." if most > 0 and shown[-1].is_fine else ""
+
+
+def peak_width(found: Histogram, look: Look) -> str:
+    """In what a peak was looked for."""
+    n, window = found.bins.n_window, look.loss(2 * found.peak[1])
+    return f"each the middle of {window}, {count(n)} bins of {width_of(found, look)}, that hold most"
+
+
+def density_table(shown: Mapping[str, Histogram], look: Look) -> Table:
     """Every bin as counted, none merged."""
-    edges = np.round(shown[0].edges * look.factor, 9)
-    columns = [one.density / look.factor for one in shown]
-    head = [f"from, {look.unit}", f"to, {look.unit}", *(f"p(L), {one.name}" for one in shown)]
-    return {"head": head, "rows": Rows(edges[:-1], edges[1:], *columns)}
+    head, ends = _bin_columns(next(iter(shown.values())), look)
+    columns = [found.density / look.factor for found in shown.values()]
+    return {"head": [*head, *(f"p(L), {name}" for name in shown)], "rows": Rows(*ends, *columns)}
 
 
 def integrand_table(shown: Sequence[Distribution], look: Look) -> Table:
-    places = even_places(len(shown[0].counts))
-    middles = shown[0].curve(places)[0]
-    columns = [(middles * one.curve(places)[1]).tolist() for one in shown]
-    head = [f"loss, {look.unit}", *(f"L·p(L), {one.name}" for one in shown)]
-    rows = [list(row) for row in zip((middles * look.factor).tolist(), *columns, strict=True)]
-    return {"head": head, "rows": rows}
+    """Every bin as counted, none merged."""
+    head, ends = _bin_columns(shown[0].integrand, look)
+    columns = [one.integrand.integrand for one in shown]
+    return {"head": [*head, *(f"L·p(L), {one.name}" for one in shown)], "rows": Rows(*ends, *columns)}
+
+
+def _bin_columns(found: Histogram, look: Look) -> tuple[list[str], list[np.ndarray]]:
+    edges = np.round(found.bins.edges * look.factor, 9)
+    return [f"from, {look.unit}", f"to, {look.unit}"], [edges[:-1], edges[1:]]

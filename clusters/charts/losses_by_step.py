@@ -17,15 +17,17 @@ from clusters.charts.losses import (
     density_table,
     density_x,
     density_y,
-    first_width,
     integrand_line,
     integrand_table,
     integrand_x,
+    older_bins,
+    peak_width,
     shade,
     share_title,
+    width_of,
 )
-from clusters.charts.numbers import compact, count
-from clusters.distributions import Distribution, log_places
+from clusters.charts.numbers import compact, count, fixed
+from clusters.distributions import Distribution
 
 MOST_LINES = 5  # checkpoints drawn under the chosen one
 RISE = 1.002  # above the lowest mean by this factor: no rounding, no noise
@@ -36,16 +38,16 @@ LATER = 2 / 3  # how far into training, in the logarithm of steps, the axis of L
 def density_by_step(steps: Sequence[Distribution], at: int, look: Look, *, number: int) -> Chart:
     """p(L) of one network at some steps, and of the chosen one; all steps have histograms."""
     lines = _lines(steps)
-    faint = [density_line(one, look, shade(i, len(lines))) for i, one in enumerate(lines)]
+    faint = [density_line(one.by_step, one.name, look, shade(i, len(lines))) for i, one in enumerate(lines)]
     first, last = steps[0], steps[-1]
     y = density_y(_tallest(steps, look), look)
     return make_chart(
         slug="density-step", number=number, size="third", title=share_title(first, last, look),
         description=f"Density of losses of {first.lm} at some steps of its training and at the chosen one",
-        reading=f"Bins of {look.small(first_width(last))}, merged from there on to {MERGED}.",
+        reading=_density_reading(first, last, look),
         series=above_floor([*faint, chosen_density(steps[at], look)], y), legend=_legend(lines),
-        x=density_x(last, look), y=y, help=DENSITY_HELP,
-        table=density_table([steps[at]], look),
+        x=density_x(last.by_step, look), y=y, help=DENSITY_HELP,
+        table=density_table({steps[at].name: steps[at].by_step}, look),
     )  # fmt: skip
 
 
@@ -54,24 +56,33 @@ def integrand_by_step(steps: Sequence[Distribution], at: int, look: Look, *, num
     lines, top = _lines(steps), integrand_top(steps)
     first, last = steps[0], steps[-1]
     series = [integrand_line(one, look, shade(i, len(lines))) for i, one in enumerate(lines)]
-    n_cut = sum(one.integrand_top > top for one in steps)
+    n_cut = sum(one.integrand.top > top for one in steps)
     higher = f" {count(n_cut)} early steps rise above the frame and are cut." if n_cut > 1 else ""
     higher = " One early step rises above the frame and is cut." if n_cut == 1 else higher
     return make_chart(
         slug="integrand-step", number=number, size="third", title=_bulk_title(first, last, look),
         description=f"Loss times its density of {first.lm} at some steps of its training and at the chosen one",
-        reading=f"Peaks of L·p(L), within ±{look.loss(last.integrand_peak[1])}, from step {count(first.step)} to "
-                f"{count(last.step)}.{higher}",
-        series=[*series, chosen_integrand(steps[at], top, look)], legend=_legend(lines), x=integrand_x(last, look),
+        reading=f"Peaks of L·p(L) from step {count(first.step)} to {count(last.step)}, "
+                f"{peak_width(last.integrand, look)}.{higher}{older_bins(last, '3,000 bins on 0 to 30 bits')}",
+        series=[*series, chosen_integrand(steps[at], top, look)], legend=_legend(lines), x=integrand_x(steps, look),
         y=linear_axis([0, top], "L · p(L)", n=4, exact=True), help=INTEGRAND_HELP,
         table=integrand_table([steps[at]], look),
     )  # fmt: skip
 
 
+def _density_reading(first: Distribution, last: Distribution, look: Look) -> str:
+    start, end = (fixed(float(one.by_step.density[0]) / look.factor, 1) for one in (first, last))
+    return (
+        f"In the first bin p(L) goes from {start} to {end} per {look.unit[:-1]} over all steps. Bins of "
+        f"{width_of(last.by_step, look)}, from there on merged to {MERGED}."
+        f"{older_bins(last, '3,000 bins on 0 to 18 bits')}"
+    )
+
+
 def _lines(steps: Sequence[Distribution]) -> list[Distribution]:
     """The checkpoints under the chosen one: those that both frames hold whole."""
     top = integrand_top(steps)
-    return spread_steps([one for one in steps if one.integrand_top <= top])
+    return spread_steps([one for one in steps if one.integrand.top <= top])
 
 
 def _legend(lines: Sequence[Distribution]) -> list[tuple[str, str, str]]:
@@ -82,14 +93,14 @@ def _legend(lines: Sequence[Distribution]) -> list[tuple[str, str, str]]:
 
 
 def _bulk_title(first: Distribution, last: Distribution, look: Look) -> str:
-    start, end = (look.loss(one.integrand_peak[0], 1) for one in (first, last))
+    start, end = (look.loss(one.integrand.peak[0], 1) for one in (first, last))
     return (
         f"The bulk of the loss stays at {end}" if start == end else f"The bulk of the loss moves from {start} to {end}"
     )
 
 
 def chosen_density(one: Distribution, look: Look) -> Series:
-    return density_line(one, look, "act") | {"is_strong": True, "width": 2.5}
+    return density_line(one.by_step, one.name, look, "act") | {"is_strong": True, "width": 2.5}
 
 
 def chosen_integrand(one: Distribution, top: float, look: Look) -> Series:
@@ -101,7 +112,7 @@ def integrand_top(steps: Sequence[Distribution]) -> float:
     known = [one.step for one in steps if one.step]
     since = known[-1] ** LATER * known[0] ** (1 - LATER) if len(known) > 1 else 0
     later = [one for one in steps if (one.step or 0) >= since] or list(steps)
-    return HEADROOM * max(one.integrand_top for one in later)
+    return HEADROOM * max(one.integrand.top for one in later)
 
 
 def mean_by_step(
@@ -158,8 +169,7 @@ def _cut(series: Series, top: float) -> Series:
 
 
 def _tallest(steps: Sequence[Distribution], look: Look) -> float:
-    places = log_places(steps[0].edges)
-    return max(float(one.curve(places)[1].max()) for one in steps) / look.factor
+    return max(float(one.by_step.by_decade.density.max()) for one in steps) / look.factor
 
 
 # ── what the slider changes ──

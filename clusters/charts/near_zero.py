@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from clusters.charts.chart import Chart, Help, linear_axis, log_axis, make_chart, make_series
-from clusters.charts.losses import Look, first_width, shade, share_title, top_of
+from clusters.charts.losses import Look, shade, share_title, top_of, width_of
 from clusters.charts.numbers import count, fixed, percent
 from clusters.distributions import Distribution, Learned
 
 NEAR_ZERO_HELP = Help(
     what="How often a network is nearly certain of the right token: the share of predictions under the run’s own "
-    "threshold, from which clustered tokens are taken, and the share in the histogram’s first bin.",
+    "threshold, from which clustered tokens are taken, and the share in the first bin of p(L).",
     formula="share = predictions with L < threshold / predictions",
     source="§5, Figure 3",
 )
@@ -24,9 +24,10 @@ def near_zero_by_size(finals: Sequence[Distribution], look: Look, *, number: int
     below = [[one.n_non_embedding, 100 * one.fraction_below] for one in finals]
     series = [make_series("line", below, name=f"under {look.threshold}", css="c1", label=f"under {look.threshold}",
                           marker="dot")]  # fmt: skip
-    first = [[one.n_non_embedding, 100 * one.first_share] for one in finals if one.has_counts]
-    if first:
-        edge = f"under {look.small(first_width(finals[-1]))}"
+    counted = [one for one in finals if one.has_counts]
+    first = [[one.n_non_embedding, 100 * one.first_share] for one in counted]
+    if counted:
+        edge = f"under {width_of(counted[-1].by_size, look)}"
         series.append(make_series("line", first, name=edge, css="c2", label=edge, marker="diamond"))
     return make_chart(
         slug="near-zero-sizes", number=number, size="third", title=share_title(finals[0], finals[-1], look, by="size"),

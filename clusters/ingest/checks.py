@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from clusters.distributions import FINE_EDGES
 from compute.bundle import Bundle
 from compute.config import AFFINITIES
 from compute.errors import BundleError, CorpusError
@@ -105,6 +106,10 @@ def _check_checkpoints(bundle: Bundle, n_predictions: int) -> None:
     if bundle.has("losses/histogram"):
         n_bins = len(bundle.array("losses/histogram_edges")) - 1
         _shape(bundle, "losses/histogram", (len(checkpoints), n_bins), "i")
+    if bundle.has("losses/fine_histogram"):
+        _shape(bundle, "losses/fine_histogram", (len(checkpoints), len(FINE_EDGES)), "i")
+        edges = _shape(bundle, "losses/fine_histogram_edges", FINE_EDGES.shape, "f")
+        _require(bundle, np.allclose(edges, FINE_EDGES), "its fine bins of losses are not 0.002 bits wide")
 
 
 def _check_curves(bundle: Bundle, n_predictions: int) -> None:

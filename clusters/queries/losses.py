@@ -6,7 +6,7 @@ import numpy as np
 
 from clusters.arrays import array_of, bundle_of
 from clusters.derived import derived
-from clusters.distributions import Distribution, Learned
+from clusters.distributions import Binning, Distribution, Learned
 from clusters.models import Run
 from compute.numerics.persistence import persistence
 
@@ -18,7 +18,7 @@ def distributions(run: Run) -> list[Distribution]:
     """Every checkpoint in the manifest's order: by size, then step. One query, one array."""
     rows = run.run_checkpoints.select_related("checkpoint").order_by("ordinal")
     stated = run.manifest.get("checkpoints", [])
-    edges, counts = _histograms(run)
+    binning, counts = _histograms(run)
     found = []
     for row in rows:
         entry = stated[row.ordinal] if row.ordinal < len(stated) else {}
@@ -28,20 +28,22 @@ def distributions(run: Run) -> list[Distribution]:
                 lm=own.lm, revision=own.revision, step=own.step, n_non_embedding=own.n_non_embedding,
                 is_final=row.is_final, is_clustered=own.pk == run.checkpoint_id, mean_nats=row.mean_loss_nats,
                 fraction_below=row.fraction_below, quantiles_nats=entry.get("quantiles_nats") or {},
-                n_predictions=run.corpus.n_predictions, edges=edges,
-                counts=counts[row.ordinal] if row.ordinal < len(counts) else np.empty(0),
+                n_predictions=run.corpus.n_predictions,
+                binning=binning if row.ordinal < len(counts) else None,
+                row=counts[row.ordinal] if row.ordinal < len(counts) else np.empty(0, np.int64),
             )
         )  # fmt: skip
     return found
 
 
-def _histograms(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Edges in nats and counts of every checkpoint; empty in a bundle without them."""
-    names = ("losses/histogram_edges", "losses/histogram")
-    if not all(bundle_of(run).has(name) for name in names):
-        return np.empty(0), np.empty(0)
-    edges, counts = (np.asarray(array_of(run, name)) for name in names)
-    return edges.astype(np.float64), counts
+def _histograms(run: Run) -> tuple[Binning | None, np.ndarray]:
+    """Bins, and counts of every checkpoint, of which only the rows that are drawn are read; none in some bundles."""
+    bundle = bundle_of(run)
+    for name, make in (("losses/fine_histogram", Binning.fine), ("losses/histogram", Binning.plain)):
+        if bundle.has(name) and bundle.has(f"{name}_edges"):
+            edges = np.asarray(array_of(run, f"{name}_edges"), np.float64)
+            return make(edges), np.asarray(array_of(run, name))
+    return None, np.empty((0, 0), np.int64)
 
 
 def finals(found: list[Distribution]) -> list[Distribution]:

@@ -64,7 +64,7 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
         "asked": asked.look,
         "charts": {slug.replace("-", "_"): make() for slug, make in makers.items() if slug not in LATER},
         "later": {slug.replace("-", "_") for slug in LATER if slug in makers},
-        "has_counts": any(one.has_counts for one in found),
+        "counted": _counted(found, asked.look),
         "finals": [_final(one, asked.look) for one in queries.finals(found)],
         "training": _training(request, run, networks, asked) if networks else None,
         "scales": [
@@ -178,7 +178,7 @@ def _readout(one: Distribution, look: Look) -> dict[str, str]:
     """The numbers of one checkpoint as the page shows them."""
     values = {"step": count(one.step), "mean": look.loss(one.mean_nats), "below": percent(one.fraction_below)}
     if one.has_counts:
-        peak, half = one.integrand_peak
+        peak, half = one.integrand.peak
         values |= {
             "first": percent(one.first_share),
             "peak": f"{look.loss(peak)}",
@@ -186,6 +186,12 @@ def _readout(one: Distribution, look: Look) -> dict[str, str]:
             "outside": count(one.n_outside),
         }
     return values
+
+
+def _counted(found: list[Distribution], look: Look) -> dict[str, str] | None:
+    """How far the first bin of p(L) and all of them reach; None where the bundle holds no histogram."""
+    one = next((one for one in found if one.has_counts), None)
+    return one and {"first": figures.width_of(one.by_size, look), "end": figures.end_of(one.by_size, look)}
 
 
 def _final(one: Distribution, look: Look) -> dict[str, Any]:
@@ -203,20 +209,29 @@ def _row(one: Distribution) -> list[object]:
     return [
         one.lm, one.revision, one.step, one.n_non_embedding, one.is_final, one.mean_nats,
         one.quantiles_nats.get("0.5"), one.fraction_below, one.first_share if has else None,
-        one.n_outside if has else None, one.integrand_peak[0] if has else None,
+        one.n_outside if has else None, one.integrand.peak[0] if has else None,
     ]  # fmt: skip
+
+
+def _bins(found: list[Distribution]) -> dict[str, dict[str, float]] | None:
+    """What each kind of figure counts losses in; None where the bundle holds no histogram."""
+    binning = next((one.binning for one in found if one.has_counts), None)
+    if binning is None:
+        return None
+    kinds = {"p(L) by size": binning.by_size, "p(L) by step": binning.by_step, "L p(L)": binning.integrand}
+    return {
+        kind: {"n": len(bins), "first_nats": float(bins.edges[1]), "last_nats": float(bins.edges[-1])}
+        for kind, bins in kinds.items()
+    }
 
 
 def _payload(run: Run, found: list[Distribution], asked: Asked, charts: list[Chart]) -> dict[str, Any]:
     rows: Iterator[list[object]] = map(_row, found)
-    edges = next((one.edges for one in found if one.has_counts), None)
     return {
         "run": run.slug,
         "unit": asked.look.unit,
         "threshold_nats": asked.look.threshold_nats,
-        "bins": {"n": len(edges) - 1, "first_nats": float(edges[1]), "last_nats": float(edges[-1])}
-        if edges is not None
-        else None,
+        "bins": _bins(found),
         "checkpoints": [dict(zip(HEAD, row, strict=True)) for row in rows],
         "chosen": {"lm": asked.lm} if asked.lm else None,
         "figures": charts,

@@ -143,32 +143,6 @@ def mean_loss(losses: np.ndarray) -> float:
     return float(np.mean(losses, dtype=np.float64))
 
 
-def loss_histogram(losses: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, int]:
-    """Count losses by bin.
-
-    Parameters
-    ----------
-    losses : ndarray of shape (n,), float
-        Losses in nats.
-    edges : ndarray of shape (n_bins + 1,), float
-        Rising edges in nats; the last bin includes its upper edge.
-
-    Returns
-    -------
-    counts : ndarray of shape (n_bins,), int64
-    n_outside : int
-        Losses below the first or above the last edge.
-
-    Raises
-    ------
-    CheckpointError
-        If a loss is not a finite number.
-    """
-    refuse_non_finite(losses, 0)
-    counts = np.histogram(losses, bins=np.asarray(edges, np.float64))[0].astype(np.int64)
-    return counts, int(np.size(losses) - counts.sum())
-
-
 def check_token_ids(model: nn.Module, token_ids: np.ndarray, length: int) -> None:
     """Refuse tokens or lengths that the model was not made for.
 

@@ -59,14 +59,15 @@ def losses_part(run: Run, ref: CheckpointRef, part: int) -> np.ndarray | None:
 
 
 def losses_summary(run: Run, ref: CheckpointRef) -> LossSummary:
-    """Mean, quantiles and histogram of a column, kept with it."""
+    """Mean, quantiles and histograms of a column, kept with it."""
     from compute.numerics.loss_summary import LossSummary, loss_summary
 
-    stamp = losses_stamp(run, ref)
-    found: dict[str, Any] | None = run.columns.load_json(_name(stamp), stamp)
+    name = _name(losses_stamp(run, ref))
+    stamp = digest([losses_stamp(run, ref), [field.name for field in dataclasses.fields(LossSummary)]])
+    found: dict[str, Any] | None = run.columns.load_json(name, stamp)
     if found is None:
         found = dataclasses.asdict(loss_summary(losses(run, ref)))
-        run.columns.save_json(_name(stamp), found, stamp)
+        run.columns.save_json(name, found, stamp)
     return LossSummary(**found)
 
 

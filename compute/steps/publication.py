@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +34,6 @@ from compute.steps.weights import hub_facts
 from compute.texts import DEMO
 from compute.workspace import digest
 
-HISTOGRAM_EDGES = np.linspace(0, 18, 1001) * math.log(2)  # nats; the paper's 1000 bins on [0, 18] bits
 _UNITS = {
     "losses": "nats",
     "amplitude_bits": "bits",
@@ -122,8 +120,7 @@ def _write(run: Run, writer: BundleWriter) -> dict[str, Any]:
 
 def _arrays(run: Run) -> Iterator[tuple[str, np.ndarray, str]]:
     """Name, array and unit of everything that a bundle holds."""
-    from compute.numerics.loss_summary import LOG_EDGES
-    from compute.numerics.losses import loss_histogram
+    from compute.numerics.loss_summary import FINE_EDGES, LOG_EDGES
     from compute.numerics.vocabulary import vocabulary_from_tokenizer
 
     yield "corpus/token_ids", run.corpus.tokens.token_ids, "token ids"
@@ -131,15 +128,15 @@ def _arrays(run: Run) -> Iterator[tuple[str, np.ndarray, str]]:
     vocabulary = vocabulary_from_tokenizer(tokenizer_path(run))
     yield "vocabulary/bytes", vocabulary.bytes, "bytes"
     yield "vocabulary/offsets", vocabulary.offsets, "bytes"
-    counts, log_counts = [], []
+    fine_counts, log_counts = [], []
     for ref in _ordered(run):
-        column = losses(run, ref)
-        counts.append(loss_histogram(column, HISTOGRAM_EDGES)[0])
-        log_counts.append(losses_summary(run, ref).log_counts)
-        yield f"losses/{ref.key}", column, "nats"
+        summary = losses_summary(run, ref)
+        fine_counts.append(np.array(summary.fine_counts, np.int32))
+        log_counts.append(summary.log_counts)
+        yield f"losses/{ref.key}", losses(run, ref), "nats"
         run.keep_alive()
-    yield "losses/histogram", np.stack(counts), "predictions"
-    yield "losses/histogram_edges", HISTOGRAM_EDGES, "nats"
+    yield "losses/fine_histogram", np.stack(fine_counts), "predictions"
+    yield "losses/fine_histogram_edges", FINE_EDGES, "nats"
     yield "losses/log_histogram", np.stack(log_counts), "predictions"
     yield "losses/log_histogram_edges", LOG_EDGES, "nats"
     for name, array in sorted(curves(run).items()):

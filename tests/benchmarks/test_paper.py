@@ -17,8 +17,6 @@ from compute.errors import StorageError
 from compute.numerics.corpus import TokenizedCorpus
 from compute.numerics.curves import classify, curve_scores
 from compute.numerics.loss_summary import loss_summary
-from compute.numerics.losses import loss_histogram
-from compute.steps.publication import HISTOGRAM_EDGES
 
 PLAN = Plan(scale=0.002)
 
@@ -75,8 +73,7 @@ def test_means_quantiles_and_histograms_are_those_of_the_columns(bundle: Bundle)
         assert entry["mean_loss_nats"] == pytest.approx(found.mean)
         assert entry["quantiles_nats"] == pytest.approx(found.quantiles)
         assert bundle.array("losses/log_histogram")[ordinal].tolist() == found.log_counts
-        counts = loss_histogram(column, HISTOGRAM_EDGES)[0]
-        assert np.array_equal(bundle.array("losses/histogram")[ordinal], counts)
+        assert bundle.array("losses/fine_histogram")[ordinal].tolist() == found.fine_counts
 
 
 def test_clustered_tokens_are_predicted_well_and_not_induced(bundle: Bundle) -> None:

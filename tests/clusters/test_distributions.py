@@ -9,7 +9,7 @@ import pytest
 
 from clusters.charts.losses import Look, density_by_size, integrand_by_size, mean_by_size
 from clusters.charts.losses_by_step import integrand_by_step, spread_steps
-from clusters.distributions import Distribution, Learned, even_places, log_places
+from clusters.distributions import FINE_EDGES, Binning, Distribution, Histogram, Learned, even_places, log_places
 
 LN2 = math.log(2)
 
@@ -17,7 +17,7 @@ LN2 = math.log(2)
 def distribution(counts, edges, *, n=None, lm="net-1k", size=1000, step=9, mean=1.0, below=0.1) -> Distribution:
     return Distribution(
         lm, f"step{step}", step, size, True, False, mean, below, n_predictions=n or sum(counts),
-        edges=np.array(edges, float), counts=np.array(counts),
+        binning=Binning.plain(np.array(edges, float)), row=np.array(counts),
     )  # fmt: skip
 
 
@@ -25,24 +25,25 @@ HAND = distribution([2, 1, 1], [0, 1, 2, 4], n=5)
 
 
 def test_a_density_is_normalised_over_what_lies_within_the_bins():
-    assert HAND.density.tolist() == [0.5, 0.25, 0.125]
-    assert float(HAND.density @ np.diff(HAND.edges)) == 1
-    assert (HAND.n_inside, HAND.n_outside) == (4, 1)
+    assert HAND.by_size.density.tolist() == [0.5, 0.25, 0.125]
+    assert float(HAND.by_size.density @ HAND.by_size.bins.widths) == 1
+    assert (HAND.by_size.n_inside, HAND.n_outside) == (4, 1)
     assert HAND.first_share == 0.5
 
 
 def test_the_integrand_s_area_is_the_mean_of_the_middles():
     # middles .5, 1.5, 3 → area (2·.5 + 1.5 + 3) / 4
-    middles, p = HAND.curve([0, 1, 2])
-    assert float(middles * p @ np.diff(HAND.edges)) == pytest.approx(5.5 / 4)
-    assert HAND.half_mass == 3.0  # 1 and 2.5 of 5.5 lie below
-    assert HAND.mass_below(1.0) == pytest.approx(1 / 5.5)
+    found = HAND.integrand
+    assert float(found.integrand @ found.bins.widths) == found.reached[-1] == pytest.approx(5.5 / 4)
+    assert found.half_mass == 3.0  # 1 and 2.5 of 5.5 lie below
+    assert found.mass_below(1.0) == pytest.approx(1 / 5.5)
+    assert (found.mass_below(0.5), found.mass_below(9)) == pytest.approx((0.5 / 5.5, 1))
 
 
 def test_merged_bins_keep_every_count():
-    middles, p = HAND.curve([0, 2])
-    assert middles.tolist() == [1.0, 3.0]
-    assert p.tolist() == [3 / 4 / 2, 1 / 4 / 2]
+    bins = HAND.by_size.bins.merged([0, 2])
+    assert bins.middles.tolist() == [1.0, 3.0]
+    assert Histogram(bins, HAND.row).density.tolist() == [3 / 4 / 2, 1 / 4 / 2]
 
 
 def test_bins_are_merged_evenly_or_by_decades():
@@ -55,12 +56,55 @@ def test_bins_are_merged_evenly_or_by_decades():
     assert per_decade.tolist() == [5, 5]
 
 
-def test_the_peak_is_where_the_integrand_is_highest_with_half_a_bin():
+def test_the_peak_is_the_middle_of_the_window_that_holds_most():
     counts = np.exp(-((np.arange(200) + 0.5 - 80) ** 2) / 50) * 1e6
     one = distribution(counts.astype(int), np.linspace(0, 20, 201))
-    peak, half = one.integrand_peak
+    peak, half = one.integrand.peak
     assert half == pytest.approx(0.2)
-    assert peak == pytest.approx(8, abs=0.4)
+    assert peak == pytest.approx(8, abs=0.1)
+
+
+def test_a_high_bin_by_chance_is_no_peak():
+    counts = np.exp(-((np.arange(200) + 0.5 - 80) ** 2) / 5000) * 1e4
+    counts[120] *= 1.15
+    found = distribution(counts.astype(int), np.linspace(0, 20, 201)).integrand
+    assert found.integrand.argmax() == 120
+    assert found.peak[0] == pytest.approx(10.4, abs=0.2)  # where L exp(−(L − 8)² / 50) is largest
+
+
+def test_fine_bins_give_the_paper_s_three_kinds():
+    rng = np.random.default_rng(0)
+    losses = rng.gamma(1, 2.5, 20_000).astype(np.float32)
+    row = np.append(np.histogram(losses, FINE_EDGES)[0], np.count_nonzero(losses > FINE_EDGES[-1])).astype(np.int32)
+    one = Distribution("net", "s", 1, 9, True, False, 1.0, 0.1, n_predictions=len(losses), row=row,
+                       binning=Binning.fine(FINE_EDGES))  # fmt: skip
+    for found, n, bits in ((one.by_size, 1000, 18), (one.by_step, 3000, 18), (one.integrand, 3000, 30)):
+        edges = np.linspace(0, bits, n + 1) * LN2
+        assert np.allclose(found.bins.edges, edges, rtol=1e-14)
+        assert found.counts.tolist() == np.histogram(losses, edges)[0].tolist()
+    assert one.first_share == np.count_nonzero(losses < 0.018 * LN2) / np.count_nonzero(losses <= 18 * LN2)
+    assert one.n_outside == np.count_nonzero(losses > 18 * LN2) > 0
+    assert one.integrand.mass_below(0.1) == pytest.approx(losses[losses < 0.1].sum() / losses.sum(), rel=0.03)
+    assert one.integrand.peak[1] * 2 == pytest.approx(0.36 * LN2)
+
+
+def test_counts_of_more_than_a_row_s_numbers_can_hold_are_summed_as_larger_ones():
+    row = np.full(15_001, 2**30, np.int32)
+    one = Distribution("net", "s", 1, 9, True, False, 1.0, 0.1, row=row, binning=Binning.fine(FINE_EDGES))
+    assert one.by_size.n_inside == 9000 * 2**30
+    assert set(one.integrand.counts) == {5 * 2**30}
+
+
+def test_the_integrand_s_axis_ends_with_the_losses():
+    row = np.zeros(15_001, np.int32)
+    row[[0, 10_004]] = 5
+    one = Distribution("net", "s", 1, 9, True, False, 1.0, 0.1, n_predictions=12, row=row,
+                       binning=Binning.fine(FINE_EDGES))  # fmt: skip
+    chart = integrand_by_size([one], Look("bits"), number=3)
+    assert chart["x"]["hi"] == pytest.approx(20.01)
+    assert "At most 2 of a network’s losses lie over 30.0 bits" in chart["reading"]
+    assert "older kind" not in chart["reading"]
+    assert "older kind" in integrand_by_size([HAND], Look(), number=3)["reading"]
 
 
 def test_the_paper_s_first_bin_is_a_share_of_in_range_predictions():
@@ -69,7 +113,7 @@ def test_the_paper_s_first_bin_is_a_share_of_in_range_predictions():
     counts = np.full(1000, 913)
     counts[0] = 87_000
     one = distribution(counts, edges)
-    assert one.density[0] * LN2 == pytest.approx(one.first_share / 0.018)
+    assert one.by_size.density[0] * LN2 == pytest.approx(one.first_share / 0.018)
 
 
 def test_bits_stretch_the_axis_and_the_density_alike():

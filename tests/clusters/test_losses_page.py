@@ -21,6 +21,8 @@ from tests.factories import NETWORKS, make_run
 pytestmark = pytest.mark.django_db
 PATH = "/runs/synthetic/losses/"
 LARGEST = NETWORKS[-1][0]
+LN2 = np.log(2)
+COUNTED = ("density-sizes", "integrand-sizes", "density-step", "integrand-step")
 
 
 @pytest.fixture
@@ -47,6 +49,11 @@ def table(client, figure, **query):
     return rows[0], np.array(rows[1:], float)
 
 
+def final_columns(run):
+    entries = [entry for entry in run.manifest["checkpoints"] if entry["is_final"]]
+    return [np.asarray(array_of(run, entry["column"])) for entry in entries]
+
+
 def test_every_checkpoint_is_in_the_twins(client, run):
     entries = run.manifest["checkpoints"]
     assert [one["revision"] for one in twin(client)["checkpoints"]] == [entry["revision"] for entry in entries]
@@ -56,19 +63,57 @@ def test_every_checkpoint_is_in_the_twins(client, run):
 @pytest.mark.parametrize("unit", ["nats", "bits"])
 def test_the_table_of_densities_has_every_bin_and_an_area_of_one(client, run, unit):
     head, rows = table(client, "density-sizes", unit=unit)
-    assert len(rows) == len(array_of(run, "losses/histogram_edges")) - 1
+    assert len(rows) == 1000
+    assert rows[-1, 1] == pytest.approx(18 * (1 if unit == "bits" else LN2))
     assert head[:2] == [f"from, {unit}", f"to, {unit}"]
     areas = rows[:, 2:].T @ (rows[:, 1] - rows[:, 0])
     assert areas == pytest.approx(np.ones(len(NETWORKS)))
 
 
-def test_shares_and_losses_out_of_range_are_counted_from_the_columns(client, run):
+@pytest.mark.parametrize("unit", ["nats", "bits"])
+def test_the_table_of_the_integrand_has_3000_bins_whose_area_is_the_mean(client, run, unit):
+    head, rows = table(client, "integrand-sizes", unit=unit)
+    assert len(rows) == len(table(client, "integrand-step", unit=unit)[1]) == 3000
+    assert rows[-1, 1] == pytest.approx(30 * (1 if unit == "bits" else LN2))
+    areas = (rows[:, 2:].T @ (rows[:, 1] - rows[:, 0])) * (LN2 if unit == "bits" else 1)
+    means = [np.mean(column[column <= 30 * LN2], dtype=np.float64) for column in final_columns(run)]
+    assert areas == pytest.approx(means, abs=0.005 * LN2)
+    assert len(head) == 2 + len(NETWORKS)
+
+
+def test_density_over_training_is_counted_in_3000_bins_up_to_18_bits(client, run):
+    _, rows = table(client, "density-step", unit="bits")
+    column = final_columns(run)[-1]
+    counts = np.histogram(column, np.linspace(0, 18, 3001) * LN2)[0]
+    assert rows[:, 2] == pytest.approx(counts / counts.sum() / 0.006)
+
+
+def test_the_page_names_the_paper_s_first_bin(client, run):
+    html = page(client, unit="bits")
+    assert "<dt>under 0.018 bits</dt>" in html
+    assert "over 18.0 bits" in html
+    assert "older kind" not in html
+
+
+def test_a_bundle_of_an_older_kind_is_drawn_in_its_own_bins_and_says_so(client, tmp_path):
+    run = make_run(tmp_path, older=True)
+    html = page(client)
+    assert html.count("of an older kind") == 3  # p(L) over training and L·p(L) twice
     edges = array_of(run, "losses/histogram_edges")
+    assert {len(table(client, figure)[1]) for figure in COUNTED} == {len(edges) - 1}
+    assert twin(client)["bins"]["L p(L)"]["last_nats"] == edges[-1]
+    for stated, column in zip(twin(client)["checkpoints"][:3], final_columns(run)[:3], strict=True):
+        inside = np.count_nonzero(column <= edges[-1])
+        assert stated["share in first bin"] == pytest.approx(np.count_nonzero(column < edges[1]) / inside)
+    assert frames(client)[0]["marks"].keys() == {"density-step", "integrand-step", "mean-steps"}
+
+
+def test_shares_and_losses_out_of_range_are_counted_from_the_columns(client, run):
     for stated, entry in zip(twin(client)["checkpoints"], run.manifest["checkpoints"], strict=True):
         losses = np.asarray(array_of(run, entry["column"]))
-        assert stated["out of range"] == np.count_nonzero(losses > edges[-1])
-        inside = np.count_nonzero(losses <= edges[-1])
-        assert stated["share in first bin"] == pytest.approx(np.count_nonzero(losses < edges[1]) / inside)
+        assert stated["out of range"] == np.count_nonzero(losses > 18 * LN2)
+        inside = np.count_nonzero(losses <= 18 * LN2)
+        assert stated["share in first bin"] == pytest.approx(np.count_nonzero(losses < 0.018 * LN2) / inside)
         assert stated["share under threshold"] == pytest.approx(np.mean(losses < 0.1))
 
 
@@ -160,7 +205,7 @@ def test_one_size_leaves_what_one_size_can_show(client, tmp_path):
 
 
 def test_a_bundle_without_histograms_keeps_means_and_shares(client, run, monkeypatch):
-    monkeypatch.setattr(queries, "_histograms", lambda run: (np.empty(0), np.empty(0)))
+    monkeypatch.setattr(queries, "_histograms", lambda run: (None, np.empty((0, 0))))
     html = page(client)
     assert "holds no histograms" in html
     assert 'id="fig-mean-steps"' in html
@@ -196,7 +241,7 @@ def test_no_column_of_losses_is_opened_for_a_page(client, run, monkeypatch):
     monkeypatch.setattr(queries, "array_of", lambda run, name: opened.append(name) or array_of(run, name))
     page(client)
     frames(client)
-    assert set(opened) == {"losses/histogram", "losses/histogram_edges"}
+    assert set(opened) == {"losses/fine_histogram", "losses/fine_histogram_edges"}
 
 
 def test_an_embedded_figure_stands_alone(client, run):

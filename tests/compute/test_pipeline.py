@@ -173,8 +173,8 @@ def test_the_bundle_holds_what_the_contract_names(bundle, config):
     expected = {
         "corpus/offsets": ("int64", [61]),
         "losses/tiny-l/step120": ("float32", [n]),
-        "losses/histogram": ("int64", [6, 1000]),
-        "losses/histogram_edges": ("float64", [1001]),
+        "losses/fine_histogram": ("int32", [6, 15_001]),
+        "losses/fine_histogram_edges": ("float64", [15_001]),
         "curves/losses": ("float32", [n, 3]),
         "curves/monogenicity": ("float32", [n]),
         "curves/class": ("uint8", [n]),

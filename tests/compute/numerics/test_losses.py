@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from compute.errors import CheckpointError, CorpusError
-from compute.numerics.losses import document_blocks, loss_histogram, mean_loss, token_losses
+from compute.numerics.losses import document_blocks, mean_loss, token_losses
 from tests.compute.numerics.eager import eager_losses
 from tests.compute.numerics.networks import Trained, corpus_of
 
@@ -123,10 +123,3 @@ def test_a_mean_over_no_numbers_is_refused(wrong: float) -> None:
 def test_a_mean_over_nothing_is_refused() -> None:
     with pytest.raises(CheckpointError, match="no losses"):
         mean_loss(np.empty(0, np.float32))
-
-
-def test_the_histogram_counts_what_lies_outside() -> None:
-    counts, outside = loss_histogram(np.array([-0.1, 0.0, 0.5, 1.0, 2.0, 2.1], np.float32), np.array([0.0, 1.0, 2.0]))
-    assert counts.tolist() == [2, 2]
-    assert counts.dtype == np.int64
-    assert outside == 2
