@@ -24,7 +24,7 @@ from tests.tiny import tiny_config
 # Playwright's event loop runs in the thread that makes the rows
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
-PATIENCE_MS = 15_000  # machines that run tests are often busy with others
+PATIENCE_MS = 60_000  # machines that run tests are often busy with others
 expect.set_options(timeout=PATIENCE_MS)
 
 

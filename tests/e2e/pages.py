@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, TimeoutError
 
 from tests.e2e.visits import Visit
 
@@ -13,6 +13,7 @@ PAGES = (
     "compare/", "tokens/", "tokens/7/", "documents/3/", "map/", "probe/", "losses/", "scaling/",
 )  # fmt: skip
 TALL = 12_000  # px: on a page of that height all of it is in view, and comes at once
+TWO_FRAMES = "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))"
 BUSY = ".htmx-request, .htmx-swapping, .htmx-settling"
 WAITING = f"{BUSY}, #stage:not([data-ready]), main [hx-trigger^='intersect'], main [hx-trigger^='revealed']"
 
@@ -21,12 +22,17 @@ def settled(page: Page) -> Page:
     """The page, once what loads later has come; scrolling brings all of it into view."""
     page.wait_for_load_state()
     page.evaluate("scrollTo({top: 0, behavior: 'instant'})")
+    page.evaluate(TWO_FRAMES)
     for _ in range(60):
         if page.evaluate("scrollY + innerHeight >= document.documentElement.scrollHeight - 1"):
             break
         page.evaluate("scrollBy({top: innerHeight * 0.8, behavior: 'instant'})")
-        page.evaluate("() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))")
-    page.wait_for_function("selector => !document.querySelector(selector)", arg=WAITING)
+        page.evaluate(TWO_FRAMES)
+    try:
+        page.wait_for_function("selector => !document.querySelector(selector)", arg=WAITING)
+    except TimeoutError as error:
+        left = page.locator(WAITING).first.evaluate("element => element.outerHTML.slice(0, 300)")
+        raise AssertionError(f"{page.url} still waits for {left}") from error
     return page
 
 

@@ -43,7 +43,9 @@ def test_filters_and_orders_meet_in_the_address_and_in_the_table(visit, large_ru
     expect(rows).to_have_count(len(told))
     assert {one["size"] for one in told} <= {2, 3}
     shown = rows.locator("a[href*='/clusters/']").all_inner_texts()
-    assert [int(re.search(r"\d+", text)[0]) for text in shown if re.search(r"\d", text)] == [one["label"] for one in told]
+    assert [int(re.search(r"\d+", text)[0]) for text in shown if re.search(r"\d", text)] == [
+        one["label"] for one in told
+    ]
     page.locator("thead a", has_text=re.compile("within", re.IGNORECASE)).click()
     page.wait_for_url("**order=reversed**")
     expect(rows.first.locator("a[href*='/clusters/']").first).to_contain_text(str(told[-1]["label"]))

@@ -37,5 +37,6 @@ def test_canvases_are_drawn_in_the_colours_of_either_theme(visit, run, path):
     )
     page.emulate_media(color_scheme="light")
     page.wait_for_function(
-        f"light => Object.keys(light).every((c) => c in ({COLOURS})(document.querySelector('canvas')))", arg=dict(list(light.items())[:3])
+        f"light => Object.keys(light).every((c) => c in ({COLOURS})(document.querySelector('canvas')))",
+        arg=dict(list(light.items())[:3]),
     )

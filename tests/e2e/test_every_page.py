@@ -1,62 +1,55 @@
-"""What holds on every page of a run: quiet, accessible, fit for phones, readable without JavaScript, embeddable."""
+"""What holds on every page of a run: quiet, accessible, fit for phones, light, embeddable."""
 
 from __future__ import annotations
 
+import gzip
 import http.server
 import re
 import threading
 from collections.abc import Iterator
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
+
+from tests.e2e.pages import PAGES, TWO_FRAMES, settled
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PAGES = (
-    "", "k/6/clusters/", "k/6/clusters/?view=table", "k/6/clusters/1/", "rank-frequency/", "similarity/", "sequence/",
-    "compare/", "tokens/", "tokens/7/", "documents/3/", "map/", "probe/", "losses/", "scaling/",
-)  # fmt: skip
 SERIOUS = ("serious", "critical")
+MOST_SCRIPT_BYTES = 500_000  # all of them together, as gzip sends them
 
 
-def settled(page: Page) -> Page:
-    """The page, once what loads later has come; scrolling brings all of it into view."""
-    page.wait_for_load_state("networkidle")
-    for _ in range(40):
-        if page.evaluate("scrollY + innerHeight >= document.documentElement.scrollHeight - 1"):
-            break
-        page.evaluate("scrollBy(0, innerHeight * 0.8)")
-        page.wait_for_timeout(30)
-    page.wait_for_load_state("networkidle")
-    return page
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["/", *(f"/runs/synthetic/{page}" for page in PAGES), "/jobs/", "/corpora/"])
-def test_nothing_on_a_page_shuts_anybody_out(visit, run, theme, path):
-    page = settled(visit(theme=theme).open(path))
-    found = Axe().run(page).response["violations"]
-    said = [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in SERIOUS]
+def test_nothing_on_a_page_shuts_anybody_out(visit, run, path):
+    page = settled(visit(is_calm=True).open(path))
+    said = []
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        page.evaluate(TWO_FRAMES)
+        found = Axe().run(page).response["violations"]
+        said += [(theme, v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in SERIOUS]
     assert said == []
 
 
-@pytest.mark.parametrize("width", [390, 360])
-def test_every_page_fits_a_phone(visit, run, width):
-    visited = visit(width=width)
+def test_every_page_fits_a_phone_and_all_scripts_weigh_little(visit, run):
+    visited = visit(width=390, is_calm=True)
+    scripts: dict[str, int] = {}
+
+    def weigh(response) -> None:
+        if response.request.resource_type == "script":
+            scripts[urlsplit(response.url).path] = len(gzip.compress(response.body()))
+
+    visited.page.on("response", weigh)
     for path in PAGES:
+        visited.page.set_viewport_size({"width": 390, "height": 900})
         page = settled(visited.open(f"/runs/synthetic/{path}"))
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        for width in (390, 360):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} at {width}"
         visited.check()
-
-
-@pytest.mark.parametrize("path", PAGES)
-def test_every_page_can_be_read_without_javascript(visit, run, path):
-    page = visit(javascript=False).open(f"/runs/synthetic/{path}")
-    expect(page.locator("h1")).to_be_visible()
-    assert len(page.locator("main").inner_text()) > 300
-    hidden = page.locator(".later:not(:has(noscript a))")
-    assert hidden.count() == 0, "a figure that comes later has no link"
+    assert {"htmx-2.min.js", "map.js", "similarity.js"} <= {name.rpartition("/")[2] for name in scripts}
+    assert sum(scripts.values()) <= MOST_SCRIPT_BYTES, scripts
 
 
 def test_the_keyboard_reaches_a_run_s_pages_and_skips_to_the_content(visit, run):

@@ -11,7 +11,9 @@ from tests.e2e.pages import box_of, drag, idle, json_of, middle, settled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HERE = "/runs/synthetic/rank-frequency/"
-SAID = "[data-fit='signed-slope'], [data-fit='signed-interval'], [data-fit='signed-window'], [data-fit='signed-r_squared']"
+SAID = (
+    "[data-fit='signed-slope'], [data-fit='signed-interval'], [data-fit='signed-window'], [data-fit='signed-r_squared']"
+)
 
 
 def said(page) -> list[str]:

@@ -45,7 +45,7 @@ class Visit:
 
         def on_console(message) -> None:
             if message.type in ("error", "warning"):
-                self.complaints.append(f"console: {message.text}")
+                self.complaints.append(f"console: {message.text} ({message.location['url']})")
 
         page.on("request", on_request)
         page.on("response", on_response)
