@@ -1,4 +1,4 @@
-"""Text that nobody should trust, on every page and fragment that shows text: it is shown, harmless, and stays in its place."""
+"""Text that nobody should trust, wherever text is shown: it is seen, does no harm, and keeps to its place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tests.e2e.pages import PAGES, TALL, json_of, settled
 pytestmark = pytest.mark.django_db(transaction=True)
 HOSTILE = [
     b"</script><script>alert(2)</script>", b"<img src=x onerror=alert(3)>", b"javascript:alert(4)",
-    b'"><svg onload=alert(5)>', b"<iframe src=http://example.com/>", b"{{ 7*7 }}{% now 'Y' %}", b"\x00", b"\xff\xfe\xc3(",
+    b'"><svg onload=alert(5)>', b"<iframe src=http://example.com/>", b"{{ 7*7 }}{% now 'Y' %}",
+    b"\x00", b"\xff\xfe\xc3(",
     "\u202eevil\u2066".encode(), b"W" * 5_000, b"&lt;b&gt;", b"\xf0\x9f\x98",
     "\u2028\u2029\u0085".encode(), b"'-alert(6)-'", b"-->", b"]]>", b"\\u003cscript\\u003e",
 ]  # fmt: skip
@@ -24,7 +25,7 @@ MOST_TOGETHER = 12  # combining marks in a row
 
 @pytest.fixture
 def hostile_run(live_server, tmp_path, monkeypatch) -> Run:
-    """A made-up run whose vocabulary is as bad as can be, in names of documents too."""
+    """A made-up run whose vocabulary is as bad as can be."""
     monkeypatch.setattr(factories, "VOCABULARY", [*HOSTILE, *HOSTILE, MARKS])
     return factories.make_run(tmp_path)
 
@@ -37,9 +38,8 @@ def more_states(run, visited) -> list[str]:
         "-9,-9,9,-9,9,9,-9,9",
     )
     return [
-        f"map/?area={area}",
-        f"similarity/?token={token}&with={token}", "tokens/?embed=true&figure=answers", f"k/6/clusters/{cluster}/?reach=200",
-        f"tokens/{token}/?reach=200", f"documents/3/?token={token}", f"map/?embed=true&figure=chosen&area={area}",
+        f"map/?area={area}", f"similarity/?token={token}&with={token}", "tokens/?embed=true&figure=answers",
+        f"k/6/clusters/{cluster}/?reach=200", f"documents/3/?token={token}", f"map/?embed=true&figure=chosen&area={area}",
         f"k/6/clusters/{cluster}/?embed=true&figure=contexts", f"tokens/{token}/?embed=true&figure=context",
         "documents/3/?embed=true&figure=text", "k/6/clusters/?answer=%3Cimg&text=%22%3E",
     ]  # fmt: skip
@@ -47,10 +47,10 @@ def more_states(run, visited) -> list[str]:
 
 LAYOUT = """() => ({
   wide: document.documentElement.scrollWidth - innerWidth,
-  scripts: document.querySelectorAll("main script:not([type='application/json']), main iframe, main [onerror], main [onload]").length,
+  scripts: document.querySelectorAll(
+    "main script:not([type='application/json']), main iframe, main [onerror], main [onload]").length,
   foreign: [...document.querySelectorAll("a[href], img[src], form[action]")]
     .filter((e) => !/^https?:/.test(new URL(e.href ?? e.src ?? e.action, location).protocol)).length,
-  tallest: Math.max(0, ...[...document.querySelectorAll(".ctx:not(.whole)")].map((e) => e.getBoundingClientRect().height)),
   text: document.body.innerText,
 })"""
 

@@ -15,19 +15,19 @@ WATCH = """() => {
   const controls = [...document.querySelectorAll(
     "main :is(a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex])")]
     .filter((e) => e.tabIndex >= 0 && !e.disabled && shown(e) && !e.closest("[inert]"));
-  const one = (e) => e.type !== "radio" || e === ([...document.getElementsByName(e.name)]
-    .find((other) => other.checked && other.form === e.form) ?? e);
+  const isStop = (e) => e.type !== "radio" || e.checked; // of a group of radio buttons, Tab stops at one
   const look = (e) => [e, e.parentElement, ...[...e.children].slice(0, 4)].map((part) => {
     const s = getComputedStyle(part);
     return [s.outlineStyle === "none" ? "" : s.outline, s.boxShadow, s.backgroundColor, s.borderColor, s.stroke,
             s.opacity, s.visibility, s.display, s.textDecorationLine].join();
   }).join("|");
-  const name = (e) => `${e.localName}#${e.id}.${e.getAttribute("class") ?? ""} ${(e.textContent ?? "").trim().slice(0, 40)}`;
-  const before = new Map(controls.filter(one).map((e) => [e, look(e)]));
+  const name = (e) => `${e.localName}#${e.id}.${e.getAttribute("class") ?? ""} ${e.textContent.trim().slice(0, 40)}`;
+  const before = new Map(controls.filter(isStop).map((e) => [e, look(e)]));
   window.tabbing = { left: new Set(before.keys()), plain: new Set(), names: () => [...window.tabbing.left].map(name) };
   document.addEventListener("focusin", (event) => {
-    window.tabbing.left.delete(event.target);
-    if (before.has(event.target) && look(event.target) === before.get(event.target)) window.tabbing.plain.add(name(event.target));
+    const { target } = event;
+    window.tabbing.left.delete(target);
+    if (before.get(target) === look(target)) window.tabbing.plain.add(name(target));
   });
   return before.size;
 }"""
