@@ -53,6 +53,16 @@ class Bins:
         return Bins(self.edges[ends], self.places[ends])
 
 
+@dataclass(frozen=True)
+class Peak:
+    """Where L·p(L) is largest: the middle of a window, in nats, between the ends of what counting cannot tell apart."""
+
+    at: float
+    low: float
+    high: float
+    window: float
+
+
 @dataclass(frozen=True, eq=False)
 class Histogram:
     """How many losses lie in each of some bins."""
@@ -101,24 +111,22 @@ class Histogram:
         """Share of the counted predictions in the first bin."""
         return float(self.counts[0]) / self.n_inside
 
-    @property
-    def end(self) -> float:
-        """The upper edge in nats of the last bin that holds a loss."""
-        filled = np.flatnonzero(self.row[: self.bins.places[-1]])
-        last = filled[-1] if len(filled) else self.bins.places[-1] - 1
-        return float(self.bins.edges[np.searchsorted(self.bins.places, last, side="right")])
-
     @cached_property
-    def peak(self) -> tuple[float, float]:
-        """The middle of the window in which L·p(L) is largest, in nats, and half its width.
+    def peak(self) -> Peak:
+        """Where L·p(L) is largest.
 
         The window is moved bin by bin. Single bins would not do: around its top L·p(L) is flat over bits, where bins
-        that are counted by chance a little higher are far from each other.
+        that are counted by chance a little higher are far from each other. For the same reason so are its ends: they
+        enclose the windows whose height differs from the largest by less than twice the error of counting both.
         """
         n, edges = min(self.bins.n_window, len(self.bins)), self.bins.edges
+        below = np.concatenate([[0], np.cumsum(self.counts)])
         height = (self.reached[n:] - self.reached[:-n]) / (edges[n:] - edges[:-n])
+        variance = height**2 / np.maximum(below[n:] - below[:-n], 1)
         at = int(height.argmax())
-        return float(edges[at] + edges[at + n]) / 2, float(edges[at + n] - edges[at]) / 2
+        near = np.flatnonzero(height[at] - height <= 2 * np.sqrt(variance[at] + variance))
+        middles = (edges[n:] + edges[:-n]) / 2
+        return Peak(*middles[[at, near[0], near[-1]]].tolist(), window=float(edges[at + n] - edges[at]))
 
     @cached_property
     def top(self) -> float:
@@ -148,7 +156,7 @@ class Binning:
     def fine(cls, edges: np.ndarray) -> Binning:
         """1,000 and 3,000 bins on [0, 18] bits, and 3,000 on [0, 30]: 9, 3 and 5 of the bundle's fine ones."""
         nine, three, five = (np.arange(0, last + 1, n) for n, last in ((9, BITS_18), (3, BITS_18), (5, len(edges) - 1)))
-        integrand = Bins(edges[five], five, n_drawn=150, n_window=36)
+        integrand = Bins(edges[five], five, n_drawn=100, n_window=36)
         return cls(Bins(edges[nine], nine), Bins(edges[three], three), integrand, is_fine=True)
 
     @classmethod

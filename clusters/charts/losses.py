@@ -107,7 +107,7 @@ def integrand_by_size(finals: Sequence[Distribution], look: Look, *, number: int
         title=f"Half of {'the' if len(shown) == 1 else 'the largest network’s'} mean loss comes from losses above "
               f"{look.loss(largest.integrand.half_mass, 1)}",
         description=f"Loss times its density against loss in {look.unit}, one line a network",
-        reading=_integrand_reading(shown, look), series=series, x=integrand_x(shown, look),
+        reading=_integrand_reading(shown, look), series=series, x=integrand_x(largest.integrand, look),
         y=linear_axis([0, top_of(series)], "L · p(L)", from_zero=True, n=4), help=INTEGRAND_HELP,
         table=integrand_table(shown, look),
     )  # fmt: skip
@@ -225,10 +225,8 @@ def density_y(top: float, look: Look) -> Axis:
     return linear_axis([0, top], label, from_zero=True, n=4)
 
 
-def integrand_x(shown: Sequence[Distribution], look: Look) -> Axis:
-    """As far as the bins reach, or only to the largest loss where nothing lies beyond it."""
-    end = max(one.integrand.end if one.is_fine else float(one.integrand.bins.edges[-1]) for one in shown)
-    return linear_axis([0, end * look.factor], f"loss, {look.unit}", n=6, exact=True)
+def integrand_x(found: Histogram, look: Look) -> Axis:
+    return linear_axis([0, float(found.bins.edges[-1]) * look.factor], f"loss, {look.unit}", n=6, exact=True)
 
 
 def top_of(series: Iterable[Series]) -> float:
@@ -288,7 +286,7 @@ def _density_reading(shown: Sequence[Distribution], look: Look) -> str:
 
 def _integrand_reading(shown: Sequence[Distribution], look: Look) -> str:
     small, large = shown[0], shown[-1]
-    start, end = (look.loss(one.integrand.peak[0], 1) for one in (small, large))
+    start, end = (look.loss(one.integrand.peak.at, 1) for one in (small, large))
     peaks = f"{start} to {end} from the smallest to the largest network" if len(shown) > 1 else end
     below = percent(large.integrand.mass_below(look.threshold_nats))
     return (
@@ -306,9 +304,12 @@ def _beyond(shown: Sequence[Distribution], look: Look) -> str:
 
 
 def peak_width(found: Histogram, look: Look) -> str:
-    """In what a peak was looked for."""
-    n, window = found.bins.n_window, look.loss(2 * found.peak[1])
-    return f"each the middle of {window}, {count(n)} bins of {width_of(found, look)}, that hold most"
+    """In what a peak was looked for, and how far counting alone can tell where it is."""
+    peak, low = found.peak, found.peak.low * look.factor
+    return (
+        f"in windows of {look.loss(peak.window)} ({count(found.bins.n_window)} bins of {width_of(found, look)}); by "
+        f"counting alone the last may lie from {fixed(low, 1)} to {look.loss(peak.high, 1)}"
+    )
 
 
 def density_table(shown: Mapping[str, Histogram], look: Look) -> Table:

@@ -64,7 +64,8 @@ def integrand_by_step(steps: Sequence[Distribution], at: int, look: Look, *, num
         description=f"Loss times its density of {first.lm} at some steps of its training and at the chosen one",
         reading=f"Peaks of L·p(L) from step {count(first.step)} to {count(last.step)}, "
                 f"{peak_width(last.integrand, look)}.{higher}{older_bins(last, '3,000 bins on 0 to 30 bits')}",
-        series=[*series, chosen_integrand(steps[at], top, look)], legend=_legend(lines), x=integrand_x(steps, look),
+        series=[*series, chosen_integrand(steps[at], top, look)], legend=_legend(lines),
+        x=integrand_x(last.integrand, look),
         y=linear_axis([0, top], "L · p(L)", n=4, exact=True), help=INTEGRAND_HELP,
         table=integrand_table([steps[at]], look),
     )  # fmt: skip
@@ -93,7 +94,7 @@ def _legend(lines: Sequence[Distribution]) -> list[tuple[str, str, str]]:
 
 
 def _bulk_title(first: Distribution, last: Distribution, look: Look) -> str:
-    start, end = (look.loss(one.integrand.peak[0], 1) for one in (first, last))
+    start, end = (look.loss(one.integrand.peak.at, 1) for one in (first, last))
     return (
         f"The bulk of the loss stays at {end}" if start == end else f"The bulk of the loss moves from {start} to {end}"
     )

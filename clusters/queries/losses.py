@@ -12,25 +12,28 @@ from compute.numerics.persistence import persistence
 
 LEARNED_NATS = 0.3  # the paper's threshold for a token that a network has learned
 _PERSISTENCE = f"losses/persistence-{LEARNED_NATS}"
+_COLUMNS = (
+    "ordinal", "checkpoint__lm", "checkpoint__revision", "checkpoint__step", "checkpoint__n_non_embedding", "is_final",
+    "checkpoint_id", "mean_loss_nats", "fraction_below",
+)  # fmt: skip
 
 
 def distributions(run: Run) -> list[Distribution]:
     """Every checkpoint in the manifest's order: by size, then step. One query, one array."""
-    rows = run.run_checkpoints.select_related("checkpoint").order_by("ordinal")
+    rows = run.run_checkpoints.order_by("ordinal").values_list(*_COLUMNS)
     stated = run.manifest.get("checkpoints", [])
     binning, counts = _histograms(run)
+    n_predictions = run.corpus.n_predictions
     found = []
-    for row in rows:
-        entry = stated[row.ordinal] if row.ordinal < len(stated) else {}
-        own = row.checkpoint
+    for ordinal, lm, revision, step, n_non_embedding, is_final, checkpoint_id, mean, below in rows:
+        entry = stated[ordinal] if ordinal < len(stated) else {}
+        is_counted = ordinal < len(counts)
         found.append(
             Distribution(
-                lm=own.lm, revision=own.revision, step=own.step, n_non_embedding=own.n_non_embedding,
-                is_final=row.is_final, is_clustered=own.pk == run.checkpoint_id, mean_nats=row.mean_loss_nats,
-                fraction_below=row.fraction_below, quantiles_nats=entry.get("quantiles_nats") or {},
-                n_predictions=run.corpus.n_predictions,
-                binning=binning if row.ordinal < len(counts) else None,
-                row=counts[row.ordinal] if row.ordinal < len(counts) else np.empty(0, np.int64),
+                lm=lm, revision=revision, step=step, n_non_embedding=n_non_embedding,
+                is_final=is_final, is_clustered=checkpoint_id == run.checkpoint_id, mean_nats=mean,
+                fraction_below=below, quantiles_nats=entry.get("quantiles_nats") or {}, n_predictions=n_predictions,
+                binning=binning if is_counted else None, row=counts[ordinal] if is_counted else np.empty(0, np.int64),
             )
         )  # fmt: skip
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from django.core.exceptions import BadRequest
@@ -16,7 +16,7 @@ from clusters.charts import losses_by_step as training
 from clusters.charts import near_zero
 from clusters.charts.chart import Chart
 from clusters.charts.losses import Look
-from clusters.charts.numbers import compact, count, percent
+from clusters.charts.numbers import compact, count, fixed, percent
 from clusters.distributions import Distribution
 from clusters.htmx import render_page
 from clusters.models import Run
@@ -27,7 +27,8 @@ from clusters.queries.missing import Missing
 from clusters.views import twins
 
 HEAD = ("network", "revision", "step", "non-embedding parameters", "final", "mean loss, nats", "median, nats",
-        "share under threshold", "share in first bin", "out of range", "peak of L p(L), nats")  # fmt: skip
+        "share under threshold", "share in first bin", "out of range", "peak of L p(L), nats", "peak from, nats",
+        "peak to, nats")  # fmt: skip
 STEPS_NAMED = 12  # in a sentence about a step that was not measured
 FRAMES_KEPT_S = 3600
 LATER = ("near-zero-sizes", "near-zero-steps", "persistence")  # below the first screens: fetched when they are seen
@@ -178,11 +179,11 @@ def _readout(one: Distribution, look: Look) -> dict[str, str]:
     """The numbers of one checkpoint as the page shows them."""
     values = {"step": count(one.step), "mean": look.loss(one.mean_nats), "below": percent(one.fraction_below)}
     if one.has_counts:
-        peak, half = one.integrand.peak
+        peak = one.integrand.peak
         values |= {
             "first": percent(one.first_share),
-            "peak": f"{look.loss(peak)}",
-            "half": f"±{look.loss(half)}",
+            "peak": look.loss(peak.at),
+            "between": f"{fixed(peak.low * look.factor, 1)} to {fixed(peak.high * look.factor, 1)}",
             "outside": count(one.n_outside),
         }
     return values
@@ -209,7 +210,7 @@ def _row(one: Distribution) -> list[object]:
     return [
         one.lm, one.revision, one.step, one.n_non_embedding, one.is_final, one.mean_nats,
         one.quantiles_nats.get("0.5"), one.fraction_below, one.first_share if has else None,
-        one.n_outside if has else None, one.integrand.peak[0] if has else None,
+        one.n_outside if has else None, *(astuple(one.integrand.peak)[:3] if has else (None, None, None)),
     ]  # fmt: skip
 
 

@@ -59,9 +59,22 @@ def test_bins_are_merged_evenly_or_by_decades():
 def test_the_peak_is_the_middle_of_the_window_that_holds_most():
     counts = np.exp(-((np.arange(200) + 0.5 - 80) ** 2) / 50) * 1e6
     one = distribution(counts.astype(int), np.linspace(0, 20, 201))
-    peak, half = one.integrand.peak
-    assert half == pytest.approx(0.2)
-    assert peak == pytest.approx(8, abs=0.1)
+    peak = one.integrand.peak
+    assert peak.window == pytest.approx(0.4)
+    assert peak.at == pytest.approx(8, abs=0.1)
+    assert peak.low <= peak.at <= peak.high
+
+
+def test_the_fewer_losses_are_counted_the_less_is_known_of_where_the_peak_is():
+    edges, shape = np.linspace(0, 20, 201), np.exp(-((np.arange(200) + 0.5 - 80) ** 2) / 5000)
+    rng = np.random.default_rng(0)
+    spans = []
+    for n in (1e3, 1e5, 1e7):
+        peaks = [distribution(rng.poisson(n * shape / 100), edges).integrand.peak for _ in range(40)]
+        inside = [peak.low - peak.window / 2 <= 10.4 <= peak.high + peak.window / 2 for peak in peaks]
+        assert np.mean(inside) > 0.9
+        spans.append(np.mean([peak.high - peak.low for peak in peaks]))
+    assert spans[0] > 1.5 * spans[1] > 2 * spans[2]
 
 
 def test_a_high_bin_by_chance_is_no_peak():
@@ -69,7 +82,7 @@ def test_a_high_bin_by_chance_is_no_peak():
     counts[120] *= 1.15
     found = distribution(counts.astype(int), np.linspace(0, 20, 201)).integrand
     assert found.integrand.argmax() == 120
-    assert found.peak[0] == pytest.approx(10.4, abs=0.2)  # where L exp(−(L − 8)² / 50) is largest
+    assert found.peak.at == pytest.approx(10.4, abs=0.2)  # where L exp(−(L − 8)² / 50) is largest
 
 
 def test_fine_bins_give_the_paper_s_three_kinds():
@@ -85,7 +98,7 @@ def test_fine_bins_give_the_paper_s_three_kinds():
     assert one.first_share == np.count_nonzero(losses < 0.018 * LN2) / np.count_nonzero(losses <= 18 * LN2)
     assert one.n_outside == np.count_nonzero(losses > 18 * LN2) > 0
     assert one.integrand.mass_below(0.1) == pytest.approx(losses[losses < 0.1].sum() / losses.sum(), rel=0.03)
-    assert one.integrand.peak[1] * 2 == pytest.approx(0.36 * LN2)
+    assert one.integrand.peak.window == pytest.approx(0.36 * LN2)
 
 
 def test_counts_of_more_than_a_row_s_numbers_can_hold_are_summed_as_larger_ones():
@@ -95,13 +108,13 @@ def test_counts_of_more_than_a_row_s_numbers_can_hold_are_summed_as_larger_ones(
     assert set(one.integrand.counts) == {5 * 2**30}
 
 
-def test_the_integrand_s_axis_ends_with_the_losses():
+def test_losses_beyond_the_integrand_s_bins_are_counted():
     row = np.zeros(15_001, np.int32)
     row[[0, 10_004]] = 5
     one = Distribution("net", "s", 1, 9, True, False, 1.0, 0.1, n_predictions=12, row=row,
                        binning=Binning.fine(FINE_EDGES))  # fmt: skip
     chart = integrand_by_size([one], Look("bits"), number=3)
-    assert chart["x"]["hi"] == pytest.approx(20.01)
+    assert chart["x"]["hi"] == pytest.approx(30)
     assert "At most 2 of a network’s losses lie over 30.0 bits" in chart["reading"]
     assert "older kind" not in chart["reading"]
     assert "older kind" in integrand_by_size([HAND], Look(), number=3)["reading"]
