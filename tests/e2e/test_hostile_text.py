@@ -39,7 +39,8 @@ def more_states(run, visited) -> list[str]:
     )
     return [
         f"map/?area={area}", f"similarity/?token={token}&with={token}", "tokens/?embed=true&figure=answers",
-        f"k/6/clusters/{cluster}/?reach=200", f"documents/3/?token={token}", f"map/?embed=true&figure=chosen&area={area}",
+        f"k/6/clusters/{cluster}/?reach=200", f"documents/3/?token={token}",
+        f"map/?embed=true&figure=chosen&area={area}",
         f"k/6/clusters/{cluster}/?embed=true&figure=contexts", f"tokens/{token}/?embed=true&figure=context",
         "documents/3/?embed=true&figure=text", "k/6/clusters/?answer=%3Cimg&text=%22%3E",
     ]  # fmt: skip
