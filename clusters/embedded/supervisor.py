@@ -178,6 +178,7 @@ def web_service(host: str, port: int) -> Service:
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     options = ["--bind", address, "--workers", "1", "--worker-class", "gthread", "--threads", "4"]
     options += ["--timeout", "60", "--graceful-timeout", "30", "--keep-alive", "5", "--log-level", "warning"]
+    options += ["--limit-request-line", "8190"]  # states of pages are long; the most that it takes
     command = [sys.executable, "-m", "gunicorn", "quantaweb.wsgi:application", *options]
     return Service("web server", command, WEB_GRACE)
 

@@ -63,3 +63,6 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   if (target.matches("input, textarea, select")) { target.focus(); target.select?.(); } else target.click();
 });
+
+// ── the bar of a run's pages, where it is too narrow for all of them, shows the page that is open ──
+document.querySelector(".pages [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

@@ -2,6 +2,7 @@
 
 import argparse
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 from django.urls import reverse
@@ -16,7 +17,10 @@ class Command(BaseCommand):
         parser.add_argument("--user", metavar="NAME", help="whom to let in; the first administrator if left out")
         parser.add_argument("--create", action="store_true", help="make the person if there is none of that name")
         parser.add_argument("--runner", action="store_true", help="let the person start jobs, too")
-        parser.add_argument("--base", default="http://127.0.0.1:8000", metavar="URL", help="where the site is served")
+        here = f"http://127.0.0.1:{settings.PORT}"
+        parser.add_argument(
+            "--base", default=here, metavar="URL", help=f"where the site is served (else PORT decides: {here})"
+        )
 
     def handle(self, *args: object, user: str | None, create: bool, runner: bool, base: str, **options: object) -> None:
         administrator = people.first_admin()
