@@ -79,7 +79,7 @@ class Histogram:
     @cached_property
     def n_inside(self) -> int:
         """Predictions within the bins, over which densities are normalised."""
-        return int(self.row[: self.bins.places[-1]].sum(dtype=np.int64))
+        return int(self.counts.sum())
 
     @property
     def by_decade(self) -> Histogram:
@@ -126,7 +126,8 @@ class Histogram:
         at = int(height.argmax())
         near = np.flatnonzero(height[at] - height <= 2 * np.sqrt(variance[at] + variance))
         middles = (edges[n:] + edges[:-n]) / 2
-        return Peak(*middles[[at, near[0], near[-1]]].tolist(), window=float(edges[at + n] - edges[at]))
+        places = (float(middles[place]) for place in (at, near[0], near[-1]))
+        return Peak(*places, float(edges[at + n] - edges[at]))
 
     @cached_property
     def top(self) -> float:
@@ -189,7 +190,7 @@ class Distribution:
 
     @cached_property
     def has_counts(self) -> bool:
-        return self.binning is not None and self.by_size.n_inside > 0
+        return self.binning is not None and bool(self.row[: self._bins.by_size.places[-1]].any())
 
     @cached_property
     def by_size(self) -> Histogram:

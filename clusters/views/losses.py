@@ -192,7 +192,9 @@ def _readout(one: Distribution, look: Look) -> dict[str, str]:
 def _counted(found: list[Distribution], look: Look) -> dict[str, str] | None:
     """How far the first bin of p(L) and all of them reach; None where the bundle holds no histogram."""
     one = next((one for one in found if one.has_counts), None)
-    return one and {"first": figures.width_of(one.by_size, look), "end": figures.end_of(one.by_size, look)}
+    if one is None:
+        return None
+    return {"first": figures.width_of(one.by_size, look), "end": figures.end_of(one.by_size, look)}
 
 
 def _final(one: Distribution, look: Look) -> dict[str, Any]:
