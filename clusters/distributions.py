@@ -126,8 +126,8 @@ class Histogram:
         at = int(height.argmax())
         near = np.flatnonzero(height[at] - height <= 2 * np.sqrt(variance[at] + variance))
         middles = (edges[n:] + edges[:-n]) / 2
-        places = (float(middles[place]) for place in (at, near[0], near[-1]))
-        return Peak(*places, float(edges[at + n] - edges[at]))
+        low, high = float(middles[near[0]]), float(middles[near[-1]])
+        return Peak(float(middles[at]), low, high, window=float(edges[at + n] - edges[at]))
 
     @cached_property
     def top(self) -> float:

@@ -152,6 +152,9 @@ WRONG = {
     "sketches of other tokens": {"arrays": {"sketches/signed": np.zeros((3, 64), np.float16)}},
     "curves over other steps": {"arrays": {"curves/steps/syn-800k": np.zeros((348, 2), np.float16)}},
     "slopes of other predictions": {"arrays": {"curves/slope": np.zeros(3, np.float32)}},
+    "fine bins of fewer checkpoints": {"arrays": {"losses/fine_histogram": np.zeros((3, 15_001), np.int32)}},
+    "fine bins without what lies above": {"arrays": {"losses/fine_histogram": np.zeros((6, 15_000), np.int32)}},
+    "fine bins of another width": {"arrays": {"losses/fine_histogram_edges": np.linspace(0, 30, 15_001)}},
     "no corpus": {"manifest": {"corpus": {"name": "half"}}},
 }
 

@@ -206,7 +206,8 @@ def test_the_maps_state_their_settings(bundle):
     facts = bundle.manifest["map"]
     assert (facts["n_neighbors"], facts["min_dist"], facts["seed"]) == (5, 0.1, 0)
     assert facts["gradients"] == {"array": "map/gradients", "n_points": 40, "affinity": "signed"}
-    assert facts["curves"]["n_checkpoints"] == 9  # three sizes, and two steps of each
+    curves = facts["curves"]
+    assert (curves["n_sizes"], curves["n_steps"], curves["n_checkpoints"]) == (3, 6, 9)  # two steps of each size
     assert facts["curves"]["n_points"] == len(bundle.array("map/curves_index"))
 
 
@@ -264,6 +265,13 @@ def test_slopes_and_r_squared_are_those_of_a_line_in_nats(bundle):
 def test_mean_losses_are_those_of_the_columns(bundle):
     for entry in bundle.manifest["checkpoints"]:
         assert entry["mean_loss_nats"] == pytest.approx(bundle.array(entry["column"]).mean(dtype=np.float64))
+
+
+def test_every_loss_is_counted_in_fine_bins(bundle):
+    edges, table = bundle.array("losses/fine_histogram_edges"), bundle.array("losses/fine_histogram")
+    for counts, entry in zip(table, bundle.manifest["checkpoints"], strict=True):
+        column = bundle.array(entry["column"])
+        assert counts.tolist() == [*np.histogram(column, edges)[0], np.count_nonzero(column > edges[-1])]
 
 
 def test_the_clustered_tokens_pass_the_filters(bundle, config):
