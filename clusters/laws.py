@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from compute.numerics.bnsl import Break, BrokenPowerLaw
-from compute.numerics.laws import Comparison, Trial
+from compute.numerics.laws import LAWS, Comparison, Trial
 from compute.numerics.scaling import PowerLawFit
 
 NEXT = 10.0  # how many times the largest x the laws are asked about
@@ -54,6 +54,11 @@ class Fitted:
     @cached_property
     def inside(self) -> list[Point]:
         return [point for point in self.points if self.window.holds(point.x)]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every law was tried."""
+        return len(self.comparison.trials) == len(LAWS)
 
     @property
     def known(self) -> list[Point]:

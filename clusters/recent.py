@@ -17,6 +17,11 @@ class Recent(Generic[T]):
         self._most, self._lock = most, Lock()
         self._results: OrderedDict[Hashable, T] = OrderedDict()
 
+    def known(self, key: Hashable) -> T | None:
+        """The result of a key if it is kept."""
+        with self._lock:
+            return self._results.get(key)
+
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """The result of a key; two threads that ask at once may both make it. An error is never kept."""
         with self._lock:

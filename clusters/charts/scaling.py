@@ -157,13 +157,14 @@ def _loss_axis(ys: Sequence[float], unit: Unit, label: str = "mean loss") -> Axi
 
 def _laws_title(found: Fitted) -> str:
     best, power = found.comparison.best, found.comparison.trials[0].law
+    of = "" if found.is_whole else f" of {len(found.comparison.trials)} laws"
     if best is None:
         return "Too few points to choose between laws"
     if best.name == "power" and power:
-        return f"A pure power law with exponent {fixed(power.exponent, 3)} foretells the largest best"
+        return f"A pure power law with exponent {fixed(power.exponent, 3)} foretells the largest best{of}"
     words = {"offset": "A power law above a floor", "break-1": "A power law with one break",
              "break-2": "A power law with two breaks"}  # fmt: skip
-    return f"{words.get(best.name, 'A power law')} foretells the largest best"
+    return f"{words.get(best.name, 'A power law')} foretells the largest best{of}"
 
 
 def _laws_reading(found: Fitted, factor: float, unit: Unit) -> str:
@@ -212,9 +213,11 @@ def _networks_title(alphas: Sequence[float]) -> str:
         return "Mean loss over training"
     low, high = min(alphas), max(alphas)
     if len(alphas) == 1:
+        if low <= 0:
+            return f"Over training the loss does not fall: its exponent is {fixed(low, 3)}"
         return f"Over training the loss falls as a power with exponent {fixed(low, 3)}"
     in_order = list(alphas) == sorted(alphas)
-    more = ", steeper for larger networks" if in_order and high > low else ""
+    more = ", steeper for larger networks" if in_order and high > low > 0 else ""
     return f"Exponents over training: {fixed(low, 3)} to {fixed(high, 3)}{more}"
 
 
@@ -298,4 +301,7 @@ def _clusters_title(alphas: np.ndarray, whole: PowerLawFit | None) -> str:
     if whole is None or not len(alphas):
         return middle[0].upper() + middle[1:]
     n = int((alphas > whole.alpha).sum())
-    return f"{count(n)} of {count(len(alphas))} clusters fall more steeply than the mean of all tokens"
+    if len(alphas) == 1:
+        return f"The one cluster {'falls' if n else 'does not fall'} more steeply than the mean of all tokens"
+    verb = "falls" if n == 1 else "fall"
+    return f"{count(n)} of {count(len(alphas))} clusters {verb} more steeply than the mean of all tokens"

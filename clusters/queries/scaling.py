@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 
-from clusters.derived import derived
+from clusters.derived import derived, has_derived
 from clusters.distributions import Distribution
 from clusters.families import within_family
 from clusters.laws import (
@@ -25,13 +25,17 @@ from clusters.laws import (
 )
 from clusters.models import Clustering, Run
 from clusters.queries.losses import by_network, distributions, finals
+from clusters.recent import Recent
 from compute.errors import FitError
-from compute.numerics.laws import Comparison, compare_laws
+from compute.numerics.laws import LAWS, Comparison, compare_laws
 from compute.numerics.scaling import PowerLawFit, fit_power_law, fit_power_laws
 
 SHARES = ("0.05", "0.25", "0.5", "0.75", "0.95")  # quantiles that bundles state and that are far from both ends
 LEAST_POINTS = 3  # of a window
 FEW_PAPER_STEPS = 10
+QUICK = ("power", "offset")  # laws that a page can wait for
+_recent: Recent[Comparison] = Recent(256)
+_fitting = Lock()  # one fit of broken laws at a time, so that other pages are answered meanwhile
 
 
 def size_points(networks: Sequence[Distribution]) -> tuple[Point, ...]:
@@ -44,29 +48,36 @@ def step_points(steps: Sequence[Distribution]) -> tuple[Point, ...]:
     return tuple(Point(float(one.step), one.mean_nats, f"step {one.step:,}") for one in steps if one.step)
 
 
-def fitted(run: Run, points: tuple[Point, ...], window: Window, *, is_kept: bool) -> Fitted | None:
-    """All laws over the points in a window; None where there are too few.
+def fitted(
+    run: Run, points: tuple[Point, ...], window: Window, *, is_kept: bool, is_whole: bool = True
+) -> Fitted | None:
+    """All laws over the points in a window; None where there are too few. Unless whole, only what is known or quick.
 
-    What a bare address shows is kept beside the bundle; what somebody typed, in this process for a while.
+    What a page itself links to is kept beside the bundle; what somebody typed, in this process for a while.
     """
     inside = [point for point in points if window.holds(point.x)]
     if len({point.x for point in inside}) < LEAST_POINTS:
         return None
     x, y = tuple(point.x for point in inside), tuple(point.mean_nats for point in inside)
+    name = f"scaling/laws-{hashlib.sha256(repr((x, y)).encode()).hexdigest()[:20]}"
     try:
-        if is_kept:
-            digest = hashlib.sha256(repr((x, y)).encode()).hexdigest()[:20]
-            comparison = unpacked(derived(run, f"scaling/laws-{digest}", lambda: packed(compare_laws(x, y))))
+        if is_kept and (is_whole or has_derived(run, name)):
+            comparison = unpacked(derived(run, name, lambda: packed(_all_laws(x, y))))
+        elif is_whole or len(x) <= LAWS["break-1"]:
+            comparison = _all_laws(x, y)
         else:
-            comparison = _compared(x, y)
+            comparison = _recent.known((x, y)) or _recent.get((x, y, QUICK), lambda: compare_laws(x, y, names=QUICK))
     except FitError:
         return None
     return Fitted(points, window, comparison)
 
 
-@lru_cache(maxsize=256)
-def _compared(x: tuple[float, ...], y: tuple[float, ...]) -> Comparison:
-    return compare_laws(x, y)
+def _all_laws(x: tuple[float, ...], y: tuple[float, ...]) -> Comparison:
+    known = _recent.known((x, y))
+    if known:
+        return known
+    with _fitting:
+        return _recent.get((x, y), lambda: compare_laws(x, y))
 
 
 def network_laws(

@@ -51,7 +51,16 @@ def law_rows(found: Fitted, unit: Unit) -> list[dict[str, Any]]:
                 "held_out": _held_out(trial), "next": f"{fixed(expected)} {unit}",
             }  # fmt: skip
         rows.append(row)
-    return rows
+    untried = [name for name in LAWS if name not in {trial.name for trial in found.comparison.trials}]
+    return rows + [
+        {
+            "name": LAW_NAMES[name],
+            "formula": FORMULAS[name],
+            "css": f"f{LAW_STYLES[name][0]}",
+            "missing": "not fitted yet",
+        }
+        for name in untried
+    ]
 
 
 def _held_out(trial: Trial) -> str:

@@ -29,6 +29,8 @@ from clusters.views.runs import clustering_choice
 ALL = "all"
 SORTS = {"rank": "rank", "steep": "steepest first", "flat": "least steep first"}
 N_CLUSTERS = 24
+PANELS = {"N": "size-laws", "S": "step-laws"}  # by the letter of what the laws are over
+SHOWN = {"N": ("sizes", "size-residuals", PANELS["N"]), "S": ("steps", "step-residuals", PANELS["S"])}
 LATER = ("quantiles", "clusters")  # below the first screens: fetched when they are seen
 Maker = Callable[[], Chart | None]
 HEAD = ("over", "network", "x", "mean loss, nats")
@@ -72,14 +74,14 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     """The laws of mean loss over parameters and over steps, and those of quantiles and clusters."""
     run = visible_run(request.user, slug)
     sort = chosen(request.GET, "sort", list(SORTS), "rank")
-    read = _read(request.GET, run)
     figure = request.GET.get("figure")
+    read = _read(request.GET, run, whole=_whole_axes(request.GET, twin))
     makers = _makers(read)
     if twin:
         drawn = [chart for slug, make in makers.items() if figure in (None, slug) and (chart := make())]
         return twins.answer(
             twin, name=f"{run.slug}-scaling", payload=_payload(read, drawn), head=HEAD, rows=_rows(read),
-            charts=drawn, figure=figure,
+            charts=drawn, figure=figure, panels=_panels(request, read, makers),
         )  # fmt: skip
     ctx = {
         "run": run,
@@ -88,8 +90,8 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
         "charts": {slug.replace("-", "_"): make() for slug, make in makers.items() if slug not in LATER},
         "later": [slug for slug in LATER if slug in makers],
         "families": [(name, "all networks" if name == ALL else name) for name in read.names],
-        "size_laws": _laws(read.by_size, read.unit, "N"),
-        "step_laws": _laws(read.by_step, read.unit, "S"),
+        "size_laws": _laws(request, read.by_size, read.unit, "N"),
+        "step_laws": _laws(request, read.by_step, read.unit, "S"),
         "size_presets": _size_presets(request, read),
         "step_presets": _step_presets(request, read),
         "choices": [
@@ -106,19 +108,27 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     return render_page(request, "runs/scaling.html", ctx)
 
 
-def _read(query: QueryDict, run: Run) -> Read:
+def _whole_axes(query: QueryDict, twin: str | None) -> frozenset[str]:
+    """Over what all laws are fitted now, which takes its time; the page itself shows the quick ones first."""
+    figure = query.get("figure", "")
+    if query.get("breaks") == "true" or twin == "json":
+        return frozenset(PANELS)
+    return frozenset(axis for axis, slugs in SHOWN.items() if twin and figure in slugs)
+
+
+def _read(query: QueryDict, run: Run, *, whole: frozenset[str]) -> Read:
     found = losses.distributions(run)
     by_family = families(losses.finals(found))
     names = [*by_family, ALL] if len(by_family) > 1 else list(by_family)
     usual = next((name for name, there in by_family.items() if within_family(there) == there and len(there) > 1), ALL)
     family = chosen(query, "family", names, usual if usual in names else names[0]) if names else ""
     sizes = losses.finals(found) if family == ALL else by_family.get(family, [])
-    by_size, size_range = _fit(query, run, queries.size_points(sizes), ("smallest", "largest"), is_steps=False)
+    by_size, size_range = _fit(query, run, queries.size_points(sizes), ("smallest", "largest"), is_whole="N" in whole)
     networks = {lm: steps for lm, steps in losses.by_network(found).items() if len(queries.step_points(steps)) > 1}
     own = run.checkpoint.lm if run.checkpoint.lm in networks else next(reversed(networks), "")
     lm = chosen(query, "lm", list(networks), own) if networks else ""
     points = queries.step_points(networks[lm]) if lm else ()
-    by_step, step_range = _fit(query, run, points, ("first", "last"), is_steps=True)
+    by_step, step_range = _fit(query, run, points, ("first", "last"), is_steps=True, is_whole="S" in whole)
     typed = step_range.window if step_range and not step_range.is_usual else None
     clustering = _clustering(query, run)
     window = size_range.window if size_range else None
@@ -133,14 +143,20 @@ def _read(query: QueryDict, run: Run) -> Read:
 
 
 def _fit(
-    query: QueryDict, run: Run, points: tuple[Point, ...], names: tuple[str, str], *, is_steps: bool
+    query: QueryDict,
+    run: Run,
+    points: tuple[Point, ...],
+    names: tuple[str, str],
+    *,
+    is_whole: bool,
+    is_steps: bool = False,
 ) -> tuple[Fitted | None, Range | None]:
     """The laws over the window asked for; over the usual one, with a sentence, where it does not suit."""
     if not points:
         return None, None
     usual = default_steps([point.x for point in points]) if is_steps else queries.whole(points)
     asked, complaint = _window(query, names, usual)
-    found = queries.fitted(run, points, asked, is_kept=_is_named(asked, usual, points))
+    found = queries.fitted(run, points, asked, is_kept=_is_named(asked, usual, points), is_whole=is_whole)
     if found is None and asked != usual and not complaint:
         inside = sum(asked.holds(point.x) for point in points)
         complaint = (
@@ -148,7 +164,7 @@ def _fit(
             f"{queries.LEAST_POINTS}. {_instead(usual)}"
         )
     if complaint:
-        asked, found = usual, queries.fitted(run, points, usual, is_kept=True)
+        asked, found = usual, queries.fitted(run, points, usual, is_kept=True, is_whole=is_whole)
     return found, Range(asked, usual, complaint)
 
 
@@ -223,10 +239,29 @@ def _makers(read: Read) -> dict[str, Maker]:
     return makers
 
 
-def _laws(found: Fitted | None, unit: Unit, letter: str) -> dict[str, Any] | None:
+def _laws(request: HttpRequest, found: Fitted | None, unit: Unit, letter: str) -> dict[str, Any] | None:
     if found is None:
         return None
-    return {"summary": summary(found, unit, letter), "rows": law_rows(found, unit), "next": compact(found.next_x)}
+    laws = {"summary": summary(found, unit, letter), "rows": law_rows(found, unit), "next": compact(found.next_x)}
+    if found.is_whole:
+        return laws
+    twin = f"{request.path.rstrip('/')}.html"
+    return laws | {
+        "later": changed(twin, request.GET, figure=PANELS[letter], embed=None),
+        "now": changed(request.path, request.GET, breaks="true"),
+    }
+
+
+def _panels(request: HttpRequest, read: Read, makers: dict[str, Maker]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Each axis' figures and table with all laws, for pages that showed the quick ones first."""
+    found = {"N": read.by_size, "S": read.by_step}
+    return {
+        PANELS[letter]: ("runs/_laws.html", {
+            "run": read.run, "unit": read.unit, "laws": _laws(request, one, read.unit, letter),
+            "large": makers[SHOWN[letter][0]](), "residuals": makers[SHOWN[letter][1]](),
+        })
+        for letter, one in found.items() if one and request.GET.get("figure") == PANELS[letter]
+    }  # fmt: skip
 
 
 def _size_presets(request: HttpRequest, read: Read) -> list[dict[str, Any]]:

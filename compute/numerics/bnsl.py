@@ -17,13 +17,12 @@ from compute.numerics.scaling import positive_points
 
 MOST_BREAKS = 4
 FLOOR_STARTS = (0.0, 0.5, 0.9, 0.98)  # the floor's share of the smallest y at each start
+FLOORS_ALONE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.94, 0.97, 0.99)  # the same without breaks
 WIDTH_STARTS = (0.15, 0.5, 1.5)  # in ln x
 N_PLACES = 8  # breaks start on so many places, even in ln x
-N_POLISHED = 6  # best starts that are fitted
 STEEPEST = 20.0  # largest exponent or change of exponent that is looked for
 NARROWEST, WIDEST = 0.02, 10.0  # of a break, in ln x
-ROUGH = {"xtol": 1e-9, "ftol": 1e-9, "gtol": 1e-9, "max_nfev": 120}
-FINE = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "max_nfev": 400}
+ROUNDS = ((6, 15, 1e-9), (2, 60, 1e-9), (1, 120, 1e-12))  # so many of the best go on: most evaluations, tolerance
 Floats = NDArray[np.float64]
 
 
@@ -128,8 +127,8 @@ def fit_broken_power_law(x: ArrayLike, y: ArrayLike, *, n_breaks: int) -> Broken
     -----
     Minimises Σ (ln y − ln ŷ)² over a in [0, min y), ln b, c₀ and every cᵢ, ln fᵢ, ln dᵢ, with dᵢ inside the range of
     x. Starts lie on a grid of floors, widths and places; given these, ln b and all exponents follow by linear least
-    squares. The best starts are fitted, the best of those to the last digits. Intervals are those of the linearised
-    fit (in ln for b, f and d): with few points or a break near an end they are wide, and say so.
+    squares. The best starts are fitted a little, the best of those further, the best to the end. Intervals are those
+    of the linearised fit (in ln for b, f and d): with few points or a break near an end they are wide, and say so.
 
     References
     ----------
@@ -150,9 +149,11 @@ def fit_broken_power_law(x: ArrayLike, y: ArrayLike, *, n_breaks: int) -> Broken
     if len(np.unique(x)) < at_least:
         raise FitError(f"a law of {at_least} numbers needs as many different x, but there are {len(np.unique(x))}")
     problem = _Problem(np.log(x), np.log(y), n_breaks)
-    starts = sorted(problem.starts(), key=problem.cost)[:N_POLISHED]
-    rough = min((problem.solve(start, ROUGH) for start in starts), key=lambda found: found.cost)
-    return problem.read(problem.solve(rough.x, FINE))
+    starts = sorted(problem.starts(), key=problem.cost)
+    for n, n_evaluations, tolerance in ROUNDS if n_breaks else ROUNDS[-1:]:
+        found = sorted((problem.solve(s, n_evaluations, tolerance) for s in starts[:n]), key=lambda one: one.cost)
+        starts = [one.x for one in found]
+    return problem.read(found[0])
 
 
 class _Problem:
@@ -168,8 +169,9 @@ class _Problem:
     def starts(self) -> Iterator[Floats]:
         places = np.linspace(self.u.min(), self.u.max(), N_PLACES + 2)[1:-1]
         widths = WIDTH_STARTS if self.n_breaks else WIDTH_STARTS[:1]
+        floors = FLOOR_STARTS if self.n_breaks else FLOORS_ALONE
         for where in itertools.combinations(places, self.n_breaks):
-            for width, share in itertools.product(widths, FLOOR_STARTS):
+            for width, share in itertools.product(widths, floors):
                 yield self._start(share, width, where)
 
     def _start(self, share: float, width: float, where: tuple[float, ...]) -> Floats:
@@ -215,12 +217,15 @@ class _Problem:
         residual = self.residuals(theta)
         return float(residual @ residual)
 
-    def solve(self, start: Floats, tolerances: dict[str, float]) -> OptimizeResult:
+    def solve(self, start: Floats, n_evaluations: int, tolerance: float) -> OptimizeResult:
         low, high = self.bounds
         inside = np.clip(
             start, np.where(np.isfinite(low), low + 1e-7, low), np.where(np.isfinite(high), high - 1e-7, high)
         )
-        return least_squares(self.residuals, inside, jac=self.jacobian, bounds=self.bounds, x_scale="jac", **tolerances)
+        return least_squares(
+            self.residuals, inside, jac=self.jacobian, bounds=self.bounds, x_scale="jac", max_nfev=n_evaluations,
+            xtol=tolerance, ftol=tolerance, gtol=tolerance,
+        )  # fmt: skip
 
     def read(self, found: OptimizeResult) -> BrokenFit:
         """The law and its intervals, breaks in order of their places."""

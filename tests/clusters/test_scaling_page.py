@@ -11,11 +11,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from clusters.charts.scaling import quantiles_chart, spread
+from clusters.charts.scaling import clusters_chart, networks_chart, quantiles_chart, spread
 from clusters.derived import forget_derived
-from clusters.laws import Point, QuantileLaw, Window, default_steps, packed, unpacked
+from clusters.laws import ClusterLaws, NetworkLaw, Point, QuantileLaw, Window, default_steps, packed, unpacked
 from clusters.models import Clustering, Run, RunCheckpoint
 from clusters.queries import scaling as queries
+from clusters.recent import Recent
 from compute.numerics.laws import compare_laws
 from compute.numerics.scaling import fit_power_law
 from tests.factories import KS, NETWORKS, make_run
@@ -29,6 +30,11 @@ PYTHIA = (
 MEAN_BITS = (4.222, 3.672, 3.296, 3.074, 2.983, 2.806, 2.692)  # the paper's Figure 3
 STEPS = (0, *range(1000, 41_000, 1000))
 SHARES = ("0.05", "0.25", "0.5", "0.75", "0.95")
+
+
+@pytest.fixture(autouse=True)
+def nothing_fitted_yet(monkeypatch):
+    monkeypatch.setattr(queries, "_recent", Recent(256))
 
 
 @pytest.fixture
@@ -232,7 +238,77 @@ def test_what_is_worked_out_ahead_is_what_a_bare_address_shows(client, trained, 
     forget_derived(trained.bundle_sha256)
     queries.prepare(trained)
     monkeypatch.setattr(queries, "compare_laws", lambda x, y: pytest.fail("fitted again"))
-    page(client)
+    assert "Laws with breaks are fitted" not in page(client)
+
+
+def test_a_typed_window_is_answered_with_the_quick_laws_and_the_rest_comes_later(client, trained, monkeypatch):
+    tried = []
+    monkeypatch.setattr(
+        queries, "compare_laws", lambda x, y, **names: tried.append(names) or compare_laws(x, y, **names)
+    )
+    window = {"first": "7000", "last": "39000"}
+    html = page(client, **window)
+    assert tried.count({}) == 0
+    assert html.count("not fitted yet") == 2
+    assert "of 2 laws" in html
+    assert 'hx-get="/runs/synthetic/scaling.html?first=7000&amp;last=39000&amp;figure=step-laws"' in html
+    later = page(client, "/runs/synthetic/scaling.html", figure="step-laws", **window)
+    assert tried.count({}) == 1
+    assert "not fitted yet" not in later
+    assert later.count("<figure") == 2
+    again = page(client, **window)
+    assert tried.count({}) == 1
+    assert "not fitted yet" not in again
+
+
+def test_without_javascript_the_page_itself_fits_every_law(client, trained):
+    window = {"first": "7000", "last": "39000"}
+    assert "?first=7000&amp;last=39000&amp;breaks=true" in page(client, **window)
+    assert "not fitted yet" not in page(client, **window, breaks="true")
+
+
+def test_every_twin_that_states_the_laws_states_them_all(client, trained):
+    window = {"first": "8000", "last": "38000"}
+    assert len(twin(client, **window)["over_steps"]["laws"]) == 4
+    assert "two breaks" in page(client, "/runs/synthetic/scaling.svg", figure="steps", first="9000", last="37000")
+
+
+@pytest.mark.parametrize(
+    ("alphas", "words"),
+    [([0.1], "falls as a power with exponent 0.100"), ([-0.1], "does not fall"), ([-0.2, -0.1], "−0.200 to −0.100")],
+)
+def test_the_title_of_the_networks_is_true_of_any_run(alphas, words):
+    laws = [
+        NetworkLaw(
+            f"net-{i}",
+            10 ** (i + 4),
+            points,
+            Window(1, 100),
+            fit_power_law([1, 10, 100], [p.mean_nats for p in points]),
+        )
+        for i, alpha in enumerate(alphas)
+        for points in [tuple(Point(x, x**-alpha, "") for x in (1.0, 10.0, 100.0))]
+    ]
+    title = networks_chart(laws, number=3, unit="nats")["title"]
+    assert words in title
+    assert "steeper" not in title
+
+
+@pytest.mark.parametrize(
+    ("alphas", "title"),
+    [
+        ([0.3], "The one cluster falls more steeply than the mean of all tokens"),
+        ([0.1], "The one cluster does not fall more steeply than the mean of all tokens"),
+        ([0.1, 0.3], "1 of 2 clusters falls more steeply than the mean of all tokens"),
+    ],
+)
+def test_the_title_of_the_clusters_counts_in_grammar(alphas, title):
+    values, labels = np.array(alphas), list(range(len(alphas)))
+    laws = ClusterLaws("signed", len(alphas), labels, [5] * len(alphas), values, values, values, values)
+    whole = fit_power_law([1, 10, 100], [1, 10**-0.2, 100**-0.2])
+    chart = clusters_chart(laws, whole, number=7, lm="net")
+    assert chart is not None
+    assert chart["title"] == title
 
 
 @pytest.mark.parametrize(
