@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from compute.numerics.vocabulary import Vocabulary
 
 NEWLINE, TAB, REPLACEMENT, ELLIPSIS = "⏎", "⇥", "\ufffd", "…"
+MAX_CHARACTERS = 240  # of one token that are drawn; the rest is counted
 MAX_MARKS = 8  # combining marks in a row that are drawn; the rest is counted
 _NAMES = {
     0x00AD: "SHY", 0x061C: "ALM", 0x200B: "ZWSP", 0x200C: "ZWNJ", 0x200D: "ZWJ", 0x200E: "LRM", 0x200F: "RLM",
@@ -53,7 +54,8 @@ def display_tokens(vocabulary: Vocabulary, ids: Iterable[int]) -> list[TokenText
 def token_label(vocabulary: Vocabulary, token_id: int, *, limit: int = 200) -> str:
     """One token standing alone, as in a list of answers; bytes that are no whole character are written in hex."""
     raw = vocabulary.token_bytes(int(token_id))
-    text = "".join(visible(part) if isinstance(part, str) else f"⟨{part.hex(' ').upper()}⟩" for part in _parts(raw))
+    parts = _parts(raw[: 4 * limit + 4])  # no character has more than four bytes
+    text = "".join(visible(part) if isinstance(part, str) else f"⟨{part.hex(' ').upper()}⟩" for part in parts)
     return shortened(_standing_alone(text) or f"⟨id {int(token_id)}⟩", limit)
 
 
@@ -65,8 +67,7 @@ def display_text(vocabulary: Vocabulary, ids: Iterable[int], *, limit: int = 20_
 
 def clean_text(text: str, *, limit: int | None = None) -> str:
     """Text that any database takes and any page may show: no control character, no lone surrogate."""
-    shown = visible(text)
-    return shown if limit is None else shortened(shown, limit)
+    return visible(text) if limit is None else shortened(visible(text[: limit + 1]), limit)
 
 
 def visible(text: str) -> str:
@@ -141,7 +142,10 @@ def _standing_alone(text: str) -> str:
 
 
 def _token_text(raw: bytes, text: str) -> TokenText:
-    return TokenText(_standing_alone(visible(text)), raw, b"\n" in raw, bool(text) and text.isspace())
+    shown = visible(text[:MAX_CHARACTERS])
+    if len(text) > MAX_CHARACTERS:
+        shown += f"⟨+{len(text) - MAX_CHARACTERS:,} characters⟩"
+    return TokenText(_standing_alone(shown), raw, b"\n" in raw, bool(text) and text.isspace())
 
 
 def _decoded_pieces(chunks: list[bytes]) -> list[str]:

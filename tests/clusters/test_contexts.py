@@ -10,8 +10,10 @@ from django.template import Context as TemplateContext
 from django.template import Template
 
 from clusters.contexts import Reader, loss_shade
+from clusters.display import display_tokens, token_label
 from clusters.models import Run
 from compute.bundle import BundleWriter, open_bundle
+from compute.numerics.vocabulary import Vocabulary
 
 WORDS = [b"a", b" b", b"\n", b"<script>", b"\xe2\x82", b"\xac", b"\xe2\x80\xae", b"x"]
 DOCUMENTS = [[0, 1, 2, 3, 1], [7], [4, 5, 6, 0], [*range(8), *range(8)], [7, *range(8), *range(8)]]
@@ -172,3 +174,13 @@ def test_a_document_marks_its_clustered_tokens(run):
     reader = Reader(run)
     boxes = reader.document(0, 0, 5, frozenset({1}))
     assert [box.is_clustered for box in boxes] == [False, False, True, False, False]
+
+
+def test_of_a_token_without_end_the_beginning_is_shown_and_the_rest_counted():
+    text = "\u0301" * 500_000 + "x"
+    encoded = np.frombuffer(text.encode(), np.uint8)
+    vocabulary = Vocabulary(encoded, np.array([0, len(encoded)], np.int64))
+    [shown] = display_tokens(vocabulary, [0])
+    assert shown.text.endswith("⟨+499,761 characters⟩")
+    assert len(shown.text) < 300
+    assert len(token_label(vocabulary, 0, limit=40)) <= 40
