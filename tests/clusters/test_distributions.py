@@ -115,7 +115,7 @@ def test_losses_beyond_the_integrand_s_bins_are_counted():
                        binning=Binning.fine(FINE_EDGES))  # fmt: skip
     chart = integrand_by_size([one], Look("bits"), number=3)
     assert chart["x"]["hi"] == pytest.approx(30)
-    assert "At most 2 of a network’s losses lie over 30.0 bits" in chart["reading"]
+    assert "At most 2 of a network’s losses lie over 30" in chart["reading"]
     assert "older kind" not in chart["reading"]
     assert "older kind" in integrand_by_size([HAND], Look(), number=3)["reading"]
 
