@@ -12,6 +12,7 @@ A page's view asks for payloads; its template draws each with one tag:
     {% load charts %}{% chart chart %}
 
 Axis      log_axis(values, label), linear_axis(values, label), category_axis(names, label); ticks can be given.
+          share_axis(shares, label): points and tables hold shares of 1, its ticks say percent.
           `log_axis(…, with_zero=True)` keeps a place for 0 before a break (step 0 of a training run).
 Series    kind and what its points hold:
           line, step   [x, y]                   points       [x, y, tooltip?, href?, token?]
@@ -147,6 +148,15 @@ def linear_axis(
         lo, hi = _rounded_out(lo, hi, n)
     own = [(value, tick_text(value) + suffix) for value in linear_ticks(lo, hi, n)]
     return {"label": label, "scale": "linear", "lo": lo, "hi": hi, "ticks": _ticks(ticks, own), "with_zero": False}
+
+
+def share_axis(
+    shares: Iterable[float], label: str, *, n: int = 4, from_zero: bool = False, exact: bool = False
+) -> Axis:
+    """An even axis over shares of 1 whose ticks say percent."""
+    axis = linear_axis([100 * share for share in shares], label, n=n, from_zero=from_zero, exact=exact)
+    ticks = [(value / 100, f"{name}%") for value, name in axis["ticks"]]
+    return axis | {"lo": axis["lo"] / 100, "hi": axis["hi"] / 100, "ticks": ticks}  # type: ignore[return-value]
 
 
 def log_axis(

@@ -240,8 +240,8 @@ def width_of(found: Histogram, look: Look) -> str:
 
 
 def end_of(found: Histogram, look: Look) -> str:
-    """Of the last bin."""
-    return look.loss(float(found.bins.edges[-1]), 1)
+    """Of the last bin, as it truly is."""
+    return f"{float(found.bins.edges[-1]) * look.factor:.5g} {look.unit}"
 
 
 def older_bins(one: Distribution, papers: str) -> str:
@@ -285,15 +285,27 @@ def _density_reading(shown: Sequence[Distribution], look: Look) -> str:
 
 
 def _integrand_reading(shown: Sequence[Distribution], look: Look) -> str:
-    small, large = shown[0], shown[-1]
-    start, end = (look.loss(one.integrand.peak.at, 1) for one in (small, large))
-    peaks = f"{start} to {end} from the smallest to the largest network" if len(shown) > 1 else end
+    large = shown[-1]
     below = percent(large.integrand.mass_below(look.threshold_nats))
     return (
-        f"Peaks at {peaks}, {peak_width(large.integrand, look)}. Losses under {look.threshold}, "
+        f"{_peaks(shown, look)}, {peak_width(large.integrand, look)}. Losses under {look.threshold}, "
         f"{percent(large.fraction_below)} of the largest network’s, add {below} of its mean."
         f"{_beyond(shown, look)}{older_bins(large, '3,000 bins on 0 to 30 bits')}"
     )
+
+
+def _peaks(shown: Sequence[Distribution], look: Look) -> str:
+    """Where L·p(L) is highest: at the ends of a path that only falls or rises, otherwise at its own extremes."""
+    places = [one.integrand.peak.at for one in shown]
+    if len(shown) == 1:
+        return f"Peaks at {look.loss(places[0], 1)}"
+    if places in (sorted(places), sorted(places, reverse=True)):
+        start, end = look.loss(places[0], 1), look.loss(places[-1], 1)
+        return f"Peaks at {start} to {end} from the smallest to the largest network"
+    low, high = (end(shown, key=lambda one: one.integrand.peak.at) for end in (min, max))
+    said = [f"{look.loss(one.integrand.peak.at, 1)} ({compact(one.n_non_embedding)})" for one in (low, high)]
+    last = f"; the largest network’s at {look.loss(places[-1], 1)}" if shown[-1] not in (low, high) else ""
+    return f"Peaks lie from {said[0]} to {said[1]}, in no order of size{last}"
 
 
 def _beyond(shown: Sequence[Distribution], look: Look) -> str:

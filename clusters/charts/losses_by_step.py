@@ -57,8 +57,9 @@ def integrand_by_step(steps: Sequence[Distribution], at: int, look: Look, *, num
     first, last = steps[0], steps[-1]
     series = [integrand_line(one, look, shade(i, len(lines))) for i, one in enumerate(lines)]
     n_cut = sum(one.integrand.top > top for one in steps)
-    higher = f" {count(n_cut)} early steps rise above the frame and are cut." if n_cut > 1 else ""
-    higher = " One early step rises above the frame and is cut." if n_cut == 1 else higher
+    highest = fixed(max(one.integrand.top for one in steps), 1)
+    higher = f" {count(n_cut)} early steps rise above the frame, up to {highest}, and are cut." if n_cut > 1 else ""
+    higher = f" One early step rises above the frame, up to {highest}, and is cut." if n_cut == 1 else higher
     return make_chart(
         slug="integrand-step", number=number, size="third", title=_bulk_title(first, last, look),
         description=f"Loss times its density of {first.lm} at some steps of its training and at the chosen one",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clusters.charts.chart import Chart, Help, linear_axis, log_axis, make_chart, make_series
+from clusters.charts.chart import Chart, Help, log_axis, make_chart, make_series, share_axis
 from clusters.charts.losses import Look, shade, share_title, top_of, width_of
 from clusters.charts.numbers import count, fixed, percent
 from clusters.distributions import Distribution, Learned
@@ -21,20 +21,20 @@ def near_zero_by_size(finals: Sequence[Distribution], look: Look, *, number: int
     """Shares of the first bin and under the threshold against size; None for one size."""
     if len({one.n_non_embedding for one in finals}) < 2:
         return None
-    below = [[one.n_non_embedding, 100 * one.fraction_below] for one in finals]
+    below = [[one.n_non_embedding, one.fraction_below] for one in finals]
     series = [make_series("line", below, name=f"under {look.threshold}", css="c1", label=f"under {look.threshold}",
                           marker="dot")]  # fmt: skip
     counted = [one for one in finals if one.has_counts]
-    first = [[one.n_non_embedding, 100 * one.first_share] for one in counted]
+    first = [[one.n_non_embedding, one.first_share] for one in counted]
     if counted:
         edge = f"under {width_of(counted[-1].by_size, look)}"
         series.append(make_series("line", first, name=edge, css="c2", label=edge, marker="diamond"))
     return make_chart(
         slug="near-zero-sizes", number=number, size="third", title=share_title(finals[0], finals[-1], look, by="size"),
-        description="Share of predictions with a loss near zero against size, in percent",
+        description="Share of predictions with a loss near zero against size",
         reading=_ratio_reading(finals[0], finals[-1], look), series=series,
         x=log_axis([one.n_non_embedding for one in finals], "non-embedding parameters", pad=1.15),
-        y=linear_axis([0, top_of(series)], "share of predictions", from_zero=True, n=4, suffix="%"),
+        y=share_axis([0, top_of(series)], "share of predictions", from_zero=True),
         help=NEAR_ZERO_HELP,
     )  # fmt: skip
 
@@ -44,7 +44,7 @@ def near_zero_by_step(networks: dict[str, list[Distribution]], look: Look, *, nu
     if not networks:
         return None
     series = [
-        make_series("line", [[one.step, 100 * one.fraction_below] for one in steps], name=lm,
+        make_series("line", [[one.step, one.fraction_below] for one in steps], name=lm,
                     css=shade(i, len(networks)), label=lm)
         for i, (lm, steps) in enumerate(networks.items())
     ]  # fmt: skip
@@ -57,7 +57,7 @@ def near_zero_by_step(networks: dict[str, list[Distribution]], look: Look, *, nu
         description=f"Share of predictions under {look.threshold} against training step, one line a network",
         reading=_first_sure(networks, look), series=series,
         x=log_axis([s for s in steps if s], "training step", with_zero=0 in steps),
-        y=linear_axis([0, top_of(series)], "share of predictions", from_zero=True, n=4, suffix="%"),
+        y=share_axis([0, top_of(series)], "share of predictions", from_zero=True),
         help=NEAR_ZERO_HELP,
     )  # fmt: skip
 
@@ -77,8 +77,7 @@ def persistence_chart(learned: Sequence[Learned], threshold_nats: float, *, numb
     if not shown:
         return None
     points = [
-        [one.n_non_embedding, 100 * one.share, f"{one.lm}: {count(one.n_staying)} of {count(one.n_first)}"]
-        for one in shown
+        [one.n_non_embedding, one.share, f"{one.lm}: {count(one.n_staying)} of {count(one.n_first)}"] for one in shown
     ]
     line = make_series("line", points, name="stay learned", css="c1", marker="dot")
     low, high = (end(shown, key=lambda one: one.share) for end in (min, max))
@@ -89,7 +88,7 @@ def persistence_chart(learned: Sequence[Learned], threshold_nats: float, *, numb
         description="Share of tokens first learned at a size that stay learned at all larger sizes",
         reading=f"Learned: loss under {threshold_nats} nats. The last size has no larger one to lose a token in.",
         series=[line], x=log_axis([one.n_non_embedding for one in shown], "first learned at, parameters", pad=1.25),
-        y=linear_axis([0, 100], "stay learned at every larger size", n=4, exact=True, suffix="%"),
+        y=share_axis([0, 1], "stay learned at every larger size", exact=True),
         help=Help(
             what="Take the tokens whose loss first falls below the threshold at one size, then ask whether it lies "
             "below at every larger size, too. If quanta were learned once and for all, every share would be 100%; "

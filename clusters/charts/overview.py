@@ -17,6 +17,7 @@ from clusters.charts.chart import (
     log_axis,
     make_chart,
     make_series,
+    share_axis,
     vertical,
 )
 from clusters.charts.geometry import Scale, line_path, thin
@@ -151,8 +152,8 @@ def distribution_chart(finals: Sequence[FinalCheckpoint], threshold: float, *, n
         reading=_distribution_reading(shown, threshold), series=series, window=[lo, threshold],
         rules=[vertical("edge", threshold, f"selected from\nhere, under {threshold:g}", side="start")],
         x=log_axis([lo, hi], "loss, nats", ticks=[tick for tick in LOSS_TICKS if lo <= tick[0] <= hi]),
-        y=linear_axis([0, max(share for one in series for _, share in one["points"])], "share of predictions",
-                      from_zero=True, n=4, suffix="%"),
+        y=share_axis([0, max(share for one in series for _, share in one["points"])], "share of predictions",
+                     from_zero=True),
         table=_histogram_table(shown), help=LOSSES_HELP,
     )  # fmt: skip
 
@@ -169,7 +170,7 @@ def _histogram(one: FinalCheckpoint, place: int, shown: Sequence[FinalCheckpoint
     points = [[lo, 0.0]]
     for left, right, n in zip(LOSS_EDGES[1:-1], LOSS_EDGES[2:], one.histogram[1:], strict=True):
         if left >= lo:
-            points.append([right, 100 * n / total])
+            points.append([right, n / total])
     points[0][1] = points[1][1]
     label, label_at = "", None
     if one.is_clustered:

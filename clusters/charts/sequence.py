@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from clusters.charts.chart import Chart, Help, Series, category_axis, linear_axis, log_axis, make_chart, make_series
+from clusters.charts.chart import (
+    Chart,
+    Help,
+    Series,
+    category_axis,
+    linear_axis,
+    log_axis,
+    make_chart,
+    make_series,
+    share_axis,
+)
 from clusters.charts.numbers import compact, count, fixed, percent
 from clusters.facts import Emergence, LearnedCluster
 from compute.numerics.correlation import LEAST, RankCorrelation
@@ -242,29 +252,29 @@ def shares_chart(shown: Emergence, *, number: int = 2) -> Chart | None:
         reading=_shares_reading(parts, ends),
         legend=[(marker, css, name.removeprefix("the ").removesuffix(" third")) for name, css, marker in THIRDS],
         x=log_axis([foot, top], shown.scale.noun, ticks=_ticks(shown, foot, top)),
-        y=linear_axis([0, 100], "clusters learned, %", exact=True, n=4),
+        y=share_axis([0, 1], "share of clusters learned", exact=True),
     )  # fmt: skip
 
 
 def _shares_reading(parts: Sequence[Sequence[LearnedCluster]], ends: Sequence[float]) -> str:
-    if min(ends) == 100:
+    if min(ends) == 1:
         return "All are learned in the end."
     said = [
-        f"{percent(end / 100)} of {count(len(part))} in {name}"
+        f"{percent(end)} of {count(len(part))} in {name}"
         for (name, _, _), part, end in zip(THIRDS, parts, ends, strict=True)
     ]
     return f"Learned in the end: {', '.join(said)}."
 
 
 def _share_points(part: Sequence[LearnedCluster], foot: float, top: float) -> list[list[float]]:
-    """(scale, per cent learned): a corner at each cluster's scale, or of many at the last before each of STAIRS."""
+    """(scale, share learned): a corner at each cluster's scale, or of many at the last before each of STAIRS."""
     started = sum(one.state == BELOW_FROM_START for one in part)
     crossed = sorted(one.scale for one in part if one.state == CROSSED)
     stairs = crossed
     if len(crossed) > STAIRS:
         stairs = [foot * (top / foot) ** (i / STAIRS) for i in range(1, STAIRS + 1)]
-    points = [[max(scale, foot), 100 * (started + bisect_right(crossed, scale)) / len(part)] for scale in stairs]
-    return [[foot, 100 * started / len(part)], *points, [top, 100 * (started + len(crossed)) / len(part)]]
+    points = [[max(scale, foot), (started + bisect_right(crossed, scale)) / len(part)] for scale in stairs]
+    return [[foot, started / len(part)], *points, [top, (started + len(crossed)) / len(part)]]
 
 
 def _half(part: Sequence[LearnedCluster]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import BadRequest
@@ -123,28 +124,30 @@ def _place(text: str, lm: str, steps: list[int | None]) -> int:
 
 
 def _makers(run: Run, found: list[Distribution], networks: Networks, asked: Asked) -> dict[str, Maker]:
-    """What makes each figure, by slug in the order of their numbers; None comes of one that has no numbers."""
+    """What makes each figure, by slug and numbered as it is read; None comes of one that has nothing to draw."""
     look, finals = asked.look, queries.finals(found)
-    makers: dict[str, Maker] = {
-        "mean-sizes": lambda: figures.mean_by_size(finals, look, number=1),
-        "density-sizes": lambda: figures.density_by_size(finals, look, number=2),
-        "integrand-sizes": lambda: figures.integrand_by_size(finals, look, number=3),
-    }
+    has_sizes = len({one.n_non_embedding for one in finals}) > 1
+    makers: dict[str, Callable[..., Chart | None]] = {}
+    if has_sizes:
+        makers["mean-sizes"] = partial(figures.mean_by_size, finals, look)
+    if any(one.has_counts for one in finals):
+        makers["density-sizes"] = partial(figures.density_by_size, finals, look)
+        makers["integrand-sizes"] = partial(figures.integrand_by_size, finals, look)
     if networks:
         steps = networks[asked.lm]
-        makers["mean-steps"] = lambda: training.mean_by_step(networks, steps[asked.place], look, number=4)
+        makers["mean-steps"] = partial(training.mean_by_step, networks, steps[asked.place], look)
     if networks and all(one.has_counts for one in networks[asked.lm]):
-        makers["density-step"] = lambda: training.density_by_step(steps, asked.place, look, number=5)
-        makers["integrand-step"] = lambda: training.integrand_by_step(steps, asked.place, look, number=6)
-    if len({one.n_non_embedding for one in finals}) > 1:
-        makers["near-zero-sizes"] = lambda: near_zero.near_zero_by_size(finals, look, number=7)
+        makers["density-step"] = partial(training.density_by_step, steps, asked.place, look)
+        makers["integrand-step"] = partial(training.integrand_by_step, steps, asked.place, look)
+    if has_sizes:
+        makers["near-zero-sizes"] = partial(near_zero.near_zero_by_size, finals, look)
     if networks:
-        makers["near-zero-steps"] = lambda: near_zero.near_zero_by_step(networks, look, number=8)
+        makers["near-zero-steps"] = partial(near_zero.near_zero_by_step, networks, look)
     if queries.can_persist(run):
-        makers["persistence"] = lambda: near_zero.persistence_chart(
-            queries.learned(run), queries.LEARNED_NATS, number=9
+        makers["persistence"] = lambda number: near_zero.persistence_chart(
+            queries.learned(run), queries.LEARNED_NATS, number=number
         )
-    return makers
+    return {slug: partial(make, number=i) for i, (slug, make) in enumerate(makers.items(), 1)}
 
 
 def _training(request: HttpRequest, run: Run, networks: Networks, asked: Asked) -> dict[str, Any]:

@@ -195,7 +195,7 @@ def test_one_network_gives_no_curve_over_size():
 def test_shares_of_a_histogram_are_of_all_its_predictions():
     counts = [2, *[0] * 50, 1, 1, 4][: len(LOSS_EDGES) - 1]
     chart = distribution_chart([final("a", 10, 2.0, histogram=counts)], 0.1, number=2)
-    assert [y for _, y in chart["series"][0]["points"]][-3:] == [12.5, 12.5, 50]
+    assert [y for _, y in chart["series"][0]["points"]][-3:] == [0.125, 0.125, 0.5]
 
 
 def test_without_histograms_there_is_no_distribution():

@@ -13,7 +13,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from clusters.arrays import array_of
+from clusters.charts.losses import Look, end_of, integrand_by_size
 from clusters.derived import forget_derived, has_derived
+from clusters.distributions import FINE_EDGES, Binning, Distribution, Histogram
 from clusters.models import Run, RunCheckpoint
 from clusters.queries import losses as queries
 from tests.factories import NETWORKS, make_run
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.django_db
 PATH = "/runs/synthetic/losses/"
 LARGEST = NETWORKS[-1][0]
 LN2 = np.log(2)
+BINNING = Binning.fine(FINE_EDGES)
 COUNTED = ("density-sizes", "integrand-sizes", "density-step", "integrand-step")
 
 
@@ -91,7 +94,7 @@ def test_density_over_training_is_counted_in_3000_bins_up_to_18_bits(client, run
 def test_the_page_names_the_paper_s_first_bin(client, run):
     html = page(client, unit="bits")
     assert "<dt>under 0.018 bits</dt>" in html
-    assert "over 18.0 bits" in html
+    assert "over 18 bits" in html
     assert "older kind" not in html
 
 
@@ -248,3 +251,46 @@ def test_an_embedded_figure_stands_alone(client, run):
     html = page(client, embed="true", figure="integrand-sizes")
     assert "What is this?" not in html
     assert 'id="fig-integrand-sizes"' in html
+
+
+@pytest.mark.parametrize("figure", ["near-zero-sizes", "near-zero-steps"])
+def test_shares_near_zero_are_shares_of_one_in_every_twin(client, run, figure):
+    found = next(one for one in twin(client)["figures"] if one["slug"] == figure)
+    rows = list(csv.reader(io.StringIO(page(client, "/runs/synthetic/losses.csv", figure=figure))))[1:]
+    stated = {one["share under threshold"] for one in twin(client)["checkpoints"]}
+    assert {float(share) for name, _, share in rows if name != "under 0.012 nats"} <= stated
+    assert [point[1] for one in found["series"] for point in one["points"]] == [float(row[2]) for row in rows]
+    assert all(
+        name.endswith("%") and 100 * value == pytest.approx(float(name[:-1])) for value, name in found["y"]["ticks"]
+    )
+
+
+def test_peaks_that_come_in_no_order_of_size_are_not_told_by_their_ends():
+    def at(loss, size):
+        row = np.zeros(15_000, np.int64)
+        row[int(loss / 0.002)] = 1000
+        return Distribution(
+            "kin", "main", None, size, True, False, loss, 0.0, n_predictions=1000, binning=BINNING, row=row
+        )
+
+    def reading(*bits):
+        shown = [at(loss, 10**i) for i, loss in enumerate(bits, 3)]
+        return integrand_by_size(shown, Look(unit="bits"), number=1)["reading"]
+
+    assert reading(9, 7, 5).startswith("Peaks at 8.8 bits to 4.9 bits from the smallest to the largest network")
+    assert (
+        "Peaks lie from 4.9 bits (10 k) to 8.8 bits (1 k), in no order of size; the largest network’s at 6.9 bits"
+        in (reading(9, 5, 7))
+    )
+
+
+def test_figures_are_numbered_as_they_are_read(client, tmp_path):
+    make_run(tmp_path, networks=NETWORKS[-1:], curves=False)
+    assert [one["number"] for one in twin(client)["figures"]] == list(range(1, len(twin(client)["figures"]) + 1))
+    assert re.findall(r"<i>Fig\. (\d)</i>", page(client)) == ["1", "2", "3", "4", "5"]
+
+
+def test_a_range_ends_where_it_says():
+    histogram = Histogram(BINNING.by_size, np.zeros(15_000, np.int64))
+    assert end_of(histogram, Look()) == "12.477 nats"
+    assert end_of(histogram, Look(unit="bits")) == "18 bits"

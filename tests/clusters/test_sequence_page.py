@@ -149,9 +149,7 @@ def test_clusters_that_all_stand_at_one_edge_have_no_order(client, run):
 def test_shares_end_where_all_learned_clusters_are_counted():
     clusters = [learned(rank, 1e3 * 1.01**rank) for rank in range(1, 601)] + [learned(601, 0, state=NEVER)] * 5
     chart = shares_chart(emergence(clusters))
-    assert [series["points"][-1][1] for series in chart["series"]] == pytest.approx(
-        [100, 100, 100 * 196 / 201], abs=0.6
-    )
+    assert [series["points"][-1][1] for series in chart["series"]] == pytest.approx([1, 1, 196 / 201], abs=0.006)
     assert all(len(series["points"]) < 200 for series in chart["series"])
 
 
