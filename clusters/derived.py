@@ -2,12 +2,13 @@
 
     codes = derived(run, "finder/density_codes", lambda: density_codes(run))
 
-gives the array memory-mapped; the first caller makes it while the others wait. A change of what is made asks for
-another name.
+gives the array memory-mapped; the first caller makes it while the others wait for a while. A change of what is made
+asks for another name. Where nothing can be written, the array is made all the same and kept in memory if it is small.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -16,19 +17,45 @@ from pathlib import Path
 
 import numpy as np
 from django.conf import settings
-from filelock import FileLock
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from clusters.models import Run
-from compute.errors import StorageError
+from clusters.recent import Recent
+from compute.errors import BeingPrepared
+
+logger = logging.getLogger(__name__)
+LONGEST_WAIT_S = 20.0  # for somebody else who makes the same
+MOST_BYTES, MOST_UNSAVED = (
+    1 << 26,
+    16,
+)  # of one array, and how many, that this process keeps where nothing can be written
+_unsaved: Recent[np.ndarray] = Recent(MOST_UNSAVED)
 
 
 def derived(run: Run, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """The named array of a run, read-only and memory-mapped; made where it is not there yet."""
+    """The named array of a run, read-only and memory-mapped; made where it is not there yet.
+
+    Raises BeingPrepared where somebody else is still making it.
+    """
     path = _path(run.bundle_sha256, name)
-    if not path.exists():
-        with _lock(path):
-            if not path.exists():
-                _write(path, make())
+    if path.exists():
+        return _open(str(path), path.stat().st_mtime_ns)
+    known = _unsaved.known(path)
+    if known is not None:
+        return known
+    try:
+        lock = _locked(path)
+    except Timeout:
+        raise BeingPrepared(f"Somebody asked for it first, {LONGEST_WAIT_S:.0f} seconds ago or more.") from None
+    except OSError as error:
+        return _in_memory(path, make(), error)
+    with lock:
+        if not path.exists():
+            array = make()
+            try:
+                _write(path, array)
+            except OSError as error:
+                return _in_memory(path, array, error)
     return _open(str(path), path.stat().st_mtime_ns)
 
 
@@ -47,10 +74,10 @@ def _path(sha256: str, name: str) -> Path:
     return Path(settings.DERIVED_DIR) / sha256 / f"{name}.npy"
 
 
-def _lock(path: Path) -> FileLock:
+def _locked(path: Path) -> AcquireReturnProxy:
     """One maker at a time, in this process and in all others."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(f"{path}.lock")
+    return FileLock(f"{path}.lock").acquire(timeout=LONGEST_WAIT_S)
 
 
 def _write(path: Path, array: np.ndarray) -> None:
@@ -62,11 +89,22 @@ def _write(path: Path, array: np.ndarray) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except OSError as error:
+    except OSError:
         partial.unlink(missing_ok=True)
-        raise StorageError(
-            f"{path.parent} cannot be written ({error.strerror}). Free some space and try again."
-        ) from error
+        raise
+
+
+def _in_memory(path: Path, array: np.ndarray, error: OSError) -> np.ndarray:
+    """The array as it was made, for it cannot be kept on disk."""
+    _warn(str(path.parent), error.strerror or str(error))
+    array = array.view()
+    array.flags.writeable = False
+    return _unsaved.get(path, lambda: array) if array.nbytes <= MOST_BYTES else array
+
+
+@lru_cache(maxsize=256)  # once for each folder and reason
+def _warn(folder: str, reason: str) -> None:
+    logger.warning("%s cannot be written (%s): pages work out again what would be kept there.", folder, reason)
 
 
 @lru_cache(maxsize=256)  # each holds a file open

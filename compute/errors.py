@@ -45,5 +45,9 @@ class StorageError(ComputeError):
     """The disk is full or a folder cannot be written."""
 
 
+class BeingPrepared(ComputeError):  # noqa: N818  (a matter of time, not an error)
+    """Something is worked out by somebody else right now; it will be there soon."""
+
+
 class Cancelled(ComputeError):  # noqa: N818  (a request, not an error)
     """A person asked for the work to stop; what is done is kept."""

@@ -49,6 +49,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "clusters.views.errors.UnreadableBundles",
+    "clusters.views.errors.Unprepared",
     "axes.middleware.AxesMiddleware",
 ]
 

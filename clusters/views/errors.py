@@ -12,9 +12,10 @@ from django.template.loader import render_to_string
 from django.urls import Resolver404
 
 from clusters.arrays import forget_bundles
-from compute.errors import BundleError
+from compute.errors import BeingPrepared, BundleError
 
 logger = logging.getLogger(__name__)
+RETRY_S = 5
 
 
 class NotFound(Http404):
@@ -44,6 +45,23 @@ class UnreadableBundles:
         return not_found(request, NotFound("The data of this run cannot be read", advice=advice))
 
 
+class Unprepared:
+    """Answers where what a page shows is still worked out for somebody else."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, BeingPrepared):
+            return None
+        response = _page(request, 503, {"reason": str(exception), "advice": "Try again in a moment."})
+        response["Retry-After"] = str(RETRY_S)
+        return response
+
+
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return _page(request, 400, {"reason": _sentence(exception)})
 
@@ -69,6 +87,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, status: int, ctx: dict[str, object]) -> HttpResponse:
+    if getattr(request, "is_embedded", False):
+        return _alone(request, status, ctx)
     if request.path.endswith(".json"):
         said = [text for text in (ctx.get("reason"), ctx.get("advice")) if text]
         message = ". ".join(map(str, said)) or f"{request.path} is not here."
@@ -78,6 +98,15 @@ def _page(request: HttpRequest, status: int, ctx: dict[str, object]) -> HttpResp
             status=status,
         )
     return render(request, f"errors/{status}.html", ctx, status=status)
+
+
+def _alone(request: HttpRequest, status: int, ctx: dict[str, object]) -> HttpResponse:
+    """For a frame on another site: knows nobody and sets no cookie, as the figure would."""
+    text = render_to_string("errors/alone.html", ctx | {"theme": request.GET.get("theme", "")})
+    response = HttpResponse(text, status=status)
+    response.xframe_options_exempt = True  # type: ignore[attr-defined]
+    response._csp_replace = {"frame-ancestors": ["*"]}  # type: ignore[attr-defined]
+    return response
 
 
 def _sentence(exception: Exception | None) -> str:

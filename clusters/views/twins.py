@@ -89,6 +89,7 @@ def _embeddable(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResp
             return view(request, *args, **kwargs)
         request.user = AnonymousUser()
         request.COOKIES.clear()
+        request.is_embedded = True  # type: ignore[attr-defined]
         response: Any = _placed(view)(request, *args, **kwargs, twin="embed")
         response.xframe_options_exempt = True
         response._csp_replace = {"frame-ancestors": ["*"]}

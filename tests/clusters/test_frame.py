@@ -63,6 +63,26 @@ def test_an_unknown_figure_is_answered_with_those_there_are(client, run):
     assert "rank-frequency" in response.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("path", "query", "status"),
+    [
+        (PATH, {"figure": "nonsense"}, 404),
+        ("/runs/nobody/rank-frequency/", {}, 404),
+        ("/runs/synthetic/map/", {"figure": "map", "by": "height"}, 400),
+    ],
+)
+def test_what_went_wrong_in_a_frame_is_told_there_and_sets_no_cookie(client, run, path, query, status):
+    response = client.get(path, EMBED | query)
+    assert response.status_code == status
+    assert not response.cookies
+    assert "Cookie" not in response.get("Vary", "")
+    assert "frame-ancestors *" in response["Content-Security-Policy"]
+    assert "X-Frame-Options" not in response
+    text = response.content.decode()
+    assert "<nav" not in text
+    assert "<form" not in text
+
+
 def test_a_figure_comes_later_as_a_fragment(client, run):
     response = client.get("/runs/synthetic/rank-frequency.html", {"figure": "rank-frequency"})
     text = response.content.decode()
