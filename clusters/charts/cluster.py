@@ -240,15 +240,16 @@ def _line(xs: Sequence[float], ys: np.ndarray, *, css: str, name: str = "", labe
 def _table(what: str, xs: Sequence[float], losses: np.ndarray, members: Members, unit: Unit) -> Table:
     """One row a place on a line: the mean, the quantiles, and each member where each is drawn."""
     shown = losses.astype(np.float64) / (math.log(2) if unit == "bits" else 1.0)
-    lines = {"mean": mean_curve(shown), **quantile_curves(shown)}
+    lines: list[tuple[str, int | None, np.ndarray]] = [("mean", None, mean_curve(shown))]
+    lines += [(name, None, line) for name, line in quantile_curves(shown).items()]
     if len(members) <= MANY:
-        lines |= {f"token {token}": row for token, row in zip(members.tokens, shown, strict=True)}
+        lines += [("token", token, row) for token, row in zip(members.tokens, shown, strict=True)]
     rows = [
-        [name, x, value if math.isfinite(value) else None]
-        for name, line in lines.items()
+        [name, token, x, value if math.isfinite(value) else None]
+        for name, token, line in lines
         for x, value in zip(xs, line.tolist(), strict=True)
     ]
-    return {"head": ["line", what, f"loss, {unit}"], "rows": rows}
+    return {"head": ["line", "index", what, f"loss, {unit}"], "rows": rows}
 
 
 def quantile_curves(losses: np.ndarray) -> dict[str, np.ndarray]:

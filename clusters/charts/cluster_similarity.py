@@ -73,7 +73,8 @@ def heatmap(
         y=linear_axis([0, n], f"{n} members, by {order}", ticks=(), exact=True),
         series=[make_series("cells", _cells(values), name="cosine"), *_outline(shown, selected)],
         legend_title="cosine", legend=_legend(),
-        table={"head": ["member", "other member", "cosine"], "rows": _pairs(shown, values)},
+        table={"head": ["index", "member", "index of the other", "other member", "cosine"],
+               "rows": _pairs(shown, values)},
     )  # fmt: skip
     hundredths = np.clip(np.round(values * 100), -127, 127).astype(np.int8)
     return Heatmap(chart, shown, base64.b64encode(hundredths.tobytes()).decode())
@@ -186,7 +187,7 @@ def _legend() -> list[tuple[str, str, str]]:
 
 def _pairs(shown: list[Member], values: np.ndarray) -> list[list[Any]]:
     return [
-        [shown[i].name, shown[j].name, round(float(values[i, j]), 4)]
+        [shown[i].token, shown[i].name, shown[j].token, shown[j].name, float(values[i, j])]
         for i in range(len(shown))
         for j in range(i + 1, len(shown))
     ]

@@ -43,15 +43,17 @@ class MapQuery:
 
 def map_query(
     query: QueryDict, *, layouts: Sequence[str], ks: Mapping[str, Sequence[int]], default_k: int | None,
-    lms: Sequence[str], largest_lm: str,
+    lms: Sequence[str], largest_lm: str, has_classes: bool = False,
 ) -> MapQuery:  # fmt: skip
     """Parse; whatever is impossible is refused with what is possible."""
     affinity = chosen(query, "affinity", list(ks), next(iter(ks))) if ks else "signed"
     there = list(ks.get(affinity, ()))
     k = _k(query, there, default_k)
+    by = chosen(query, "by", layouts, layouts[0])
+    own = "cluster" if there else "loss"
     return MapQuery(
-        by=chosen(query, "by", layouts, layouts[0]),
-        colour=chosen(query, "colour", list(COLOURS), "cluster" if there else "loss"),
+        by=by,
+        colour=chosen(query, "colour", list(COLOURS), "class" if by == "curve" and has_classes else own),
         affinity=affinity,
         k=k,
         cluster=_label(query, k),

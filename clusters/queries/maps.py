@@ -75,6 +75,10 @@ def classes_of(run: Run, by: str) -> tuple[np.ndarray, list[str]] | None:
     return None if codes is None else (codes, list(CLASS_NAMES))
 
 
+def has_classes(run: Run) -> bool:
+    return bundle_of(run).has("curves/class")
+
+
 def document_kinds_of(run: Run, by: str) -> tuple[np.ndarray, list[str]]:
     """Kind of every point's document as a number, and the kinds' names, the commonest first."""
     codes, names = kinds_of(run)

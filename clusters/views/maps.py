@@ -16,6 +16,7 @@ from django.utils.cache import patch_vary_headers
 from clusters.charts import maps as charts
 from clusters.charts.chart import Chart
 from clusters.charts.maps import Category, Colouring
+from clusters.charts.numbers import count
 from clusters.charts.token import CLASS_SHAPES, token_spark
 from clusters.contexts import Reader, has_text
 from clusters.derived import derived
@@ -30,6 +31,7 @@ from clusters.queries.runs import default_k
 from clusters.queries.tokens import clustered_token, size_curve, size_curves, token_index
 from clusters.queries.tokens import scores_of as scores_of_token
 from clusters.views.addresses import cluster_address
+from clusters.views.map_table import map_table
 from clusters.views.twins import answer, links_context, page
 
 TOKENS_A_PAGE, ROW_TOKENS, NEAR_TOKENS = 25, 16, 24
@@ -59,7 +61,7 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     colouring = _colouring(run, asked)
     chart = _density(run, asked, colouring)
     if twin:
-        head, rows = _rows(run, asked, chosen["places"], colouring)
+        head, rows = map_table(run, asked, chosen["places"])
         payload = _payload(asked, colouring, chosen)
         return answer(twin, name=f"{slug}-map-{asked.by}", payload=payload, head=head, rows=rows, charts=[chart],
                       figure=figure, panels={"chosen": ("runs/_map_chosen.html", chosen)})  # fmt: skip
@@ -93,7 +95,7 @@ def _asked(request: HttpRequest, run: Run, layouts: list[str]) -> MapQuery:
     lms = [size["lm"] for size in run.manifest["sizes"]]
     return map_query(
         request.GET, layouts=layouts, ks=ladder(run), default_k=default_k(run), lms=lms,
-        largest_lm=lms[-1] if lms else "",
+        largest_lm=lms[-1] if lms else "", has_classes=reads.has_classes(run),
     )  # fmt: skip
 
 
@@ -223,10 +225,20 @@ def _made(run: Run, by: str) -> str:
     known = reads.how_made(run)
     words = {"n_neighbors": "neighbours", "min_dist": "least distance", "seed": "seed"}
     parts = [f"{text} {known[name]}" for name, text in words.items() if name in known]
-    n = (known.get("curves") or {}).get("n_checkpoints")
-    over = f" over {n} checkpoints, by size and by step" if by == "curve" and n else ""
+    over = _curves_words(run, known.get("curves") or {}) if by == "curve" else ""
     settings = f" ({', '.join(parts)})" if parts else ""
     return f"Computed by UMAP{over}{settings}."
+
+
+def _curves_words(run: Run, known: dict[str, Any]) -> str:
+    """At how many sizes and steps the curves were measured; a network's last step is its size as well."""
+    if not known.get("n_checkpoints"):
+        return ""
+    n_all = len(run.manifest["sizes"])
+    n_sizes = known.get("n_sizes", n_all if n_all > 1 else 0)  # older bundles state the sum alone
+    n_steps = known["n_checkpoints"] - n_sizes
+    parts = [f"{count(n)} {word}{'s' * (n > 1)}" for n, word in ((n_sizes, "size"), (n_steps, "step")) if n]
+    return f" over the losses at {' and '.join(parts)}"
 
 
 def _page(run: Run, asked: MapQuery, layouts: list[str], colouring: Colouring) -> dict[str, Any]:
@@ -341,18 +353,6 @@ def _near(run: Run, asked: MapQuery, token: str) -> dict[str, Any]:
         "cluster_href": "" if label is None or not asked.k
         else cluster_address(run.slug, asked.k, label, asked.affinity),
     }  # fmt: skip
-
-
-def _rows(run: Run, asked: MapQuery, places: np.ndarray | None, colouring: Colouring) -> tuple[list[str], Any]:
-    """The points of the area, or all of them, for a table."""
-    points, indices = reads.points_of(run, asked.by), reads.indices_of(run, asked.by)
-    texts = {swatch.code: swatch.text for swatch in colouring.swatches}
-    which = range(len(points)) if places is None else places.tolist()
-    rows = (
-        [int(indices[i]), float(points[i, 0]), float(points[i, 1]), texts.get(int(colouring.codes[i]), "")]
-        for i in which
-    )
-    return ["index", "x", "y", colouring.what], rows
 
 
 def _payload(asked: MapQuery, colouring: Colouring, chosen: dict[str, Any]) -> dict[str, Any]:

@@ -79,7 +79,11 @@ def curve_map(run: Run) -> Map:
         return run.wait_for(partial(layout, neighbours, start, min_dist=wanted.min_dist, seed=wanted.seed))
 
     places = _kept(run, "map/curves", stamp, len(index), make)
-    facts = {"array": "map/curves", "index": "map/curves_index", "n_points": len(places), "n_checkpoints": _n_used(run)}
+    n_sizes, n_steps = _n_measured(run)
+    facts = {
+        "array": "map/curves", "index": "map/curves_index", "n_points": len(places), "n_sizes": n_sizes,
+        "n_steps": n_steps, "n_checkpoints": n_sizes + n_steps,
+    }  # fmt: skip
     return Map(places, index, facts)
 
 
@@ -145,13 +149,14 @@ def _steps(run: Run) -> dict[str, np.ndarray]:
     return chosen
 
 
-def _n_used(run: Run) -> int:
-    return (len(sizes(run)) if len(sizes(run)) > 1 else 0) + sum(map(len, _steps(run).values()))
+def _n_measured(run: Run) -> tuple[int, int]:
+    """Places on the curves over size, and over steps; a network's last step stands on both."""
+    return len(sizes(run)) if len(sizes(run)) > 1 else 0, sum(map(len, _steps(run).values()))
 
 
 def _no_curve(run: Run) -> str:
     n = len(run.config.suite.checkpoints)
-    return "" if _n_used(run) else f"A loss curve needs two checkpoints or more, but this run has {n}."
+    return "" if any(_n_measured(run)) else f"A loss curve needs two checkpoints or more, but this run has {n}."
 
 
 def _too_few(n: int, wanted: MapConfig) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import json
 import re
 import warnings
@@ -413,7 +414,9 @@ def test_the_matrix_shows_cosines_in_the_order_it_states():
             for j, b in enumerate(tokens):
                 assert values[i, j] == round(100 * cosines[by[a], by[b]])
     assert drawn.chart["title"].startswith("67% of 3 pairs")
-    assert {row[2] for row in drawn.chart["table"]["rows"]} == {0.9, -0.2, 0.3}
+    rows = drawn.chart["table"]["rows"]
+    pairs = {(40, 60): 0.9, (40, 90): -0.2, (60, 90): 0.3}
+    assert {(row[0], row[2]): row[4] for row in rows} == pairs
     assert [s["token"] for s in drawn.chart["series"] if s["name"] == "selected"] == [60]
 
 
@@ -494,3 +497,25 @@ def test_the_page_reads_only_the_members_curves(client, cluster, monkeypatch):
     monkeypatch.setattr("clusters.queries.selected._side_by_side", None)
     assert "Fig. 2" in page(client, address(cluster))
     assert len(NETWORKS) == 4
+
+
+def test_the_csvs_of_figures_name_members_by_their_index(client, run):
+    cluster = run.clusterings.get(k=3, affinity="signed").clusters.order_by("rank").first()
+    labels = np.asarray(array_of(run, "clustering/signed/k3"))
+    flat = np.array([token.flat_index for token in run.tokens.order_by("row")])
+    own = {str(index) for index in flat[labels == cluster.label].tolist()}
+
+    def rows(slug: str) -> list[dict[str, str]]:
+        response = client.get(address(cluster, ".csv"), {"figure": slug})
+        return list(csv.DictReader(b"".join(response.streaming_content).decode().splitlines()))
+
+    for slug in ("loss-over-parameters", "loss-over-steps"):
+        assert {row["index"] for row in rows(slug)} == {"", *own}
+        assert {row["line"] for row in rows(slug) if row["index"]} == {"token"}
+    pairs = rows("members")
+    assert {row["index"] for row in pairs} | {row["index of the other"] for row in pairs} == own
+    place = {str(index): row for row, index in enumerate(flat.tolist())}
+    cosines = np.asarray(array_of(run, "similarity/signed"), np.float64)
+    for row in pairs:
+        expected = cosines[place[row["index"]], place[row["index of the other"]]]
+        assert float(row["cosine"]) == pytest.approx(expected, abs=1e-6)

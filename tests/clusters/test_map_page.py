@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 
@@ -12,6 +13,7 @@ from clusters.arrays import forget_bundles
 from clusters.charts.maps import agreement, agreement_words, correlation, correlation_words, framed, rank_edges, shades
 from clusters.queries.maps import inside, nearest_of, prepare_maps
 from compute.bundle import Bundle
+from compute.numerics.curves import CLASS_NAMES
 from tests.factories import N_SELECTED, UserFactory, make_run, n_predictions
 
 pytestmark = pytest.mark.django_db
@@ -248,11 +250,52 @@ def test_the_point_under_the_pointer_has_its_context(client, run):
     page(client, "/runs/synthetic/map.html", 404, figure="near", token="9999")
 
 
-def test_the_csv_holds_the_points_of_the_area(client, run):
-    response = client.get("/runs/synthetic/map.csv", {"area": EVERYWHERE})
-    lines = b"".join(response.streaming_content).decode().splitlines()
-    assert lines[0] == "index,x,y,cluster"
-    assert len(lines) == N_SELECTED + 1
+def csv_of(client, **query: str) -> list[list[str]]:
+    response = client.get("/runs/synthetic/map.csv", query)
+    return list(csv.reader(b"".join(response.streaming_content).decode().splitlines()))
+
+
+@pytest.mark.parametrize("colour", ["cluster", "rank"])
+def test_the_csv_of_clusters_has_every_points_label_and_rank(client, run, colour):
+    head, *rows = csv_of(client, area=EVERYWHERE, colour=colour, k="6")
+    assert head == ["index", "x", "y", "k", "affinity", "label", "rank"]
+    labels = np.load(f"{run.bundle_path}/clustering/signed/k6.npy").tolist()
+    assert [int(row[5]) for row in rows] == labels
+    ranks = dict(run.clusterings.get(k=6, affinity="signed").clusters.values_list("label", "rank"))
+    assert [int(row[6]) for row in rows] == [ranks[label] for label in labels]
+    assert {(row[3], row[4]) for row in rows} == {("6", "signed")}
+
+
+def test_the_csv_leaves_labels_empty_where_a_token_was_not_clustered(client, run):
+    clustered = {str(token.flat_index) for token in run.tokens.all()}
+    _, *rows = csv_of(client, by="curve", colour="cluster", k="6")
+    assert {row[0] for row in rows if row[5]} == clustered & {row[0] for row in rows}
+    assert any(row[5:] == ["", ""] for row in rows)
+
+
+def test_the_csv_of_values_holds_them_as_they_are(client, run):
+    flat = [token.flat_index for token in run.tokens.order_by("row")]
+    losses = np.load(f"{run.bundle_path}/curves/losses.npy")[flat]
+    lms = [size["lm"] for size in run.manifest["sizes"]]
+    head, *rows = csv_of(client, colour="loss", lm=lms[1])
+    assert head == ["index", "x", "y", "lm", "loss_nats"]
+    assert [float(row[4]) for row in rows] == losses[:, 1].astype(float).tolist()
+    assert csv_of(client, colour="monogenicity")[0][3:] == ["monogenicity"]
+    assert {row[3] for row in csv_of(client, colour="class")[1:]} <= set(CLASS_NAMES)
+
+
+def test_a_map_of_curves_says_how_many_sizes_and_steps_it_knows(client, run):
+    words = "over the losses at {} sizes and 36 steps"
+    n_sizes = len(run.manifest["sizes"])
+    for curves in ({"n_checkpoints": n_sizes + 36}, {"n_checkpoints": 38, "n_sizes": 2, "n_steps": 36}):
+        run.manifest["map"]["curves"] = curves
+        run.save()
+        assert words.format(curves.get("n_sizes", n_sizes)) in page(client, "/runs/synthetic/map/", by="curve")
+
+
+def test_a_map_of_curves_is_coloured_by_class_where_there_are_scores(client, run):
+    assert json.loads(page(client, "/runs/synthetic/map.json", by="curve"))["colour"] == "class"
+    assert json.loads(page(client, "/runs/synthetic/map.json", by="gradient"))["colour"] == "cluster"
 
 
 def test_the_density_can_be_framed_and_downloaded(client, run):
