@@ -13,6 +13,12 @@ for _name in ("QW_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # befor
     os.environ.setdefault(_name, "1")
 
 
+@pytest.fixture(autouse=True)
+def derived_elsewhere(settings, tmp_path_factory) -> None:
+    """What pages work out lies in a folder of the test's own, never in the project's."""
+    settings.DERIVED_DIR = tmp_path_factory.mktemp("derived")
+
+
 @pytest.fixture(scope="session")
 def small_bundle() -> Path:
     """A published bundle of real clusters; not to be written to."""

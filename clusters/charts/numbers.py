@@ -21,12 +21,16 @@ def fixed(value: float | None, digits: int = 2) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A share of 1: 33%, 0.4%, under 0.1%."""
+    """A share of 1: 33%, 0.4%, under 0.1%, over 99.9%; 0% and 100% are said of nothing and all alone."""
     if value is None or not math.isfinite(value):
         return NOTHING
     share = 100 * value
     if 0 < share < 0.1:
         return "under 0.1%"
+    if 99.9 < share < 100:
+        return "over 99.9%"
+    if -0.1 < share < 0:
+        return minus("over -0.1%")
     return minus(f"{share:.1f}%") if 0 < share < 2 or 98 < share < 100 else minus(f"{share:.0f}%")
 
 

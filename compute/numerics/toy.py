@@ -48,7 +48,6 @@ class ToySetting:
 
 
 REDUCED = ToySetting()  # seconds a run
-FULL = ToySetting(1000, 1000, 1000, 2.0, (100, 200, 500), 10, 500)  # the paper's own: minutes to an hour a run
 
 
 def subtask_sizes(exponent: float, n_subtasks: int, largest: int) -> NDArray[np.int64]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from clusters.queries.finder.polygon import INSIDE, ON_EDGE, cell_states, is_ins
 from clusters.queries.finder.search import answer_counts, density, facet_counts, preset_counts, search
 from compute.numerics.curves import CLASS_NAMES, paper_monogenic, paper_polygenic
 from compute.numerics.vocabulary import Vocabulary
-from tests.factories import VOCABULARY, make_run, n_predictions
+from tests.factories import N_DOCUMENTS, VOCABULARY, make_run, n_predictions
 
 pytestmark = pytest.mark.django_db
 N = n_predictions()
@@ -206,6 +208,17 @@ def test_facets_agree_with_what_is_found(columns, chosen, above):
 
 def _array(columns: Columns, name: str) -> np.ndarray:
     return np.asarray(array_of(columns.run, name))
+
+
+def test_kinds_are_those_that_documents_have_in_words_that_are_theirs(columns):
+    lines = [{"kind": "x" * 80}, {}, {"kind": "prose"}, {"kind": "prose"}] * (N_DOCUMENTS // 4)
+    path = Path(columns.run.bundle_path) / "documents.jsonl"
+    path.chmod(0o644)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert columns.kinds == ["prose", "unknown kind", "x" * 60]
+    places = (columns.facets.astype(int) - 1) // math.prod(columns.facets_shape[1:])
+    per_document = places.reshape(N_DOCUMENTS, -1)
+    assert per_document[:4].min(axis=1).tolist() == per_document[:4].max(axis=1).tolist() == [2, 1, 0, 0]
 
 
 def test_facet_counts_hold_every_prediction_once(columns):

@@ -19,6 +19,7 @@ PHASES = (
     ("gradients", "tokens", 40, 250),
     ("similarity", "column blocks", 1, 12),
     ("clustering", "clusterings", 2, 12),
+    ("map", "points", 2, 10_250),
     ("bundle", "arrays", 1, 60),
     ("ingest", "bundles", 1, 1),
 )
@@ -46,7 +47,7 @@ def job_in(state: str, user: Any = None, **values: Any) -> Job:
         _half_way(shards[n_done], moment, state, now)
     Shard.objects.bulk_create(shards)
     _close(job, state, user, now, n_done)
-    for line in ("asked for: 52 shards in 9 phases", "gradients: gradients 24 done, 250 tokens"):
+    for line in ("asked for: 54 shards in 10 phases", "gradients: gradients 24 done, 250 tokens"):
         log.write(job.pk, line)
     log.warn(job.pk, "gradients: gradients 25 starts again, attempt 2")
     log.write(job.pk, "gradients: heartbeat, 162 of 250 done")

@@ -61,7 +61,7 @@ def _text(response: Any) -> str:
         ("running", "Computing gradients, 6,412 of 10,000"),
         ("stalled", "Silent in gradients, 6,412 of 10,000"),
         ("failed", "Choose the tokenizer of the suite and start again."),
-        ("cancelled", "32 of 52 shards are kept for 7 days"),
+        ("cancelled", "32 of 54 shards are kept for 7 days"),
         ("succeeded", "24 clusterings of 10,000 tokens"),
     ],
 )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +12,7 @@ from clusters.columns import clustered_checkpoint, losses_under
 from clusters.derived import derived
 from clusters.finding import BAND_EDGES_NATS, N_BANDS, ORDERS, SCORES, Offer, Plane, planes
 from clusters.models import Run
+from clusters.queries.documents import kinds_of
 from compute.numerics.curves import CLASS_NAMES
 
 BLOCK = 1 << 18  # predictions tested at a time: their values stay in a core's cache
@@ -108,7 +107,7 @@ class Columns:
     @cached_property
     def kinds(self) -> list[str]:
         """The kinds of document by falling number of predictions."""
-        kept = derived(self.run, "finder/kinds", self._made_kinds)
+        kept = derived(self.run, "finder/kinds-2", self._made_kinds)
         return json.loads(kept.tobytes())
 
     @property
@@ -119,7 +118,7 @@ class Columns:
     @property
     def facets(self) -> np.ndarray:
         """Of every prediction: 1 + its place in an array of `facets_shape`, uint16."""
-        return derived(self.run, "finder/facets", self._made_facets)
+        return derived(self.run, "finder/facets-2", self._made_facets)
 
     @property
     def answers(self) -> np.ndarray:
@@ -133,22 +132,19 @@ class Columns:
 
     # ── made once ──
 
-    def _document_kinds(self) -> list[str]:
-        lines = (Path(self._bundle.path) / "documents.jsonl").read_bytes().splitlines()
-        return [str(json.loads(line).get("kind") or "unknown") for line in lines]
-
     def _made_kinds(self) -> np.ndarray:
-        corpus = corpus_of(self.run)
-        counted: Counter[str] = Counter()
-        for kind, n in zip(self._document_kinds(), np.diff(corpus.prediction_starts).tolist(), strict=True):
-            counted[kind] += n
+        codes, names = kinds_of(self.run)
+        counts = np.zeros(len(names), np.int64)
+        np.add.at(counts, codes, np.diff(corpus_of(self.run).prediction_starts))
+        counted = dict(zip(names, counts.tolist(), strict=True))
         ordered = sorted(counted, key=lambda kind: (-counted[kind], kind))
         kept = ordered if len(ordered) <= MOST_KINDS else [*ordered[: MOST_KINDS - 1], OTHER_KINDS]
         return np.frombuffer(json.dumps(kept).encode(), np.uint8)
 
     def _made_facets(self) -> np.ndarray:
         corpus, place = corpus_of(self.run), {kind: i for i, kind in enumerate(self.kinds)}
-        by_document = np.array([place.get(kind, len(place) - 1) for kind in self._document_kinds()], np.int64)
+        kinds, names = kinds_of(self.run)
+        by_document = np.array([place.get(name, len(place) - 1) for name in names], np.int64)[kinds]
         codes = np.repeat(by_document, np.diff(corpus.prediction_starts)).astype(np.uint16)
         for name, size in (("band", N_ALL_BANDS), ("class", N_CLASSES), ("induced", 2), ("clustered", 2)):
             codes *= np.uint16(size)

@@ -69,7 +69,7 @@ def facet_counts(columns: Columns, criteria: Criteria) -> np.ndarray:
         return _tally(search(columns, base), columns.facets, int(np.prod(shape)), of_all).reshape(shape)
 
     if base.is_all:
-        return derived(columns.run, "finder/facet-counts", counted)
+        return derived(columns.run, "finder/facet-counts-2", counted)
     return _kept.get(("facets", columns.run.bundle_sha256, base), counted)
 
 
