@@ -28,7 +28,7 @@ from compute.numerics import mosaic
 
 MOST_CLUSTERS = 24  # whose means are shown in figure and table
 PAPER_K, PAPER_RANKS = 400, (47, 57)  # which the paper, counting from 0, calls 46 to 56
-LIMIT_WORDS = {"99": "99% of pairs", "99.9": "99.9% of pairs", "all": "all pairs, as in the paper"}
+LIMIT_WORDS = {"99": "about 99% of pairs", "99.9": "about 99.9% of pairs", "all": "all pairs, as in the paper"}
 WORDS = {SIMILARITY: "cosine", AFFINITY: "affinity"}
 
 
@@ -52,11 +52,22 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
         "config": _config(matrix, asked, limits), "clusters": shown, "n": matrix.ordering.n,
         "n_clusters": len(matrix.ordering.labels), "notes": _notes(matrix, asked, limits),
         "pictures": _pictures(matrix, asked), "pair": _selected(matrix, asked),
-        "token": request.GET.get("token", ""), "paper": _paper_address(request, ks),
+        "token": request.GET.get("token", ""), "named": _named(request), "kept": _kept(request),
+        "paper": _paper_address(request, ks),
         "n_left_out": max(asked.last - asked.first + 1 - MOST_CLUSTERS, 0),
         **twins.links_context(request, "json", "csv"),
     }  # fmt: skip
     return render_page(request, "runs/similarity.html", ctx)
+
+
+def _named(request: HttpRequest) -> dict[str, str]:
+    """The tokens of the address, as far as a field for numbers takes them."""
+    return {name: text if (text := request.GET.get(name, "")).isdecimal() else "" for name in ("token", "with")}
+
+
+def _kept(request: HttpRequest) -> list[tuple[str, str]]:
+    """What the form of a pair sends on."""
+    return [(name, value) for name, value in request.GET.items() if value and name not in ("token", "with")]
 
 
 def _ramp(matrix: Matrix) -> Ramp:
@@ -109,9 +120,9 @@ def _notes(matrix: Matrix, asked: Asked, limits: tuple[float, float]) -> list[st
     """How sure, in which order, in which colours."""
     found = reads.contrast(matrix)
     low, high = (fixed(value, figures.digits_for(limits)) for value in limits)
-    share = "every pair" if asked.limits == "all" else f"{asked.limits}% of pairs"
+    share = "every pair" if asked.limits == "all" else f"about {asked.limits}% of pairs"  # counted in a sample
     if matrix.is_signed and asked.limits != "all":
-        share = f"at least {share}"  # the longer of both sides decides
+        share += " or more"  # the longer of both sides decides
     about = f", alike on both sides of {matrix.middle:g}, where gradients are orthogonal" if matrix.is_signed else ""
     return [
         f"{count(found.n_within)} pairs lie within a cluster, {count(found.n_between)} between two. Means leave out "

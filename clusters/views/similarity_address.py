@@ -11,8 +11,9 @@ from django.http import QueryDict
 
 from clusters.charts.numbers import count
 from clusters.models import Run
-from clusters.parameters import chosen, selected_token, whole_number
+from clusters.parameters import chosen, whole_number
 from clusters.queries import similarity as reads
+from clusters.queries.clusters import flat_indices
 from clusters.queries.runs import default_k
 from clusters.queries.similarity import AFFINITY, LIMITS, SIMILARITY, Matrix, Ordering
 
@@ -33,6 +34,7 @@ class Asked:
     view: tuple[float, float, float] | None  # centre and pixels a pair, where the address has them
     cursor: tuple[int, int] | None  # places of the selected pair
     complaint: str = ""  # a sentence about ranks that this k doesn't have
+    pair_complaint: str = ""  # a sentence about tokens that are not in the matrix
 
 
 def matrix_of(query: QueryDict, run: Run, ks: dict[str, list[int]]) -> Matrix:
@@ -59,14 +61,16 @@ def asked_of(query: QueryDict, matrix: Matrix) -> Asked:
         first, last, complaint = _ranks(query, n_clusters)
         if query.get("go") == "block":
             focus = ordering.span(first, last)
+    cursor, pair_complaint = _cursor(query, matrix)
     return Asked(
         complaint=complaint,
+        pair_complaint=pair_complaint,
         limits=chosen(query, "limits", list(LIMITS), "99"),
         first=first,
         last=last,
         focus=focus,
         view=_view(query, ordering.n),
-        cursor=_cursor(query, matrix),
+        cursor=cursor,
     )
 
 
@@ -117,13 +121,34 @@ def _number(query: QueryDict, name: str, most: float) -> float:
     return value
 
 
-def _cursor(query: QueryDict, matrix: Matrix) -> tuple[int, int] | None:
-    """The selected pair: ?token= is its row and ?with= its column; without the second, the token with itself."""
-    row = reads.place_of(matrix, selected_token(query))
-    if row is None:
-        return None
-    column = reads.place_of(matrix, whole_number(query.get("with", "")))
-    return row, row if column is None else column
+def _cursor(query: QueryDict, matrix: Matrix) -> tuple[tuple[int, int] | None, str]:
+    """The selected pair, and what is wrong with the tokens named: ?token= is its row and ?with= its column.
+
+    Without the second, the pair is the token with itself.
+    """
+    row, of_row = _place(query.get("token", ""), matrix)
+    column, of_column = _place(query.get("with", ""), matrix)
+    if row is None and column is not None and not of_row:
+        of_row = "The pair’s column is named, but not its row: give the flat index of a clustered token."
+    if row is None or of_column:
+        return None, " ".join(dict.fromkeys(part for part in (of_row, of_column) if part))
+    return (row, row if column is None else column), ""
+
+
+def _place(text: str, matrix: Matrix) -> tuple[int | None, str]:
+    """Where a token stands along the matrix, or a sentence about why it does not."""
+    if not text:
+        return None, ""
+    index = whole_number(text)
+    if index is None:
+        return None, f"“{text[:20]}” is no token; give its flat index, a whole number."
+    place = reads.place_of(matrix, index)
+    if place is not None:
+        return place, ""
+    flat = flat_indices(matrix.run)
+    at = int(np.searchsorted(flat, index))
+    near = " and ".join(str(value) for value in flat[max(at - 1, 0) : at + 1].tolist())
+    return None, f"Token {index} was not clustered, so it has no place here. The nearest that were: {near}."
 
 
 def _widened(span: Span, n: int, least: int = 12) -> Span:

@@ -3,6 +3,7 @@
 import { current, near, onNear, onSelect, select } from "./selection.js";
 import { load, nearest, placeOf, simplified } from "./map_points.js";
 import { Drawing, legendOf } from "./map_drawing.js";
+import { nameOf } from "./png.js";
 
 const MOST_CORNERS = 64; // of an area, as the address may hold
 const CLICK_PX = 4;
@@ -302,8 +303,9 @@ stage.addEventListener("click", (event) => {
   if (button?.dataset.zoom) zoom(Number(button.dataset.zoom));
 });
 
-figure.addEventListener("click", (event) => {
-  if (!event.target.closest("[data-png]")) return;
+figure.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-png]");
+  if (!button) return;
   event.stopPropagation(); // this figure is a canvas, not a drawing
   const copy = document.createElement("canvas");
   [copy.width, copy.height] = [canvas.width, canvas.height];
@@ -312,7 +314,7 @@ figure.addEventListener("click", (event) => {
   context.fillRect(0, 0, copy.width, copy.height);
   context.drawImage(canvas, 0, 0);
   const link = document.createElement("a");
-  link.download = "map.png";
+  link.download = `${await nameOf(button)}.png`;
   link.href = copy.toDataURL("image/png");
   link.click();
 });

@@ -77,6 +77,7 @@ export class Drawing {
 
   // over: {selected, near: places or −1; area: corners; isOpen: still being drawn; hasCross: mark the middle}
   draw(view, over) {
+    if (!this.base.width || !this.base.height) return; // not laid out yet: its size brings the next drawing
     if (this.isStale) this.drawPoints(view);
     this.isStale = false;
     const { context, ratio } = this;

@@ -12,6 +12,17 @@ document.addEventListener("click", (event) => {
   if (button) save(button);
 });
 
+// The name of the figure's SVG, which the server gives; without an answer, the figure's own.
+export async function nameOf(button) {
+  const svg = button.closest(".dl")?.querySelector('a[href*=".svg?"]');
+  try {
+    const response = await fetch(svg.href, { method: "HEAD" });
+    return /filename="(.+)\.svg"/.exec(response.headers.get("Content-Disposition"))[1];
+  } catch {
+    return button.dataset.png;
+  }
+}
+
 function save(button) {
   const figure = button.closest(".fig");
   const source = [...figure.querySelectorAll("svg.chart")].find((svg) => svg.getBoundingClientRect().width > 0);
@@ -25,7 +36,7 @@ function save(button) {
     context.fillStyle = getComputedStyle(document.documentElement).backgroundColor;
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.drawImage(image, MARGIN * SCALE, MARGIN * SCALE, width * SCALE, height * SCALE);
-    canvas.toBlob((blob) => download(blob, `${button.dataset.png}.png`), "image/png");
+    canvas.toBlob(async (blob) => download(blob, `${await nameOf(button)}.png`), "image/png");
   });
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(withColours(source, width, height))}`;
 }

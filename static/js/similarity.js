@@ -15,8 +15,10 @@ if (box) start(JSON.parse(document.getElementById("matrix-config").textContent))
 function start(config) {
   const canvas = box.querySelector("canvas");
   const panel = document.getElementById("pair");
+  const empty = document.getElementById("no-pair").content;
   const said = document.getElementById("matrix-said");
   const form = document.getElementById("matrix-form");
+  const forms = [form, document.getElementById("pair-form")]; // which send the pair on
   const tiles = new Tiles(config, () => {
     tellPixels();
     redraw();
@@ -37,6 +39,7 @@ function start(config) {
   let waitTimer = 0;
   let asked = null;
   let drag = null;
+  let isRestoring = false; // while Back or Forward puts an earlier pair in its place
 
   // ── where things are ──
   const least = () => plot / n;
@@ -67,7 +70,7 @@ function start(config) {
   // ── moving ──
   function moveTo(next) {
     view = held(next);
-    box.classList.toggle("is-whole", view.z <= least() * 1.001);
+    box.classList.toggle("is-whole", isWhole());
     redraw();
     clearTimeout(stateTimer);
     stateTimer = setTimeout(keepState, 250);
@@ -89,10 +92,48 @@ function start(config) {
     moveTo({ x: x + across / z - across / next, y: y + down / z - down / next, z: next });
   }
 
+  // Moving rewrites the entry of the history that it happens in; a kept pair begins a new one.
   function keepState() {
+    clearTimeout(stateTimer);
+    stateTimer = 0;
     const here = new URL(location.href);
-    for (const [name, value] of Object.entries(stated())) here.searchParams.set(name, value);
-    history.replaceState(history.state, "", here);
+    const { searchParams } = here;
+    if (isWhole()) {
+      searchParams.delete("go"); // it asked for a block
+      for (const name of Object.keys(stated())) searchParams.delete(name);
+    }
+    if (!isWhole() || searchParams.has("cluster")) {
+      for (const [name, value] of Object.entries(stated())) searchParams.set(name, value);
+    }
+    history.replaceState(state(), "", here);
+  }
+
+  const state = () => ({ ...history.state, matrix: { cursor, view } });
+  const isWhole = () => shown().z <= least() * 1.001;
+
+  function fill(name, value) {
+    for (const one of forms) one.elements[name].value = value ?? "";
+  }
+
+  async function restore({ state: earlier }) {
+    if (!earlier?.matrix) return;
+    clearTimeout(stateTimer);
+    stateTimer = 0;
+    ({ cursor, view } = earlier.matrix);
+    const pair = cursor;
+    if (view) view = held(view);
+    hover = null;
+    box.classList.toggle("is-whole", isWhole());
+    redraw();
+    clearTimeout(pairTimer);
+    const { searchParams } = new URL(location.href);
+    fill("with", searchParams.get("with"));
+    if (pair) await tell(pair, true);
+    else panel.replaceChildren(...empty.cloneNode(true).childNodes);
+    if (cursor !== pair) return;
+    isRestoring = true;
+    select(searchParams.get("token"), { again: false });
+    isRestoring = false;
   }
 
   function stated() {
@@ -151,21 +192,24 @@ function start(config) {
   }
 
   async function choose(pair) {
+    if (stateTimer) keepState(); // the place that one leaves
     cursor = pair;
     redraw();
     clearTimeout(pairTimer); // what was only pointed at
     const found = await tell(pair, true);
     if (!found || cursor !== pair) return;
     const here = new URL(location.href);
+    here.searchParams.set("token", found.row);
     here.searchParams.set("with", found.column);
-    history.replaceState(history.state, "", here);
-    form.elements.with.value = found.column;
+    if (here.href !== location.href) history.pushState(state(), "", here);
+    fill("with", found.column);
     if (current() === found.row) select(found.row, { again: false });
     else select(found.row);
   }
 
   onSelect((token) => {
-    form.elements.token.value = token ?? "";
+    fill("token", token);
+    if (isRestoring) return;
     if (token !== null) {
       become(token);
       return;
@@ -173,8 +217,8 @@ function start(config) {
     cursor = null;
     const here = new URL(location.href);
     here.searchParams.delete("with");
-    history.replaceState(history.state, "", here);
-    form.elements.with.value = "";
+    history.replaceState(state(), "", here);
+    fill("with", null);
     redraw();
   });
 
@@ -187,7 +231,7 @@ function start(config) {
 
   // ── hands ──
   canvas.addEventListener("wheel", (event) => {
-    const isOut = event.deltaY > 0 && shown().z <= least() * 1.001;
+    const isOut = event.deltaY > 0 && isWhole();
     if (isOut || !pairAt(event)) return; // nothing to zoom: the page scrolls
     event.preventDefault();
     const pixels = event.deltaY * (event.deltaMode === 1 ? 16 : 1);
@@ -319,13 +363,15 @@ function start(config) {
     canvas.width = Math.round((plot + LEFT) * ratio);
     canvas.height = Math.round((plot + TOP) * ratio);
     if (view) view = held(view);
-    box.classList.toggle("is-whole", shown().z <= least() * 1.001);
+    box.classList.toggle("is-whole", isWhole());
     redraw();
   }
 
   box.hidden = false;
   for (const part of document.querySelectorAll("[data-needs-matrix]")) part.hidden = false;
   if (config.view) view = { x: config.view[0], y: config.view[1], z: config.view[2] };
+  history.replaceState(state(), "");
+  addEventListener("popstate", restore);
   new ResizeObserver(resize).observe(box);
   resize();
   readColours();

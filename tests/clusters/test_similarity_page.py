@@ -63,6 +63,13 @@ def pixels(response) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(response.content)))
 
 
+@pytest.mark.parametrize("limits", ["99", "99.9"])
+def test_colour_limits_come_from_a_sample_and_are_said_to_be_about(client, run, limits):
+    html = page(client, limits=limits)
+    assert f"which holds about {limits}% of pairs or more" in html
+    assert f">about {limits}% of pairs</option>" in html
+
+
 # ── pixels ──
 
 
@@ -400,3 +407,39 @@ def test_what_the_page_works_out_can_be_made_beforehand(client, run, settings):
     assert reads.make_overviews(run) == 6  # two ks: signed cosines and affinities, absolute cosines
     kept = sorted(path.name for path in (settings.DERIVED_DIR / run.bundle_sha256 / "similarity").glob("*.npy"))
     assert len(kept) == 2 + 6 * 3
+
+
+# ── tokens that are not in the matrix ──
+
+
+@pytest.mark.parametrize("name", ["token", "with"])
+def test_a_token_that_was_not_clustered_is_answered_with_a_sentence(client, run, name):
+    flat = [token.flat_index for token in run.tokens.order_by("row")]
+    other = next(index for index in range(flat[0], flat[-1]) if index not in flat)
+    html = page(client, **({"token": str(flat[0]), "with": str(flat[0])} | {name: str(other)}))
+    assert f"Token {other} was not clustered" in html
+    at = int(np.searchsorted(flat, other))
+    assert f"{flat[at - 1]} and {flat[at]}" in html
+    assert "data-pair" not in html
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [({"token": "abc"}, "“abc” is no token"), ({"token": "<b>"}, "“&lt;b&gt;” is no token"),
+     ({"with": "{first}"}, "but not its row")],
+)  # fmt: skip
+def test_what_names_no_pair_is_answered_with_a_sentence(client, run, query, words):
+    first = run.tokens.order_by("row").first().flat_index
+    html = page(client, **{name: value.format(first=first) for name, value in query.items()})
+    assert words in html
+    assert "data-pair" not in html
+
+
+def test_a_form_names_the_pair_and_keeps_the_rest_of_the_address(client, run):
+    first, second = (token.flat_index for token in run.tokens.order_by("row")[:2])
+    html = page(client, token=str(first), **{"with": str(second), "limits": "all"})
+    form = html[html.index('id="pair-form"') :]
+    form = form[: form.index("</form>")]
+    assert f'name="token" id="pair-row" min="0" value="{first}"' in form
+    assert f'name="with" id="pair-column" min="0" value="{second}"' in form
+    assert '<input type="hidden" name="limits" value="all">' in form

@@ -60,6 +60,51 @@ def cosine(run, row: int, column: int) -> float:
     return float(array_of(run, "similarity/signed")[places[0], places[1]])
 
 
+def test_back_returns_through_the_pairs_that_were_kept(visit, run):
+    page = visit().open("/runs/synthetic/")
+    page.goto(page.url.rstrip("/") + "/similarity/")
+    bare = page.url
+    canvas = page.locator("#matrix canvas")
+    x, y = middle(canvas)
+    kept = []
+    for offset in (-90, 70):
+        page.mouse.click(x + offset, y + offset / 2)
+        page.wait_for_function(
+            "known => location.search.includes('with=') && location.href !== known", arg=kept[-1] if kept else ""
+        )
+        kept.append(page.url)
+    page.get_by_role("button", name="Zoom in").click()
+    page.wait_for_url("**z=**")
+    page.get_by_role("button", name="Whole matrix").click()
+    page.wait_for_url(kept[1])  # whole again, so without a place
+    page.go_back()
+    page.wait_for_url(kept[0])
+    row, column = re.findall(r"=(\d+)", kept[0])
+    expect(page.locator("#pair [data-pair]")).to_have_attribute("data-row", row)
+    expect(page.locator("#pair [data-pair]")).to_have_attribute("data-column", column)
+    expect(page.locator("#pair-row")).to_have_value(row)
+    page.go_back()
+    page.wait_for_url(bare)
+    expect(page.locator("#pair [data-pair]")).to_have_count(0)
+    expect(page.locator("#pair-row")).to_have_value("")
+    page.go_forward()
+    expect(page.locator("#pair [data-pair]")).to_have_attribute("data-row", row)
+    page.go_back()
+    page.go_back()
+    page.wait_for_url("**/runs/synthetic/")
+
+
+def test_without_javascript_a_pair_is_named_in_a_form(visit, run):
+    page = visit(javascript=False).open(HERE)
+    first, second = (token.flat_index for token in run.tokens.order_by("row")[:2])
+    page.get_by_label("row, token").fill(str(first))
+    page.get_by_label("column, token").fill(str(second))
+    page.get_by_role("button", name="Show pair").click()
+    expect(page.locator("#pair [data-pair]")).to_have_attribute("data-column", str(second))
+    expect(page.locator(".keys")).to_be_hidden()
+    expect(page.get_by_text("A click keeps the pair")).to_be_hidden()
+
+
 def test_keys_move_zoom_and_keep_and_one_gets_out_again(visit, run):
     page = visit().open(HERE)
     matrix = page.locator("#matrix")
