@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -62,12 +63,18 @@ class Fitted:
 
     @property
     def known(self) -> list[Point]:
-        """The points that the judged fits had seen."""
-        return self.inside[: -self.comparison.n_held_out]
+        """The points that the judged fits had seen; all of them where none could be judged."""
+        return self.inside[: len(self.inside) - len(self.held_out)]
 
     @property
     def held_out(self) -> list[Point]:
-        return self.inside[-self.comparison.n_held_out :]
+        """The points that the judged fits were asked about."""
+        return self.inside[-self.comparison.n_held_out :] if self.judged else []
+
+    @property
+    def judged(self) -> list[Trial]:
+        """The trials that have a fit without the held-out points."""
+        return [trial for trial in self.comparison.trials if trial.judged]
 
     @property
     def next_x(self) -> float:
@@ -134,9 +141,13 @@ def unpacked(kept: np.ndarray) -> Comparison:
     stated = json.loads(bytes(kept))
     trials = []
     for entry in stated["trials"]:
-        law = entry.pop("law")
-        if law:
-            law = BrokenPowerLaw(**law | {"breaks": tuple(Break(**one) for one in law["breaks"])})
+        law, judged = _law(entry.pop("law")), _law(entry.pop("judged"))
         intervals = {name: (low, high) for name, (low, high) in entry.pop("intervals").items()}
-        trials.append(Trial(**entry, law=law, intervals=intervals))
+        trials.append(Trial(**entry, law=law, intervals=intervals, judged=judged))
     return Comparison(tuple(trials), stated["n_points"], stated["n_held_out"])
+
+
+def _law(stated: dict[str, Any] | None) -> BrokenPowerLaw | None:
+    if stated is None:
+        return None
+    return BrokenPowerLaw(**stated | {"breaks": tuple(Break(**one) for one in stated["breaks"])})

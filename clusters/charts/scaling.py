@@ -8,7 +8,18 @@ from typing import Literal
 
 import numpy as np
 
-from clusters.charts.chart import Axis, Chart, Help, Series, linear_axis, log_axis, make_chart, make_series, vertical
+from clusters.charts.chart import (
+    Axis,
+    Chart,
+    Help,
+    Series,
+    linear_axis,
+    log_axis,
+    make_chart,
+    make_series,
+    share_axis,
+    vertical,
+)
 from clusters.charts.losses import shade
 from clusters.charts.numbers import compact, count, fixed, percent
 from clusters.distributions import LN2
@@ -24,6 +35,8 @@ N_DRAWN = 64  # points of a law's line
 N_BARS = 40
 ROOM = 1.15  # over the highest bar, for the reference line's text
 ALIKE = 1.2  # exponents within this factor are called about equal
+MOST_MARKED = 30  # points of a line whose every point has a marker
+UNSEEN = " fitted without the held-out points"
 MOST_MARKS = 60  # from the first point to the last: more would lie on one another
 AXES = {"parameters": "non-embedding parameters", "steps": "training step"}
 LAWS_HELP = Help(
@@ -47,6 +60,7 @@ def laws_chart(found: Fitted, *, over: str, slug: str, number: int, unit: Unit, 
     """The points, every fitted law up to ten times the largest x, and what was held out."""
     factor = unit_factor(unit)
     series = [_law_line(trial, found, factor) for trial in found.comparison.fitted]
+    series += [_judged_line(trial, found, factor) for trial in found.judged]
     series += _point_series(found, factor)
     ys = [point.mean_nats * factor for point in found.points]
     ys += [y for one in series for _, y, *_ in one["points"]]
@@ -59,37 +73,45 @@ def laws_chart(found: Fitted, *, over: str, slug: str, number: int, unit: Unit, 
         rules=[vertical("refl", found.next_x, f"next: {compact(found.next_x)}", side="start")],
         x=log_axis(xs, AXES[over], pad=1.06), y=_loss_axis(ys, unit),
         table={
-            "head": [AXES[over], f"mean loss, {unit}", "fitted", "held out",
-                     *(LAW_NAMES[trial.name] for trial in found.comparison.fitted)],
+            "head": [AXES[over], f"mean loss, {unit}", "in the window", "held out from the judged fits",
+                     *(f"{name}, {unit}" for name in _fit_names(found))],
             "rows": _point_rows(found, factor),
         },
     )  # fmt: skip
 
 
 def residual_chart(found: Fitted, *, over: str, slug: str, number: int) -> Chart:
-    """How far each law misses each point, in percent."""
+    """How far each law misses each point, and missed those that it had not seen."""
     series = []
+    asked = found.inside[-len(found.held_out) - 1 :]  # from the last point that the judged fits had seen
     for trial in found.comparison.fitted:
         css, marker = LAW_STYLES[trial.name]
-        points = [[point.x, miss, f"{point.name}: {fixed(miss)}%"]
-                  for point, miss in zip(found.inside, _misses(trial, found.inside), strict=True)]  # fmt: skip
-        series.append(make_series("line", points, name=LAW_NAMES[trial.name], css=css,
-                                  marker=marker if len(points) <= 30 else ""))  # fmt: skip
-    values = [point[1] for one in series for point in one["points"]]
-    most = max(map(abs, values), default=1.0)
+        marker = marker if len(found.inside) <= MOST_MARKED else ""
+        name = LAW_NAMES[trial.name]
+        series.append(make_series("line", _miss_points(trial.law, found.inside), name=name, css=css, marker=marker))
+        if trial.judged:
+            judged = _miss_points(trial.judged, asked)
+            series.append(make_series("line", judged, name=f"{name}{UNSEEN}", css=f"{css} dash"))
+    most = max((abs(point[1]) for one in series for point in one["points"]), default=0.01)
     zero = make_series("line", [[found.inside[0].x, 0], [found.inside[-1].x, 0]], name="0", css="refl")
+    dashed = " Dashed: what the judged fits missed, which had not seen the last points." if found.judged else ""
     worst, best = (pick(found.comparison.fitted, key=lambda trial: trial.rms) for pick in (max, min))
     return make_chart(
         slug=slug, number=number, size="side",
         title=f"Laws miss the fitted points by {percent(best.rms)} to {percent(worst.rms)}"
               if best is not worst else f"The law misses the fitted points by {percent(best.rms)}",
-        description=f"Measured over expected mean loss, less one, in percent, against {AXES[over]}",
-        reading="Root mean squares. A law that fits leaves points on both sides of the line in no order.",
+        description=f"Measured over expected mean loss, in the logarithm, against {AXES[over]}",
+        reading=f"Root mean squares. A law that fits leaves points on both sides of the line in no order.{dashed}",
         series=[zero, *series], x=log_axis([point.x for point in found.inside], AXES[over], n=5, pad=1.1),
-        y=linear_axis([-most, most], "measured above the law", n=4, suffix="%"),
+        y=share_axis([-most, most], "measured above the law"),
         legend=[(LAW_STYLES[t.name][1], LAW_STYLES[t.name][0], LAW_NAMES[t.name]) for t in found.comparison.fitted],
         help=Help(what="What each law leaves unexplained. A bend in these lines is a shape that the law cannot make.",
-                  formula="100 (ln y − ln ŷ)"),
+                  formula="ln y − ln ŷ"),
+        table={
+            "head": [AXES[over], "held out from the judged fits",
+                     *(f"share above: {name}" for name in _fit_names(found))],
+            "rows": _miss_rows(found),
+        },
     )  # fmt: skip
 
 
@@ -104,8 +126,16 @@ def _law_line(trial: Trial, found: Fitted, factor: float) -> Series:
     )  # fmt: skip
 
 
+def _judged_line(trial: Trial, found: Fitted, factor: float) -> Series:
+    """What a law foretold: as it was fitted without the held-out points, from the last one that it had seen."""
+    law = trial.judged or BrokenPowerLaw(0.0, 1.0, 0.0)
+    xs = np.geomspace(found.known[-1].x, found.held_out[-1].x, N_DRAWN)
+    points = [[x, y * factor] for x, y in zip(xs.tolist(), law.predict(xs).tolist(), strict=True)]
+    return make_series("line", points, name=f"{LAW_NAMES[trial.name]}{UNSEEN}", css=f"{LAW_STYLES[trial.name][0]} dash")
+
+
 def _point_series(found: Fitted, factor: float) -> list[Series]:
-    """Fitted points, those held out from the judged fits, and those outside the window."""
+    """Points that every fit had seen, those held out from the judged fits, and those outside the window."""
     least = math.log(found.points[-1].x / found.points[0].x) / MOST_MARKS
     groups = (
         ("fitted", found.known, "ink", "dot"),
@@ -114,7 +144,7 @@ def _point_series(found: Fitted, factor: float) -> list[Series]:
     )
     return [
         make_series("points", [_mark(point, factor) for point in spread(points, least)], name=name, css=css,
-                    marker=marker, label=name if name == "held out" else "",
+                    marker=marker, label="held out from the dashed" if name == "held out" else "",
                     label_at=_mark(points[len(points) // 2], factor)[:2] if name == "held out" else None)
         for name, points, css, marker in groups
         if points
@@ -136,7 +166,7 @@ def _mark(point: Point, factor: float) -> list[object]:
 
 def _point_rows(found: Fitted, factor: float) -> list[list[object]]:
     xs = [point.x for point in found.points]
-    expected = [(t.law.predict(xs) * factor).tolist() for t in found.comparison.fitted if t.law]
+    expected = [(law.predict(xs) * factor).tolist() for law in _fits(found)]
     held_out = {point.x for point in found.held_out}
     return [
         [point.x, point.mean_nats * factor, found.window.holds(point.x), point.x in held_out, *values]
@@ -144,11 +174,32 @@ def _point_rows(found: Fitted, factor: float) -> list[list[object]]:
     ]
 
 
-def _misses(trial: Trial, points: Sequence[Point]) -> list[float]:
-    """How far each point lies above the law, in percent."""
-    law = trial.law or BrokenPowerLaw(0.0, 1.0, 0.0)
+def _fits(found: Fitted) -> list[BrokenPowerLaw]:
+    """Every law as fitted to all points of the window, then as judged."""
+    return [t.law for t in found.comparison.fitted if t.law] + [t.judged for t in found.judged if t.judged]
+
+
+def _fit_names(found: Fitted) -> list[str]:
+    """Of `_fits`."""
+    whole = [f"{LAW_NAMES[trial.name]} fitted to the window" for trial in found.comparison.fitted]
+    return whole + [f"{LAW_NAMES[trial.name]}{UNSEEN}" for trial in found.judged]
+
+
+def _misses(law: BrokenPowerLaw, points: Sequence[Point]) -> list[float]:
+    """How far each point lies above the law, as a share (in the logarithm)."""
     measured = np.log([point.mean_nats for point in points])
-    return (100 * (measured - np.log(law.predict([point.x for point in points])))).tolist()
+    return (measured - np.log(law.predict([point.x for point in points]))).tolist()
+
+
+def _miss_points(law: BrokenPowerLaw | None, points: Sequence[Point]) -> list[list[object]]:
+    misses = _misses(law or BrokenPowerLaw(0.0, 1.0, 0.0), points)
+    return [[point.x, miss, f"{point.name}: {fixed(100 * miss)}%"] for point, miss in zip(points, misses, strict=True)]
+
+
+def _miss_rows(found: Fitted) -> list[list[object]]:
+    held_out = {point.x for point in found.held_out}
+    misses = [_misses(law, found.inside) for law in _fits(found)]
+    return [[point.x, point.x in held_out, *row] for point, *row in zip(found.inside, *misses, strict=True)]
 
 
 def _loss_axis(ys: Sequence[float], unit: Unit, label: str = "mean loss") -> Axis:
@@ -170,8 +221,9 @@ def _laws_title(found: Fitted) -> str:
 def _laws_reading(found: Fitted, factor: float, unit: Unit) -> str:
     """Which points judged, and how far the laws part beyond them."""
     held = found.held_out
-    names = held[0].name if len(held) == 1 else f"{held[0].name} to {held[-1].name}"
-    judged = f"Judged by {names}, which the judged fits had not seen. " if found.comparison.best else ""
+    names = "" if not held else held[0].name if len(held) == 1 else f"{held[0].name} to {held[-1].name}"
+    it = "it" if len(held) == 1 else "them"
+    judged = f"Judged by {names}: dashed, what fits without {it} foretold there. " if held else ""
     expected = found.comparison.spread_at(found.next_x)
     if not expected or len(found.comparison.fitted) < 2:
         return judged.strip()

@@ -29,6 +29,7 @@ BY_LAW = {
 }
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 VAGUE = 100.0  # an interval of a place or a width that spans more than this factor tells nothing
+VAGUE_TEXT = "not determined"
 WIDE = 2.0  # nor does one of an exponent that is wider than this
 
 
@@ -48,7 +49,7 @@ def law_rows(found: Fitted, unit: Unit) -> list[dict[str, Any]]:
             expected = float(trial.law.predict(found.next_x)) * unit_factor(unit)
             row |= {
                 "parameters": _parameters(trial, unit, smallest), "rms": percent(trial.rms),
-                "held_out": _held_out(trial), "next": f"{fixed(expected)} {unit}",
+                "held_out": _held_out(trial, found), "next": f"{fixed(expected)} {unit}",
             }  # fmt: skip
         rows.append(row)
     untried = [name for name in LAWS if name not in {trial.name for trial in found.comparison.trials}]
@@ -63,8 +64,11 @@ def law_rows(found: Fitted, unit: Unit) -> list[dict[str, Any]]:
     ]
 
 
-def _held_out(trial: Trial) -> str:
-    return percent(trial.held_out_rms) if math.isfinite(trial.held_out_rms) else "too few points"
+def _held_out(trial: Trial, found: Fitted) -> str:
+    if math.isfinite(trial.held_out_rms):
+        return percent(trial.held_out_rms)
+    n_known = found.comparison.n_points - found.comparison.n_held_out
+    return f"needs {trial.n_needed} other points; has {n_known}"
 
 
 def _parameters(trial: Trial, unit: Unit, smallest: float) -> list[dict[str, str]]:
@@ -83,6 +87,8 @@ def _parameters(trial: Trial, unit: Unit, smallest: float) -> list[dict[str, str
         if name == "a":
             low, high = max(low, 0.0), min(high, smallest)
         text, interval = _number(name, value * scale), _interval(name, low * scale, high * scale)
+        if interval == VAGUE_TEXT:  # such a value would say more than is known
+            text = ""
         found.append({"name": name.translate(SUBSCRIPTS), "value": text, "interval": interval})
     return found
 
@@ -94,11 +100,11 @@ def _number(name: str, value: float) -> str:
 def _interval(name: str, low: float, high: float) -> str:
     """Where the truth may lie; "not determined" where that is nearly anywhere."""
     if not (math.isfinite(low) and math.isfinite(high)):
-        return "no interval" if math.isnan(low) else "not determined"
+        return "no interval" if math.isnan(low) else VAGUE_TEXT
     if name[0] in "df" and (low <= 0 or high / low > VAGUE):
-        return "not determined"
+        return VAGUE_TEXT
     if name[0] == "c" and high - low > WIDE:
-        return "not determined"
+        return VAGUE_TEXT
     return f"{_number(name, low)} to {_number(name, high)}"
 
 

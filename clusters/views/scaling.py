@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase, QueryDict
@@ -210,33 +211,26 @@ def _ladder(run: Run, clustering: Clustering | None) -> dict[str, list[Any]]:
 
 
 def _makers(read: Read) -> dict[str, Maker]:
-    """What makes each figure, by slug in the order of their numbers."""
-    makers: dict[str, Maker] = {}
-    by_size, by_step, unit = read.by_size, read.by_step, read.unit
+    """What makes each figure, by slug and numbered as it is read."""
+    makers: dict[str, Callable[..., Chart | None]] = {}
+    by_size, by_step, unit, clusters = read.by_size, read.by_step, read.unit, read.clusters
     if by_size:
         who = f"{len(read.sizes)} networks"
-        makers["sizes"] = lambda: figures.laws_chart(
-            by_size, over="parameters", slug="sizes", number=1, unit=unit, who=who
-        )
-        makers["size-residuals"] = lambda: figures.residual_chart(
-            by_size, over="parameters", slug="size-residuals", number=2
-        )
+        over = {"over": "parameters"}
+        makers["sizes"] = partial(figures.laws_chart, by_size, slug="sizes", unit=unit, who=who, **over)
+        makers["size-residuals"] = partial(figures.residual_chart, by_size, slug="size-residuals", **over)
     if read.network_laws:
-        makers["networks"] = lambda: figures.networks_chart(read.network_laws, number=3, unit=unit)
+        makers["networks"] = partial(figures.networks_chart, read.network_laws, unit=unit)
     if by_step:
-        makers["steps"] = lambda: figures.laws_chart(
-            by_step, over="steps", slug="steps", number=4, unit=unit, who=read.lm
-        )
-        makers["step-residuals"] = lambda: figures.residual_chart(
-            by_step, over="steps", slug="step-residuals", number=5
-        )
+        over = {"over": "steps"}
+        makers["steps"] = partial(figures.laws_chart, by_step, slug="steps", unit=unit, who=read.lm, **over)
+        makers["step-residuals"] = partial(figures.residual_chart, by_step, slug="step-residuals", **over)
     if read.quantiles:
-        makers["quantiles"] = lambda: figures.quantiles_chart(read.quantiles, number=6, unit=unit)
-    clusters = read.clusters
+        makers["quantiles"] = partial(figures.quantiles_chart, read.quantiles, unit=unit)
     if clusters and len(clusters.known):
         whole = queries.power_law(by_size.inside) if by_size else None
-        makers["clusters"] = lambda: figures.clusters_chart(clusters, whole, number=7, lm=read.run.checkpoint.lm)
-    return makers
+        makers["clusters"] = partial(figures.clusters_chart, clusters, whole, lm=read.run.checkpoint.lm)
+    return {slug: partial(make, number=i) for i, (slug, make) in enumerate(makers.items(), 1)}
 
 
 def _laws(request: HttpRequest, found: Fitted | None, unit: Unit, letter: str) -> dict[str, Any] | None:

@@ -37,9 +37,11 @@ class Trial:
     rms : float
         Root mean square of ln y − ln ŷ over all points; nan without a law.
     held_out_rms : float
-        The same over the held-out points, of the law fitted to the others; nan where these are too few.
+        The same over the held-out points, of `judged`; nan without it.
     n_needed : int
         Points that a fit of this law needs: one more than it has numbers.
+    judged : BrokenPowerLaw or None
+        As fitted without the held-out points; None where the others are too few.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Trial:
     rms: float
     held_out_rms: float
     n_needed: int
+    judged: BrokenPowerLaw | None = None
 
 
 @dataclass(frozen=True)
@@ -125,12 +128,11 @@ def _trial(name: str, x: NDArray[np.float64], y: NDArray[np.float64], n_held_out
     n_needed = LAWS[name] + 1
     known = len(x) - n_held_out
     full = _fit(name, x, y, n_needed)
-    held = math.nan
-    if full and (judged := _fit(name, x[:known], y[:known], n_needed)):
-        held = _rms(judged.law, x[known:], y[known:])
     if full is None:
-        return Trial(name, None, {}, math.nan, held, n_needed)
-    return Trial(name, full.law, full.intervals, full.rms, held, n_needed)
+        return Trial(name, None, {}, math.nan, math.nan, n_needed)
+    judged = _fit(name, x[:known], y[:known], n_needed)
+    held = _rms(judged.law, x[known:], y[known:]) if judged else math.nan
+    return Trial(name, full.law, full.intervals, full.rms, held, n_needed, judged.law if judged else None)
 
 
 def _fit(name: str, x: NDArray[np.float64], y: NDArray[np.float64], n_needed: int) -> BrokenFit | None:

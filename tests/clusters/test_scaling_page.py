@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from django.test.utils import CaptureQueriesContext
 
 from clusters.charts.scaling import clusters_chart, networks_chart, quantiles_chart, spread
 from clusters.derived import forget_derived
-from clusters.laws import ClusterLaws, NetworkLaw, Point, QuantileLaw, Window, default_steps, packed, unpacked
+from clusters.laws import ClusterLaws, Fitted, NetworkLaw, Point, QuantileLaw, Window, default_steps, packed, unpacked
 from clusters.models import Clustering, Run, RunCheckpoint
 from clusters.queries import scaling as queries
 from clusters.recent import Recent
-from compute.numerics.laws import compare_laws
+from clusters.views.law_tables import law_rows
+from compute.numerics.bnsl import Break, BrokenPowerLaw
+from compute.numerics.laws import Comparison, Trial, compare_laws
 from compute.numerics.scaling import fit_power_law
 from tests.factories import KS, NETWORKS, make_run
 
@@ -33,7 +36,8 @@ SHARES = ("0.05", "0.25", "0.5", "0.75", "0.95")
 
 
 @pytest.fixture(autouse=True)
-def nothing_fitted_yet(monkeypatch):
+def nothing_fitted_yet(monkeypatch, settings, tmp_path):
+    settings.DERIVED_DIR = tmp_path / "derived"
     monkeypatch.setattr(queries, "_recent", Recent(256))
 
 
@@ -93,14 +97,54 @@ def test_the_exponent_depends_on_no_unit_but_the_figure_does(client, paper):
 
 
 def test_laws_with_more_numbers_than_points_say_what_they_need(client, paper):
-    html = page(client)
+    html = page(client, breaks="true")
     assert "needs 10 points; the window holds 7" in html
+    assert "needs 7 other points; has 6" in html  # one break, without the point that is held out
     assert law(twin(client), "break-2")["law"] is None
 
 
 def test_what_was_held_out_is_named(client, paper):
     assert twin(client)["over_parameters"]["held_out"] == ["pythia-6.9b"]
-    assert "Judged by pythia-6.9b" in page(client)
+    assert "Judged by pythia-6.9b: dashed, what fits without it foretold there." in page(client)
+
+
+def test_the_fits_that_were_judged_are_drawn_and_tabled(client, paper):
+    payload = twin(client)
+    xs, ys = np.array([point[:2] for point in payload["over_parameters"]["points"]]).T
+    judged = fit_power_law(xs[:-1], ys[:-1])
+    figure = next(one for one in payload["figures"] if one["slug"] == "sizes")
+    drawn = next(s for s in figure["series"] if s["name"] == "power law fitted without the held-out points")
+    assert drawn["css"].endswith(" dash")
+    assert drawn["points"][0][:2] == pytest.approx([xs[-2], judged.predict(xs[-2])])
+    assert drawn["points"][-1][:2] == pytest.approx([xs[-1], judged.predict(xs[-1])])
+    last = dict(zip(figure["table"]["head"], figure["table"]["rows"][-1], strict=True))
+    assert last["held out from the judged fits"] is True
+    assert last["power law fitted without the held-out points, nats"] == pytest.approx(float(judged.predict(xs[-1])))
+    whole = fit_power_law(xs, ys).predict(xs[-1])
+    assert last["power law fitted to the window, nats"] == pytest.approx(float(whole))
+    missed = next(one for one in payload["figures"] if one["slug"] == "size-residuals")["table"]
+    row = dict(zip(missed["head"], missed["rows"][-1], strict=True))
+    foretold = row["share above: power law fitted without the held-out points"]
+    assert foretold == pytest.approx(float(np.log(ys[-1] / judged.predict(xs[-1]))))
+    assert abs(foretold) == pytest.approx(law(payload, "power")["held_out_rms"])
+
+
+def test_figures_are_numbered_as_they_are_read(client, tmp_path):
+    make_run(tmp_path, networks=NETWORKS[:2])
+    figures = twin(client)["figures"]
+    assert figures[0]["slug"] == "networks"  # two sizes allow no law over size
+    assert [one["number"] for one in figures] == list(range(1, len(figures) + 1))
+
+
+def test_a_number_that_is_not_determined_is_left_out():
+    law = BrokenPowerLaw(0.0, 5.0, 0.1, (Break(0.4, 2e6, 0.5),))
+    known = {"c0": (0.09, 0.11), "a": (0.0, 0.1), "c1": (-3.0, 3.0), "d1": (1.0, 1e9), "f1": (0.4, 0.6)}
+    trial = Trial("break-1", law, known, 0.01, math.nan, 7)
+    points = tuple(Point(10.0**i, 5.0, "") for i in range(3, 12))
+    found = Fitted(points, Window(1e3, 1e12), Comparison((trial,), 9, 2))
+    stated = {one["name"]: one for one in law_rows(found, "nats")[0]["parameters"]}
+    assert [stated[name]["value"] for name in ("c₀", "c₁", "d₁", "f₁")] == ["0.100", "", "", "0.50"]
+    assert stated["d₁"]["interval"] == "not determined"
 
 
 def test_over_steps_the_law_that_made_the_losses_is_found(client, trained):
@@ -243,9 +287,13 @@ def test_what_is_worked_out_ahead_is_what_a_bare_address_shows(client, trained, 
 
 def test_a_typed_window_is_answered_with_the_quick_laws_and_the_rest_comes_later(client, trained, monkeypatch):
     tried = []
-    monkeypatch.setattr(
-        queries, "compare_laws", lambda x, y, **names: tried.append(names) or compare_laws(x, y, **names)
-    )
+
+    def counted(x, y, **names):
+        if len(x) > len(NETWORKS):  # over steps
+            tried.append(names)
+        return compare_laws(x, y, **names)
+
+    monkeypatch.setattr(queries, "compare_laws", counted)
     window = {"first": "7000", "last": "39000"}
     html = page(client, **window)
     assert tried.count({}) == 0
