@@ -180,11 +180,21 @@ def toy_reading(toy: ToySlopes, slope: float, found: tuple[float, float] | None)
         f"{len(toy.slopes[0])} draws an exponent. A run of other size and window may be biased otherwise."
     )
     if found is None:
-        return warning
-    low, high = found
-    theory = f"The theory’s exponent is 1 + α, so α would be {_alpha_text(toy, low, high)}."
-    outside = "" if low <= -slope <= high else f" The exponent that it names, {fixed(-slope)}, is not among them."
-    return f"{theory}{outside} {warning}"
+        return f"{doubt(toy, slope, found)} {warning}"
+    theory = f"The theory’s exponent is 1 + α, so α would be {_alpha_text(toy, *found)}."
+    return f"{theory} {doubt(toy, slope, found)} {warning}".replace("  ", " ")
+
+
+def doubt(toy: ToySlopes, slope: float, found: tuple[float, float] | None) -> str:
+    """That the slope as it stands is not what the toy model reads from it; nothing where it is."""
+    if found is not None and found[0] <= -slope <= found[1]:
+        return ""
+    size = toy.setting
+    where = f"over its own ranks ({size['first_rank']}–{size['last_rank']} of {count(size['n_subtasks'])})"
+    face = f"Taken at face value the exponent is {fixed(-slope)}"
+    if found is None:
+        return f"{face}; the toy model, {where}, measures such a slope for no exponent that was tried."
+    return f"{face}; the toy model, {where}, would measure this slope if the truth were {exponents_text(toy, found)}."
 
 
 def _alpha_text(toy: ToySlopes, low: float, high: float) -> str:

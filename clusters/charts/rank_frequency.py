@@ -80,14 +80,14 @@ def _k_label(k: int, ks: Sequence[int]) -> str:
 
 def rank_frequency_chart(
     curves: RankCurves, shown: Sequence[Sizes], fit: EnvelopeFit | None, references: Sequence[Reference], *,
-    with_envelope: bool = True, number: int = 1,
+    with_envelope: bool = True, number: int = 1, doubt: str = "",
 ) -> Chart:  # fmt: skip
-    """The page's large figure for one affinity."""
+    """The page's large figure for one affinity; `doubt` is a sentence on what the slope may mean."""
     own = references[0].slope if references and references[0].constant is None else None
     return _chart(
         [curves], {curves.affinity: fit} if fit else {}, references, number=number,
         lines=curve_series(curves, shown, with_envelope=with_envelope), table=size_table(shown),
-        title=_title(fit, own), reading=_reading(curves, fit),
+        title=_title(fit, own), reading=f"{doubt} {_reading(curves, fit)}".strip(),
         description=f"Tokens per cluster against rank, {len(shown)} numbers of clusters, {curves.affinity} affinity",
     )  # fmt: skip
 
@@ -178,15 +178,15 @@ def _reference_series(curves: RankCurves, reference: Reference, fit: EnvelopeFit
 def _title(fit: EnvelopeFit | None, reference: float | None) -> str:
     if fit is None:
         return "Sizes of clusters fall with rank at every k"
-    window = f"Over ranks {count(fit.first_rank)}–{count(fit.last_rank)} the envelope"
+    measured = f"The slope measured over ranks {count(fit.first_rank)}–{count(fit.last_rank)} is {fixed(fit.slope)}"
     if reference is None:
-        return f"{window} falls with a slope of {fixed(fit.slope)}"
+        return measured
     difference = fit.slope - reference
     if abs(difference) < CLOSE:
-        return f"{window} falls as steeply as the theory’s line"
-    how = "less steeply than" if difference > 0 else "more steeply than"
+        return f"{measured}, close to the theory’s {fixed(reference)}"
+    how = "less steep" if difference > 0 else "steeper"
     within = ", within the caveat" if abs(difference) <= CAVEAT else ""
-    return f"{window} falls {how} the theory’s line{within}"
+    return f"{measured}, {how} than the theory’s {fixed(reference)}{within}"
 
 
 def _both_title(fits: Mapping[str, EnvelopeFit]) -> str:

@@ -178,7 +178,18 @@ def _large_chart(
         return figures.both_affinities_chart(shown, by_affinity, references)
     drawn = [one for one in shown[0].clusterings if one.k in asked.ks]
     only = by_affinity.get(shown[0].affinity)
-    return figures.rank_frequency_chart(shown[0], drawn, only, references, with_envelope=asked.with_envelope)
+    return figures.rank_frequency_chart(
+        shown[0], drawn, only, references, with_envelope=asked.with_envelope, doubt=_doubt(fits)
+    )
+
+
+def _doubt(fits: list[Fitted]) -> str:
+    """What the toy model has against the slope as it stands."""
+    if not fits:
+        return ""
+    toy, slope = reads.toy_slopes(), fits[0].fit.slope
+    error = fits[0].interval.standard_error if fits[0].interval else 0.0
+    return rank_choices.doubt(toy, slope, toy.compatible(slope, error))
 
 
 def _figures(run: Run, asked: Asked, found: Found, *slugs: str) -> dict[str, Chart]:

@@ -226,9 +226,11 @@ def test_the_fit_of_a_power_law_is_its_slope():
 def test_a_title_compares_the_slope_with_the_theory_s():
     curves = power_curves(-1.5)
     fit = curves.fit(5, 50)
-    assert "more steeply" in rank_frequency_chart(curves, [], fit, [Reference(-1.1, "theory")])["title"]
-    assert "as steeply as" in rank_frequency_chart(curves, [], fit, [Reference(-1.48, "theory")])["title"]
-    assert "slope of −1.50" in rank_frequency_chart(curves, [], fit, [])["title"]
+    assert (
+        "steeper than the theory’s −1.10" in rank_frequency_chart(curves, [], fit, [Reference(-1.1, "theory")])["title"]
+    )
+    assert "close to the theory’s −1.48" in rank_frequency_chart(curves, [], fit, [Reference(-1.48, "theory")])["title"]
+    assert "ranks 5–50 is −1.50" in rank_frequency_chart(curves, [], fit, [])["title"]
 
 
 def test_windows_that_no_slope_can_be_fitted_to_are_left_out():

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from clusters.arrays import array_of, forget_bundles
 from clusters.charts.numbers import fixed
+from clusters.charts.rank_choices import doubt
 from clusters.derived import forget_derived
 from clusters.models import Clustering, Run
 from clusters.queries.rank_frequency import toy_slopes
@@ -233,6 +234,25 @@ def test_a_toy_s_own_mean_slope_leads_back_to_its_exponent():
         low, high = toy.compatible(slope)
         assert low <= exponent <= high
     assert toy.compatible(-9.0) is None
+
+
+def test_a_slope_that_the_toy_model_reads_otherwise_says_so_in_one_sentence():
+    toy = toy_slopes()
+    assert doubt(toy, -1.03, (0.62, 0.91)) == (
+        "Taken at face value the exponent is 1.03; the toy model, over its own ranks (10–100 of 200), would measure "
+        "this slope if the truth were 0.62 to 0.91."
+    )
+    assert doubt(toy, -0.8, (0.62, 0.91)) == ""
+    assert "for no exponent that was tried" in doubt(toy, -9.0, None)
+
+
+def test_the_large_figure_and_the_toy_s_say_the_same(client, run):
+    found = twin(client, first="1", last="6")
+    truth = found["toy"]["compatible_exponents"] and tuple(found["toy"]["compatible_exponents"])
+    said = doubt(toy_slopes(), found["fits"][0]["slope"], truth)
+    assert "face value" in said
+    for figure in ("rank-frequency", "toy-slopes"):
+        assert said in page(client, "/runs/synthetic/rank-frequency.html", first="1", last="6", figure=figure)
 
 
 def test_one_figure_stands_alone(client, run):
