@@ -31,6 +31,7 @@ N_SHADES = 8
 CELLS = (54, 36)  # across and down
 ASPECT = 1.5  # of the paper
 MOST_COMPARED = 20_000  # points whose neighbours' values are compared
+FEW = 10  # points; of fewer the title states nothing
 SIMILAR, SOMEWHAT = 0.5, 0.2  # rank correlations from which neighbours are called similar
 
 
@@ -167,10 +168,12 @@ def agreement_words(found: Neighbours | None, what: str, n_points: int) -> tuple
     chance = f"by chance {percent(found.by_chance)}"
     if found.n < n_points:
         title = f"Of neighbours that both have a {what}, {percent(found.value)} share it"
-        return title, f"A point and its nearest neighbour on the map, where both have a {what}: {measured}; {chance}."
-    title = f"{percent(found.value)} of points stand beside one of the same {what}"
-    verb = "shares" if found.value >= found.by_chance else "seldom shares"
-    return title, f"A point’s nearest neighbour on the map {verb} its {what}: {measured}; {chance}."
+        reading = f"A point and its nearest neighbour on the map, where both have a {what}: {measured}; {chance}."
+    else:
+        title = f"{percent(found.value)} of points stand beside one of the same {what}"
+        verb = "shares" if found.value >= found.by_chance else "seldom shares"
+        reading = f"A point’s nearest neighbour on the map {verb} its {what}: {measured}; {chance}."
+    return title if found.n >= FEW else f"Points by {what}", reading
 
 
 def correlation_words(found: Neighbours | None, what: str) -> tuple[str, str]:
@@ -178,7 +181,7 @@ def correlation_words(found: Neighbours | None, what: str) -> tuple[str, str]:
     if found is None:
         return f"Points by {what}", "All points are alike in it, so neighbours cannot be compared."
     degree = "similar" if found.value >= SIMILAR else "somewhat similar" if found.value >= SOMEWHAT else "unrelated"
-    title = f"Neighbours on the map have {degree} {what}"
+    title = f"Neighbours on the map have {degree} {what}" if found.n >= FEW else f"Points by {what}"
     reading = (
         f"Rank correlation of a point’s {what} with its nearest neighbour’s: {fixed(found.value)} "
         f"({fixed(found.low)} to {fixed(found.high)}, n = {count(found.n)})."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,7 @@ from django.utils.cache import patch_vary_headers
 
 from clusters.charts import maps as charts
 from clusters.charts.chart import Chart
-from clusters.charts.maps import Category, Colouring
+from clusters.charts.maps import Colouring
 from clusters.charts.numbers import count
 from clusters.charts.token import CLASS_SHAPES, token_spark
 from clusters.contexts import Reader, has_text
@@ -31,12 +30,14 @@ from clusters.queries.runs import default_k
 from clusters.queries.tokens import clustered_token, size_curve, size_curves, token_index
 from clusters.queries.tokens import scores_of as scores_of_token
 from clusters.views.addresses import cluster_address
+from clusters.views.map_colours import colouring_of
 from clusters.views.map_table import map_table
 from clusters.views.twins import answer, links_context, page
 
 TOKENS_A_PAGE, ROW_TOKENS, NEAR_TOKENS = 25, 16, 24
 N_ANSWERS, N_CLUSTERS = 8, 5
 A_YEAR = 365 * 24 * 3600
+CODES = 1  # goes up when bytes of the same bundle come to mean something else
 ALIKE = {"gradient": "gradients", "curve": "loss curves, in level and shape"}
 
 
@@ -58,7 +59,7 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     chosen = _chosen(request, run, asked)
     if not twin and wants_fragment(request):
         return render_page(request, "runs/map.html", chosen | links_context(request), fragment="runs/_map_chosen.html")
-    colouring = _colouring(run, asked)
+    colouring = colouring_of(run, asked)
     chart = _density(run, asked, colouring)
     if twin:
         head, rows = map_table(run, asked, chosen["places"])
@@ -69,22 +70,29 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     return render_page(request, "runs/map.html", ctx | links_context(request, "json", "csv"))
 
 
-def positions(request: HttpRequest, slug: str) -> HttpResponse:
+def version_of(run: Run) -> str:
+    """What makes the addresses of a bundle's points its own."""
+    return f"{run.bundle_sha256[:16]}-{CODES}"
+
+
+def positions(request: HttpRequest, slug: str, version: str) -> HttpResponse:
     """All points of a map in binary: x, then y (both float32), then steps between flat indices (uint32)."""
-    run, asked = _drawn(request, slug)
+    run, asked = _drawn(request, slug, version)
     packed = derived(run, f"map/{asked.by}/payload", lambda: _packed_positions(run, asked.by))
     return _binary(request, packed.tobytes())
 
 
-def colours(request: HttpRequest, slug: str) -> HttpResponse:
+def colours(request: HttpRequest, slug: str, version: str) -> HttpResponse:
     """The code of every point's colour in binary: uint8, in the order of the positions."""
-    run, asked = _drawn(request, slug)
-    return _binary(request, gzip.compress(_colouring(run, asked).codes.tobytes(), 1, mtime=0))
+    run, asked = _drawn(request, slug, version)
+    return _binary(request, gzip.compress(colouring_of(run, asked).codes.tobytes(), 1, mtime=0))
 
 
-def _drawn(request: HttpRequest, slug: str) -> tuple[Run, MapQuery]:
-    """The run and what is asked of its map; 404 where it has none."""
+def _drawn(request: HttpRequest, slug: str, version: str) -> tuple[Run, MapQuery]:
+    """The run and what is asked of its map; 404 where it has none, or is another by now."""
     run = visible_run(request.user, slug)
+    if version != version_of(run):
+        raise Missing(f"“{run.name}” has another map now", "Open the map's page again.")
     layouts = reads.layouts_of(run)
     if not layouts:
         raise Missing(f"“{run.name}” has no map", "Its bundle holds no positions of tokens.")
@@ -106,98 +114,6 @@ def _no_map(request: HttpRequest, run: Run, twin: str | None) -> HttpResponseBas
     reasons = {part["reason"] for part in known.values() if isinstance(part, dict) and part.get("reason")}
     ctx = {"run": run, "here": "map", "reasons": sorted(reasons)}
     return render(request, "runs/map_empty.html", ctx | links_context(request, "json"))
-
-
-# ── colours ──
-
-
-def _colouring(run: Run, asked: MapQuery) -> Colouring:
-    """Colours, legend and what neighbours have in common; the density alone where the run lacks the values."""
-    made = {"cluster": _by_cluster, "class": _by_class, "kind": _by_kind, "rank": _by_rank}
-    found = made.get(asked.colour, _by_value)(run, asked)
-    if found is None:
-        codes = np.full(len(reads.points_of(run, asked.by)), charts.REST, np.uint8)
-        what = COLOURS[asked.colour]
-        return charts.categories(codes, [], codes, what=what, rest=f"this run has no {what} to show")
-    return found
-
-
-def _labelled(colouring: Colouring, values: np.ndarray, run: Run, asked: MapQuery) -> Colouring:
-    found = charts.agreement(values, reads.nearest_of(run, asked.by))
-    words = charts.agreement_words(found, colouring.what, len(values))
-    return _titled(colouring, words)
-
-
-def _valued(colouring: Colouring, values: np.ndarray, run: Run, asked: MapQuery) -> Colouring:
-    words = charts.correlation_words(charts.correlation(values, reads.nearest_of(run, asked.by)), colouring.what)
-    return _titled(colouring, words)
-
-
-def _titled(colouring: Colouring, words: tuple[str, str]) -> Colouring:
-    return replace(colouring, title=words[0], reading=words[1])
-
-
-def _by_cluster(run: Run, asked: MapQuery) -> Colouring | None:
-    if asked.k is None:
-        return None
-    labels = reads.cluster_labels_of(run, asked.by, asked.affinity, asked.k)
-    largest = reads.largest_clusters(run, asked.affinity, asked.k, len(charts.CATEGORY_MARKS))
-    shown = []
-    for cluster in largest:
-        text = cluster.top_answers[0][0] if cluster.top_answers else ""
-        href = cluster_address(run.slug, asked.k, cluster.label, asked.affinity)
-        words = f"rank {cluster.rank}" + (f" · {text}" if text else "")
-        shown.append(Category(cluster.label, words, f"{cluster.rank} {text}".strip(), href))
-    if asked.cluster is not None:
-        href = cluster_address(run.slug, asked.k, asked.cluster, asked.affinity)
-        words = f"cluster {asked.cluster}"
-        shown = [Category(asked.cluster, words, words, href, ("act", "dot"))]
-    rest = "other clusters" if asked.by == "gradient" else "other clusters, or not clustered"
-    colouring = charts.categories(labels, shown, reads.points_of(run, asked.by), what="cluster", rest=rest)
-    return _labelled(colouring, labels, run, asked)
-
-
-def _by_rank(run: Run, asked: MapQuery) -> Colouring | None:
-    if asked.k is None:
-        return None
-    labels = reads.cluster_labels_of(run, asked.by, asked.affinity, asked.k)
-    ranks = reads.ranks_of(run, asked.affinity, asked.k).astype(float)
-    values = np.where(labels >= 0, ranks[np.maximum(labels, 0)], np.nan)
-    colouring = charts.shades(values, charts.rank_edges(asked.k), what="cluster ranks", rest="not clustered")
-    return _valued(colouring, values, run, asked)
-
-
-def _by_class(run: Run, asked: MapQuery) -> Colouring | None:
-    found = reads.classes_of(run, asked.by)
-    if found is None:
-        return None
-    codes, names = found
-    shown = [Category(names.index(name), name, mark=mark) for name, mark in charts.CLASS_MARKS.items() if name in names]
-    colouring = charts.categories(codes, shown, reads.points_of(run, asked.by), what="class", rest="flat")
-    return _labelled(colouring, np.asarray(codes, np.int64), run, asked)
-
-
-def _by_kind(run: Run, asked: MapQuery) -> Colouring | None:
-    if not has_text(run):
-        return None
-    codes, names = reads.document_kinds_of(run, asked.by)
-    shown = [Category(i, name) for i, name in enumerate(names[: len(charts.CATEGORY_MARKS)])]
-    points = reads.points_of(run, asked.by)
-    return _labelled(charts.categories(codes, shown, points, what="kind", rest="other kinds"), codes, run, asked)
-
-
-def _by_value(run: Run, asked: MapQuery) -> Colouring | None:
-    if asked.colour == "loss":
-        losses = reads.losses_of(run, asked.by)
-        lms = [size["lm"] for size in run.manifest["sizes"]]
-        values, what = (None, "") if losses is None else (losses[:, lms.index(asked.lm)], f"losses under {asked.lm}")
-    else:
-        values, what = reads.scores_of(run, asked.by, asked.colour), COLOURS[asked.colour]
-    if values is None:
-        return None
-    unit = "nats" if asked.colour == "loss" else ""
-    colouring = charts.shades(values, charts.EDGES[asked.colour], what=what, unit=unit)
-    return _valued(colouring, np.asarray(values), run, asked)
 
 
 # ── what the page shows ──
@@ -242,18 +158,18 @@ def _curves_words(run: Run, known: dict[str, Any]) -> str:
 
 
 def _page(run: Run, asked: MapQuery, layouts: list[str], colouring: Colouring) -> dict[str, Any]:
-    slug, version = run.slug, run.bundle_sha256[:12]
+    slug, version = run.slug, version_of(run)
     n = len(reads.points_of(run, asked.by))
     coloured = {"by": asked.by, "colour": asked.colour, "affinity": asked.affinity, "k": asked.k, "lm": asked.lm,
-                "cluster": asked.cluster, "v": version}  # fmt: skip
+                "cluster": asked.cluster}  # fmt: skip
     query = "&".join(f"{name}={value}" for name, value in coloured.items() if value not in (None, ""))
     ks = ladder(run)
     return {
         "run": run, "here": "map", "colours": COLOURS, "layouts": [(name, LAYOUTS[name]) for name in layouts],
         "colouring": colouring, "alike": ALIKE[asked.by], "made": _made(run, asked.by), "n_points": n,
         "ks": ks.get(asked.affinity, []), "affinities": list(ks), "sizes": run.manifest["sizes"],
-        "positions_href": f"{reverse('clusters:map-positions', args=[slug])}?by={asked.by}&v={version}",
-        "colours_href": f"{reverse('clusters:map-colours', args=[slug])}?{query}",
+        "positions_href": f"{reverse('clusters:map-positions', args=[slug, version])}?by={asked.by}",
+        "colours_href": f"{reverse('clusters:map-colours', args=[slug, version])}?{query}",
         "near_href": reverse("clusters:map-twin", args=[slug, "html"]),
         "box": _numbers(_box(run, asked)), "whole": _numbers(charts.framed(_sides(run, asked))),
         "needs_k": asked.colour in ("cluster", "rank"), "is_part": n < run.corpus.n_predictions,
@@ -394,6 +310,6 @@ def _binary(request: HttpRequest, packed: bytes) -> HttpResponse:
 
 map_urls = [
     *page("runs/<slug:slug>/map", show, "map"),
-    path("runs/<slug:slug>/map/positions", positions, name="map-positions"),
-    path("runs/<slug:slug>/map/colours", colours, name="map-colours"),
+    path("runs/<slug:slug>/map/<str:version>/positions", positions, name="map-positions"),
+    path("runs/<slug:slug>/map/<str:version>/colours", colours, name="map-colours"),
 ]

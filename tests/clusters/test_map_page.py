@@ -12,6 +12,7 @@ import pytest
 from clusters.arrays import forget_bundles
 from clusters.charts.maps import agreement, agreement_words, correlation, correlation_words, framed, rank_edges, shades
 from clusters.queries.maps import inside, nearest_of, prepare_maps
+from clusters.views.maps import version_of
 from compute.bundle import Bundle
 from compute.numerics.curves import CLASS_NAMES
 from tests.factories import N_SELECTED, UserFactory, make_run, n_predictions
@@ -29,6 +30,10 @@ def page(client, path: str, status: int = 200, **query: str) -> str:
     response = client.get(path, query)
     assert response.status_code == status
     return response.content.decode()
+
+
+def binary(run, what: str) -> str:
+    return f"/runs/synthetic/map/{version_of(run)}/{what}"
 
 
 # ── geometry ──
@@ -81,10 +86,17 @@ def test_tokens_without_a_cluster_are_left_out_of_the_agreement():
 
 
 def test_the_finding_says_whether_every_point_was_counted():
-    found = agreement(np.array([0, 0, -1, -1]), np.array([1, 0, 3, 2]))
-    assert agreement_words(found, "cluster", 4)[0] == "Of neighbours that both have a cluster, 100% share it"
-    assert agreement_words(found, "cluster", 2)[0] == "100% of points stand beside one of the same cluster"
+    places = np.arange(14)
+    found = agreement(np.where(places < 12, 0, -1), places ^ 1)
+    assert agreement_words(found, "cluster", 14)[0] == "Of neighbours that both have a cluster, 100% share it"
+    assert agreement_words(found, "cluster", 12)[0] == "100% of points stand beside one of the same cluster"
     assert agreement_words(None, "cluster", 2)[0] == "Points by cluster"
+
+
+def test_of_few_points_a_title_states_nothing():
+    nearest = np.array([1, 0, 3, 2, 5, 4])
+    assert agreement_words(agreement(np.zeros(6, int), nearest), "cluster", 6)[0] == "Points by cluster"
+    assert correlation_words(correlation(np.array([1, 1, 2, 2, 3, 3.0]), nearest), "losses")[0] == "Points by losses"
 
 
 def test_neighbours_that_never_agree_are_said_to_seldom_share():
@@ -135,7 +147,7 @@ def test_the_nearest_point_is_never_the_point_itself(tmp_path):
 def test_every_map_has_every_colour(client, run, by, colour):
     html = page(client, "/runs/synthetic/map/", by=by, colour=colour)
     assert 'id="fig-map"' in html
-    codes = client.get("/runs/synthetic/map/colours", {"by": by, "colour": colour}, headers={"Accept-Encoding": ""})
+    codes = client.get(binary(run, "colours"), {"by": by, "colour": colour}, headers={"Accept-Encoding": ""})
     assert len(codes.content) == (N_SELECTED if by == "gradient" else n_predictions() // 2)
 
 
@@ -155,14 +167,14 @@ def test_the_legend_counts_every_point_once(client, run):
 
 def test_the_codes_are_those_of_the_legend(client, run):
     legend = json.loads(page(client, "/runs/synthetic/map.json", colour="cluster", k="3"))["legend"]
-    codes = np.frombuffer(client.get("/runs/synthetic/map/colours", {"colour": "cluster", "k": "3"}).content, np.uint8)
+    codes = np.frombuffer(client.get(binary(run, "colours"), {"colour": "cluster", "k": "3"}).content, np.uint8)
     assert {entry["code"]: entry["n_points"] for entry in legend} == dict(
         zip(*(part.tolist() for part in np.unique(codes, return_counts=True)), strict=True)
     )
 
 
 def test_the_binary_holds_positions_and_flat_indices(client, run):
-    raw = client.get("/runs/synthetic/map/positions", {"by": "curve"}).content
+    raw = client.get(binary(run, "positions"), {"by": "curve"}).content
     n = n_predictions() // 2
     assert len(raw) == 12 * n
     points = np.load(f"{run.bundle_path}/map/curves.npy")
@@ -172,11 +184,11 @@ def test_the_binary_holds_positions_and_flat_indices(client, run):
 
 
 def test_the_binary_is_compressed_and_kept_by_the_browser(client, run):
-    response = client.get("/runs/synthetic/map/positions", headers={"Accept-Encoding": "gzip"})
+    response = client.get(binary(run, "positions"), headers={"Accept-Encoding": "gzip"})
     assert response["Content-Encoding"] == "gzip"
     assert response["Cache-Control"] == "private, max-age=31536000, immutable"  # the run may be hidden tomorrow
     assert "Accept-Encoding" in response["Vary"]
-    assert gzip.decompress(response.content) == client.get("/runs/synthetic/map/positions").content
+    assert gzip.decompress(response.content) == client.get(binary(run, "positions")).content
 
 
 @pytest.mark.parametrize(
@@ -196,12 +208,21 @@ def test_without_text_or_losses_an_area_keeps_what_there_is(client, run, monkeyp
     page(client, "/runs/synthetic/map.html", 200 if is_listed else 404, figure="near", token="7")
 
 
+def test_the_binary_of_another_bundle_or_an_older_code_is_not_answered_with_this_one(client, run):
+    for version in (f"{'0' * 16}-1", version_of(run).replace("-1", "-0")):
+        for what in ("positions", "colours"):
+            assert client.get(f"/runs/synthetic/map/{version}/{what}").status_code == 404
+    html = page(client, "/runs/synthetic/map/")
+    for what in ("positions", "colours"):
+        assert f'data-{what}="{binary(run, what)}?' in html
+
+
 def test_a_private_runs_binary_is_kept_by_its_owner_alone(client, tmp_path):
     owner = UserFactory(username="owner")
-    make_run(tmp_path, owner=owner, private=True)
-    assert client.get("/runs/synthetic/map/positions").status_code == 404
+    run = make_run(tmp_path, owner=owner, private=True)
+    assert client.get(binary(run, "positions")).status_code == 404
     client.force_login(owner)
-    assert client.get("/runs/synthetic/map/positions")["Cache-Control"].startswith("private")
+    assert client.get(binary(run, "positions"))["Cache-Control"].startswith("private")
 
 
 def test_the_area_lists_its_tokens(client, run):
@@ -326,9 +347,9 @@ def test_impossible_values_are_refused_with_what_is_possible(client, run, query,
 
 
 def test_a_bundle_without_positions_says_how_a_map_comes(client, tmp_path):
-    make_run(tmp_path, curves=False)
+    run = make_run(tmp_path, curves=False)
     assert "This run has no map" in page(client, "/runs/synthetic/map/")
-    assert client.get("/runs/synthetic/map/positions").status_code == 404
+    assert client.get(binary(run, "positions")).status_code == 404
 
 
 def test_a_bundle_with_one_map_offers_no_other(client, tmp_path, run):

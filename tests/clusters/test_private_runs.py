@@ -12,6 +12,7 @@ from django.urls import resolve
 from clusters.models import Run
 from clusters.receivers import ingest_bundle
 from clusters.urls import urlpatterns
+from clusters.views.maps import version_of as map_version
 from clusters.views.similarity_pixels import version_of
 from compute.models import Job, Probe
 from tests.factories import make_run
@@ -33,8 +34,8 @@ PARTS = {  # what the pages ask for later, by the names of their routes
     "similarity-pair": "/runs/secretive/similarity/pair/signed/similarity/k6/?row=0&column=1",
     "similarity-pair-twin": "/runs/secretive/similarity/pair/signed/similarity/k6.json?row=0&column=1",
     "losses-frames": "/runs/secretive/losses/frames.json",
-    "map-positions": "/runs/secretive/map/positions",
-    "map-colours": "/runs/secretive/map/colours",
+    "map-positions": "/runs/secretive/map/{map_version}/positions",
+    "map-colours": "/runs/secretive/map/{map_version}/colours",
 }
 TWINS = [f"{path[:-1]}.{twin}" for path in PAGES if "manage" not in path for twin in ("json", "csv", "svg", "html")]
 ONLY_POSTED = {"probe-delete"}
@@ -90,7 +91,7 @@ def test_no_page_and_no_twin_of_it_is_there_for_others(run: Run, ben: User, path
 
 @pytest.mark.parametrize("path", PARTS.values(), ids=PARTS)
 def test_no_part_of_a_page_is_there_for_others(run: Run, ben: User, path: str) -> None:
-    path = path.format(version=version_of(run))
+    path = path.format(version=version_of(run), map_version=map_version(run))
     assert seen_by(run.owner).get(path).status_code in (200, 302)
     for user in (None, ben):
         assert seen_by(user).get(path).status_code == 404
@@ -104,7 +105,7 @@ def test_no_page_of_it_can_be_framed(run: Run, path: str) -> None:
 def test_no_address_of_a_run_was_forgotten_here() -> None:
     of_runs = [route for route in urlpatterns if str(route.pattern).startswith("runs/<slug")]
     paths = [path.partition("?")[0] for path in (*PAGES, *TWINS, *PARTS.values())]
-    reached = {resolve(path.format(version="0" * 12)).url_name for path in paths}
+    reached = {resolve(path.format(version="0" * 12, map_version="0" * 12)).url_name for path in paths}
     assert {route.name for route in of_runs} - reached == ONLY_POSTED
 
 
