@@ -141,7 +141,8 @@ def _sizes_title(lines: Sequence[Line]) -> str:
         own = f", with a slope of {fixed(fits[0].slope)} ±{CAVEAT}" if fits[0] else ""
         return f"Both clusterings lie under one envelope{own}"
     if fits[0] is None or fits[1] is None:
-        return "Sizes fall with rank in both"
+        falls = [len(set(line.at.sizes)) > 1 for line in lines]
+        return "Sizes fall with rank in both" if all(falls) else "Sizes over rank in both"
     apart = abs(fits[0].slope - fits[1].slope)
     how = "within" if apart <= CAVEAT else "beyond"
     return f"The envelopes’ slopes are {fixed(apart)} apart, {how} the ±{CAVEAT} that the paper allows"

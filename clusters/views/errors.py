@@ -104,7 +104,7 @@ def _alone(request: HttpRequest, status: int, ctx: dict[str, object]) -> HttpRes
     """For a frame on another site: knows nobody and sets no cookie, as the figure would."""
     text = render_to_string("errors/alone.html", ctx | {"theme": request.GET.get("theme", "")})
     response = HttpResponse(text, status=status)
-    response.xframe_options_exempt = True  # type: ignore[attr-defined]
+    response.xframe_options_exempt = True
     response._csp_replace = {"frame-ancestors": ["*"]}  # type: ignore[attr-defined]
     return response
 

@@ -17,7 +17,7 @@ from clusters.queries.compare import Side
 from clusters.recent import Recent
 from compute.errors import BundleError
 from compute.numerics.ranks import default_window, fit_envelope
-from tests.factories import N_SELECTED, make_run
+from tests.factories import KS, N_SELECTED, make_run
 
 pytestmark = pytest.mark.django_db
 PATH = "/runs/synthetic/compare/"
@@ -73,6 +73,14 @@ def test_a_clustering_agrees_with_itself(client, run):
     assert found["adjusted_rand_index"] == 1
     assert found["n_matched_tokens"] == N_SELECTED
     assert [one["n_clusters"] for one in found["fates_of_the_first"]] == [6, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("n_clusters", "title"), [(1, "Sizes over rank in both"), (2, "Sizes fall with rank in both")])
+def test_sizes_that_all_tie_are_not_said_to_fall(client, tmp_path, n_clusters, title):
+    labels = np.minimum(np.arange(N_SELECTED, dtype=np.int32), n_clusters - 1)
+    make_run(tmp_path, arrays={f"clustering/{a}/k{k}": labels for a in ("signed", "absolute") for k in KS})
+    figure = {"figure": "sizes", "a": "signed-6", "b": "absolute-6"}
+    assert title in page(client, "/runs/synthetic/compare.html", **figure)
 
 
 def test_unrelated_clusterings_share_what_chance_gives(client, run):
