@@ -14,6 +14,7 @@ from clusters.views.maps import map_urls
 from clusters.views.probe import probe_urls
 from clusters.views.rank_frequency import rank_frequency_urls
 from clusters.views.scaling import scaling_urls
+from clusters.views.search import search_urls
 from clusters.views.sequence import sequence_urls
 from clusters.views.similarity import similarity_urls
 from clusters.views.tokens import token_urls
@@ -29,6 +30,7 @@ urlpatterns: list[URLPattern] = [
     *cluster_urls,
     *similarity_urls,
     *finder_urls,
+    *search_urls,
     *token_urls,
     *document_urls,
     *losses_urls,

@@ -31,3 +31,4 @@ class Goal:
 PAGE = Goal(0.035, 0.100)
 FINDER = Goal(None, 0.150)  # other thresholds over every prediction: exact count and first page
 DENSITY = Goal(None, 0.300)  # of the finder's chart, a request of its own
+SEARCH = Goal(None, 0.300)  # through every byte or token of the corpus, with an exact count up to 10,000

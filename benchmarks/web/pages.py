@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.web.goals import DENSITY, FINDER, PAGE, Goal
+from benchmarks.web.goals import DENSITY, FINDER, PAGE, SEARCH, Goal
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ PAGES = (
     Page("tokens, facets", RUN + "/tokens/?a_min={bits}&class=monogenic&induced=no", FINDER),
     Page("tokens, answer", RUN + "/tokens/?answer={word}&m_max={m_min}", FINDER),
     Page("tokens, density", RUN + "/tokens.html?figure=density&m_min={m_min}&n_max={n_max}", DENSITY),
+    Page("search", RUN + "/search/?q={word}", SEARCH),
+    Page("search, expression", RUN + "/search/?q={word}[a-z]%2B{word}&mode=regex", SEARCH),
+    Page("search, answer", RUN + "/search/?q={word}&mode=answer", SEARCH),
+    Page("search, sequence", RUN + "/search/?q={label}+*+{label}&mode=sequence", SEARCH),
+    Page("search, words", RUN + "/search/?q={word}&in=contexts", SEARCH),
     Page("token", RUN + "/tokens/{index}/?unit={unit}"),
     Page("clustered token", RUN + "/tokens/{token}/"),
     Page("token, at a step", RUN + "/tokens/{index}/?step={step}"),

@@ -12,6 +12,8 @@ from clusters.queries.losses import can_persist, learned
 from clusters.queries.maps import prepare_maps
 from clusters.queries.rank_frequency import make_rank_frequency
 from clusters.queries.scaling import prepare as prepare_laws
+from clusters.queries.search.examples import examples_of
+from clusters.queries.search.text import make_text
 from clusters.queries.selected import make_selected
 from clusters.queries.similarity import make_overviews
 from clusters.queries.tokens import score_quantiles
@@ -24,6 +26,8 @@ Report = Callable[[str, int, int], None]  # what is done, how much of it, of how
 MAKERS: list[tuple[str, Callable[[Run], object]]] = [
     ("the clustered tokens’ curves", make_selected),
     ("the finder", prepare_finder),
+    ("the text to search", make_text),
+    ("examples of searches", examples_of),
     ("kinds of document", kinds_of),
     ("quantiles of scores", score_quantiles),
     ("resampled sizes", make_rank_frequency),

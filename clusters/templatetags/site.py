@@ -21,7 +21,12 @@ PAGES = (  # of a run, in the groups that the bar shows
         ("sequence", "Sequence", "sequence"),
         ("compare", "Compare", "compare"),
     ),
-    (("tokens", "Tokens", "tokens"), ("map", "Map", "map"), ("probe", "Probe", "probe")),
+    (
+        ("tokens", "Tokens", "tokens"),
+        ("search", "Search", "search"),
+        ("map", "Map", "map"),
+        ("probe", "Probe", "probe"),
+    ),
     (("losses", "Losses", "losses"), ("scaling", "Scaling", "scaling")),
 )
 TOUR = (
@@ -77,8 +82,8 @@ def tour(context: dict[str, Any]) -> dict[str, Any] | None:
 
 @register.simple_tag(takes_context=True)
 def search_target(context: dict[str, Any]) -> str:
-    """Where the search box sends: the run's cluster list."""
-    return _address("clusters:clusters", (context["run"].slug, _k(context)))
+    """Where the search box sends."""
+    return _address("clusters:search", (context["run"].slug,))
 
 
 def _k(context: dict[str, Any]) -> int | None:

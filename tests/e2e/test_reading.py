@@ -31,7 +31,7 @@ def test_arrow_keys_are_left_alone_while_one_types(visit, first):
     page.keyboard.press("/")
     page.keyboard.type("abc")
     page.keyboard.press("ArrowRight")
-    expect(page.get_by_label("Find clusters by answer token")).to_have_value("abc")
+    expect(page.get_by_label("Search the corpus")).to_have_value("abc")
     expect(page.locator("h1")).to_have_text(f"Cluster {first.label}")
 
 
