@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from clusters.charts.chart import Chart, Help, Series, linear_axis, make_chart, make_series
-from clusters.charts.numbers import compact, count, fixed, percent
+from clusters.charts.numbers import count, fixed, percent
 
 REST = 255  # code of the points that no colour of the legend is for
 CATEGORY_MARKS = tuple(
@@ -28,7 +28,6 @@ EDGES = {
     "n_eff": (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0),
 }
 N_SHADES = 8
-CELLS = (54, 36)  # across and down
 ASPECT = 1.5  # of the paper
 MOST_COMPARED = 20_000  # points whose neighbours' values are compared
 FEW = 10  # points; of fewer the title states nothing
@@ -120,6 +119,20 @@ def rank_edges(n_clusters: int) -> tuple[float, ...]:
     return tuple(edges.tolist()) or (2.0,)
 
 
+def told_apart(texts: Sequence[tuple[Sequence[Sequence[Any]], Sequence[Sequence[Any]]]]) -> list[str]:
+    """The commonest answer of every cluster; where several share one, with the token that mostly stands before it.
+
+    >>> told_apart([([["s", 4]], [["it", 3]]), ([["_", 2]], [["a", 2]]), ([["_", 2]], [["b", 1]])])
+    ['s', 'a ▸ _', 'b ▸ _']
+    """
+    answers = [str(answer[0][0]) if answer else "" for answer, _ in texts]
+    alike = Counter(answers)
+    return [
+        f"{last[0][0]} ▸ {answer}" if alike[answer] > 1 and last else answer
+        for answer, (_, last) in zip(answers, texts, strict=True)
+    ]
+
+
 def agreement(labels: np.ndarray, nearest: np.ndarray) -> Neighbours | None:
     """How often a point's nearest neighbour has its label, with a Wilson interval; labels below 0 are left out.
 
@@ -208,65 +221,6 @@ def framed(box: tuple[float, float, float, float]) -> tuple[float, float, float,
     return left - wider, bottom - taller, right + wider, top + taller
 
 
-def density_chart(
-    counts: np.ndarray, box: tuple[float, float, float, float], colouring: Colouring | None, *, title: str,
-    reading: str, area: Sequence[tuple[float, float]], made: str, what: str,
-) -> Chart:  # fmt: skip
-    """How many points stand where: the map without its points, for paper and for browsers without scripts."""
-    left, bottom, right, top = box
-    most = int(counts.max()) if counts.size else 0
-    series = [*_cells(counts, box, most), *(_places(colouring, box) if colouring else [])]
-    if area:
-        series.append(make_series("line", [*area, area[0]], name="chosen area", css="act"))
-    across, down = np.nonzero(counts)
-    width, height = (right - left) / counts.shape[0], (top - bottom) / counts.shape[1]
-    rows = [
-        [round(left + (i + 0.5) * width, 4), round(bottom + (j + 0.5) * height, 4), int(counts[i, j])]
-        for i, j in zip(across.tolist(), down.tolist(), strict=True)
-    ]
-    return make_chart(
-        slug="map", number=1, title=title, reading=reading, size="wide", series=series,
-        description=f"Density of the points of the map by {what}; the axes have no meaning",
-        x=linear_axis([left, right], "no unit", exact=True), y=linear_axis([bottom, top], "", exact=True),
-        legend=_density_legend(most), table={"head": ["x", "y", "points in the cell"], "rows": rows},
-        help=Help(
-            what=f"Every point is a token; tokens that are alike by their {what} are drawn near each other. Only who "
-            "is near whom means something: the axes have no unit, and long distances and the sizes of gaps say "
-            f"little. {made}",
-            source="The authors show such projections of training curves beside the paper",
-        ),
-    )  # fmt: skip
-
-
 def _with_rest(codes: np.ndarray, swatches: list[Swatch], rest: str) -> list[Swatch]:
     n = int(np.count_nonzero(codes == REST))
     return [*swatches, Swatch(REST, "line2", "dot", rest, n)] if n else swatches
-
-
-def _cells(counts: np.ndarray, box: tuple[float, float, float, float], most: int) -> list[Series]:
-    left, bottom, right, top = box
-    width, height = (right - left) / counts.shape[0], (top - bottom) / counts.shape[1]
-    scale = N_SHADES / math.log(most + 1) if most else 0.0
-    cells = []
-    for i, j in zip(*(part.tolist() for part in np.nonzero(counts)), strict=True):
-        x, y = left + i * width, bottom + j * height
-        cells.append([x, x + width, y, y + height, f"h{min(int(scale * math.log(counts[i, j])), N_SHADES - 1)}"])
-    return [make_series("cells", cells, name="points in a cell")] if cells else []
-
-
-def _density_legend(most: int) -> list[tuple[str, str, str]]:
-    return [("square", "h0", "1"), ("square", f"h{N_SHADES - 1}", f"{compact(most)} tokens a cell")] if most > 1 else []
-
-
-def _places(colouring: Colouring, box: tuple[float, float, float, float]) -> list[Series]:
-    """A mark at the middle of every category that has a text of its own."""
-    left, bottom, right, top = box
-    found = []
-    for swatch in colouring.swatches:
-        if not (swatch.label and swatch.at and left <= swatch.at[0] <= right and bottom <= swatch.at[1] <= top):
-            continue
-        point = [*swatch.at, swatch.text, swatch.href]
-        found.append(
-            make_series("points", [point], name=swatch.text, css=swatch.css, label=swatch.label, marker=swatch.shape)
-        )
-    return found

@@ -98,7 +98,9 @@ def cluster_labels_of(run: Run, by: str, affinity: str, k: int) -> np.ndarray:
 def largest_clusters(run: Run, affinity: str, k: int, most: int) -> list[Cluster]:
     """The largest clusters of a clustering, by rank."""
     clusters = Cluster.objects.filter(clustering__run=run, clustering__affinity=affinity, clustering__k=k)
-    return list(clusters.filter(rank__lte=most).order_by("rank").only("label", "rank", "size", "top_answers"))
+    return list(
+        clusters.filter(rank__lte=most).order_by("rank").only("label", "rank", "size", "top_answers", "top_last")
+    )
 
 
 def ranks_of(run: Run, affinity: str, k: int) -> np.ndarray:
@@ -169,16 +171,6 @@ def commonest_clusters(
     return Counter(labels[labels >= 0].tolist()).most_common(most)
 
 
-def density(run: Run, by: str, box: Box, n_across: int, n_down: int) -> np.ndarray:
-    """How many points stand in each cell of a box, int64 of shape (n_across, n_down)."""
-    x, y = np.asarray(points_of(run, by)).T
-    across = _binned(x, box.left, box.right, n_across)
-    down = _binned(y, box.bottom, box.top, n_down)
-    is_in = (across >= 0) & (across < n_across) & (down >= 0) & (down < n_down)
-    flat = np.bincount(across[is_in] * n_down + down[is_in], minlength=n_across * n_down)
-    return flat.reshape(n_across, n_down)
-
-
 def how_made(run: Run) -> dict[str, Any]:
     """What the bundle says of its maps: seed, neighbours, versions."""
     return run.manifest.get("map") or {}
@@ -190,10 +182,6 @@ def _box(points: np.ndarray) -> np.ndarray:
     low, high = known.min(axis=0), known.max(axis=0)
     room = np.maximum((high - low) * 0.02, 1e-6)
     return np.concatenate([low - room, high + room])
-
-
-def _binned(values: np.ndarray, low: float, high: float, n: int) -> np.ndarray:
-    return np.floor((values - low) * (n / (high - low))).astype(np.int64)
 
 
 def _rows(run: Run) -> np.ndarray:

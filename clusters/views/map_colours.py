@@ -47,8 +47,8 @@ def _by_cluster(run: Run, asked: MapQuery) -> Colouring | None:
     labels = reads.cluster_labels_of(run, asked.by, asked.affinity, asked.k)
     largest = reads.largest_clusters(run, asked.affinity, asked.k, len(charts.CATEGORY_MARKS))
     shown = []
-    for cluster in largest:
-        text = cluster.top_answers[0][0] if cluster.top_answers else ""
+    texts = charts.told_apart([(cluster.top_answers, cluster.top_last) for cluster in largest])
+    for cluster, text in zip(largest, texts, strict=True):
         href = cluster_address(run.slug, asked.k, cluster.label, asked.affinity)
         words = f"rank {cluster.rank}" + (f" · {text}" if text else "")
         shown.append(Category(cluster.label, words, f"{cluster.rank} {text}".strip(), href))

@@ -14,6 +14,7 @@ from django.utils.cache import patch_vary_headers
 
 from clusters.charts import maps as charts
 from clusters.charts.chart import Chart
+from clusters.charts.map_picture import map_picture
 from clusters.charts.maps import Colouring
 from clusters.charts.numbers import count
 from clusters.charts.token import CLASS_SHAPES, token_spark
@@ -60,7 +61,7 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     if not twin and wants_fragment(request):
         return render_page(request, "runs/map.html", chosen | links_context(request), fragment="runs/_map_chosen.html")
     colouring = colouring_of(run, asked)
-    chart = _density(run, asked, colouring)
+    chart = _picture(run, asked, colouring)
     if twin:
         head, rows = map_table(run, asked, chosen["places"])
         payload = _payload(asked, colouring, chosen)
@@ -127,12 +128,10 @@ def _box(run: Run, asked: MapQuery) -> tuple[float, float, float, float]:
     return charts.framed((box.left, box.bottom, box.right, box.top))
 
 
-def _density(run: Run, asked: MapQuery, colouring: Colouring) -> Chart:
-    box = _box(run, asked)
-    counts = reads.density(run, asked.by, reads.Box(*box), *charts.CELLS)
-    return charts.density_chart(
-        counts, box, colouring, title=colouring.title, reading=colouring.reading, area=asked.area,
-        made=_made(run, asked.by), what=ALIKE[asked.by],
+def _picture(run: Run, asked: MapQuery, colouring: Colouring) -> Chart:
+    return map_picture(
+        reads.points_of(run, asked.by), _box(run, asked), colouring, area=asked.area, made=_made(run, asked.by),
+        what=ALIKE[asked.by],
     )  # fmt: skip
 
 

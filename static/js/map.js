@@ -1,4 +1,4 @@
-// A map that is dragged, zoomed and drawn upon; without this, its density and a form for a rectangle stand in its place.
+// A map that is dragged, zoomed and drawn upon; without this, its picture and a form for a rectangle stand in its place.
 
 import { current, near, onNear, onSelect, select } from "./selection.js";
 import { load, nearest, placeOf, simplified } from "./map_points.js";
@@ -325,7 +325,7 @@ async function start() {
   try {
     points = await load(stage);
   } catch {
-    return; // the density stays
+    return; // the picture stays
   }
   for (const svg of figure.querySelectorAll(":scope > svg")) svg.setAttribute("hidden", "");
   figure.querySelector("header").after(stage);

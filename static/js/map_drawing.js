@@ -132,7 +132,7 @@ export class Drawing {
 
   drawShapes({ scale, left, top, shown }, context) {
     const { points, ratio } = this;
-    const r = (shown.length > 2000 ? 2.25 : shown.length > 400 ? 3 : 4) * ratio;
+    const r = (shown.length > 4000 ? 2.5 : shown.length > 400 ? 3.25 : 4.5) * ratio;
     const paths = new Map(this.legend.map((entry) => [entry.code, new Path2D()]));
     const shapes = new Map(this.legend.map((entry) => [entry.code, SHAPES[entry.shape] ?? SHAPES.dot]));
     for (const i of shown) {
@@ -158,7 +158,7 @@ export class Drawing {
       if (taken.some((other) => overlap(box, other))) continue; // the legend names it, too
       taken.push(box);
       context.strokeStyle = this.paper;
-      context.lineWidth = 4;
+      context.lineWidth = 5;
       context.strokeText(label, px, py);
       context.fillStyle = this.ink;
       context.fillText(label, px, py);

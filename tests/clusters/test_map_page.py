@@ -10,7 +10,21 @@ import numpy as np
 import pytest
 
 from clusters.arrays import forget_bundles
-from clusters.charts.maps import agreement, agreement_words, correlation, correlation_words, framed, rank_edges, shades
+from clusters.charts.map_picture import CELLS, cells_of, map_picture, painted
+from clusters.charts.maps import (
+    REST,
+    Category,
+    Colouring,
+    agreement,
+    agreement_words,
+    categories,
+    correlation,
+    correlation_words,
+    framed,
+    rank_edges,
+    shades,
+    told_apart,
+)
 from clusters.queries.maps import inside, nearest_of, prepare_maps
 from clusters.views.maps import version_of
 from compute.bundle import Bundle
@@ -137,6 +151,47 @@ def test_the_nearest_point_is_never_the_point_itself(tmp_path):
     points = np.zeros((N_SELECTED, 2), np.float32)  # all in one place
     run = make_run(tmp_path, arrays={"map/gradients": points})
     assert (nearest_of(run, "gradient") != np.arange(N_SELECTED)).all()
+
+
+# ── the picture ──
+
+
+def colouring_of(codes: list[int]) -> Colouring:
+    shown = [Category(0, "common", "1"), Category(1, "rare", "2")]
+    return categories(np.array(codes), shown, np.zeros((len(codes), 2)), what="cluster", rest="others")
+
+
+def test_of_several_points_in_a_cell_the_rarest_category_is_seen_and_the_rest_never():
+    points = np.array([[0.5, 0.5]] * 5 + [[1.5, 0.5], [9, 9]])
+    at = cells_of(points, (0, 0, 4, 2), (4, 2))
+    assert painted(at, colouring_of([1, 0, 0, 7, 7, 7, 0])).tolist() == [1, REST, -1, -1, -1, -1, -1, -1]
+
+
+def test_the_picture_has_every_point_no_axis_numbers_and_the_colours_of_the_page():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(2000, 2)).astype(np.float32)
+    box = (-3.0, -2.0, 3.0, 2.0)
+    chart = map_picture(points, box, colouring_of(rng.integers(0, 3, 2000).tolist()), area=[], made="", what="x")
+    assert chart["x"]["ticks"] == chart["y"]["ticks"] == []
+    inside = (np.abs(points) < [3, 2]).all(axis=1).sum()
+    assert sum(row[2] for row in chart["table"]["rows"]) == inside
+    cells = chart["series"][0]["points"]
+    assert {cell[4] for cell in cells} == {"c1", "c2", "line2"}
+    drawn = sum((cell[1] - cell[0]) * (cell[3] - cell[2]) for cell in cells)
+    assert drawn == pytest.approx(len(chart["table"]["rows"]) * (6 / CELLS[0]) * (4 / CELLS[1]))
+
+
+def test_labels_on_the_picture_keep_apart():
+    points = np.array([[0.0, 0.0], [0.05, 0.0], [2.0, 1.0]])
+    shown = [Category(i, f"rank {i}", str(i)) for i in range(3)]
+    colouring = categories(np.arange(3), shown, points, what="cluster", rest="")
+    chart = map_picture(points, (-3, -2, 3, 2), colouring, area=[], made="", what="x")
+    assert [series["label"] for series in chart["series"][1:]] == ["0", "2"]
+
+
+def test_clusters_with_one_answer_are_told_apart_by_the_token_before():
+    texts = [([["s", 4]], [["it", 3]]), ([["_", 2]], [["a", 2]]), ([["_", 2]], [])]
+    assert told_apart(texts) == ["s", "a ▸ _", "_"]
 
 
 # ── the page ──
@@ -319,7 +374,7 @@ def test_a_map_of_curves_is_coloured_by_class_where_there_are_scores(client, run
     assert json.loads(page(client, "/runs/synthetic/map.json", by="gradient"))["colour"] == "cluster"
 
 
-def test_the_density_can_be_framed_and_downloaded(client, run):
+def test_the_picture_can_be_framed_and_downloaded(client, run):
     framed_page = client.get("/runs/synthetic/map/", {"embed": "true", "figure": "map"})
     assert framed_page.status_code == 200
     assert "X-Frame-Options" not in framed_page
