@@ -168,7 +168,7 @@ def _toy_title(toy: ToySlopes, slope: float, found: tuple[float, float] | None) 
     if found is None:
         how = "flatter" if slope > max(toy.means) else "steeper" if slope < min(toy.means) else "other"
         return f"A slope of {fixed(slope)} is {how} than any that the toy model gives"
-    return f"A slope of {fixed(slope)} fits true exponents of {exponents_text(toy, found)}"
+    return f"In the toy model a slope of {fixed(slope)} comes of true exponents of {exponents_text(toy, found)}"
 
 
 def toy_reading(toy: ToySlopes, slope: float, found: tuple[float, float] | None) -> str:

@@ -28,6 +28,9 @@ from compute.numerics.emergence import BELOW_FROM_START, CROSSED, NEVER, STATE_N
 CERTAIN = 0.05  # a smaller p is called a sign
 CLEAR = 1.96  # so many standard errors of no order, which are 1/√(n − 1)
 STAIRS = 120  # corners of a line of shares
+FEW = 10  # clusters: of fewer no ρ is put into a title
+ALONG = 24  # places along a line where its text may stand
+ROOM = (0.25, 0.05)  # what a text takes of the axes, across and up or down
 EDGE = 1.7  # how far beyond the scales their edges lie, as a factor
 THIRDS = (("the most frequent third", "v1", "dot"), ("the middle third", "v4", "square"),
           ("the rarest third", "v6", "triangle"))  # fmt: skip
@@ -94,7 +97,16 @@ def sequence_chart(
             )  # fmt: skip
     medians = shown.medians()
     if len(medians) > 1:
-        series.append(make_series("line", medians, name="median", css="mean", label="median", label_at=medians[-1]))
+        series.append(
+            make_series(
+                "line",
+                medians,
+                name="median",
+                css="mean",
+                label="median",
+                label_at=_clearest(medians, shown, foot, top),
+            )
+        )
     return make_chart(
         slug="sequence", number=number, title=sequence_title(shown, rho), size="wide", help=HELP, series=series,
         description=f"{shown.scale.noun.capitalize()} at which each cluster’s mean loss falls below "
@@ -179,9 +191,28 @@ def _theory_series(theory: Theory, shown: Emergence, foot: float, top: float) ->
     first, last = max(1.0, ranks[0]), min(float(_last_rank(shown)), ranks[1])
     points = [[rank, theory.constant * rank**theory.exponent] for rank in (first, last)] if first < last else []
     power = f"theory S ∝ n^{fixed(theory.exponent)}" if theory.alpha is not None else "theory N ∝ n"
-    at = math.sqrt(first * last)
     return make_series("line", points, name="theory", css="refl", label=power if points else "",
-                       label_at=[at, theory.constant * at**theory.exponent])  # fmt: skip
+                       label_at=_clearest(points, shown, foot, top) if points else None)  # fmt: skip
+
+
+def _clearest(line: Sequence[Sequence[float]], shown: Emergence, foot: float, top: float) -> list[float]:
+    """Where along a line, straight between its points, the fewest clusters stand on one side of it."""
+    across, up = math.log(max(_last_rank(shown), 2)), math.log(top / foot)
+    marks = [(math.log(one.rank) / across, math.log(one.scale / foot) / up) for one in shown.by_state[CROSSED]
+             if one.scale > 0]  # fmt: skip
+    corners = [(math.log(x) / across, math.log(y / foot) / up) for x, y in line]
+    parts = list(pairwise(corners))
+    steps = [(part, i / ALONG) for part in parts for i in range(ALONG + 1)]
+    places = [(a + (c - a) * share, b + (d - b) * share) for ((a, b), (c, d)), share in steps]
+
+    def crowd(place: tuple[float, float]) -> int:
+        near = [u - place[0] for u, v in marks if abs(v - place[1]) < ROOM[1]]
+        right = sum(0 <= far < ROOM[0] for far in near) if place[0] < 1 - ROOM[0] else len(marks)
+        left = sum(-ROOM[0] < far <= 0 for far in near) if place[0] > ROOM[0] else len(marks)
+        return min(right, left)
+
+    u, v = min(places, key=crowd)
+    return [math.exp(u * across), foot * math.exp(v * up)]
 
 
 def sequence_title(shown: Emergence, rho: RankCorrelation | None) -> str:
@@ -196,6 +227,8 @@ def sequence_title(shown: Emergence, rho: RankCorrelation | None) -> str:
         if n >= LEAST:
             return f"All {count(n)} clusters are learned at once: no order to see"
         return "Too few clusters for an order"
+    if rho.n < FEW:
+        return f"{count(rho.n)} clusters are too few to say whether frequent ones are learned first"
     if rho.p_value >= CERTAIN:
         return f"No sign that frequent clusters are learned first: ρ = {fixed(rho.rho)}"
     if rho.rho < 0:
@@ -209,8 +242,9 @@ def _reading(shown: Emergence, rho: RankCorrelation | None, why_none: str, theor
     if rho is None:
         sentences.append(f"There is no ρ: {why_none}.")
     else:
+        own = f"ρ = {fixed(rho.rho)}, " if rho.n < FEW else ""  # otherwise the title says it
         sentences.append(
-            f"95% interval {fixed(rho.low)} to {fixed(rho.high)} over {count(rho.n)} clusters; "
+            f"{own}95% interval {fixed(rho.low)} to {fixed(rho.high)} over {count(rho.n)} clusters; "
             f"permutation p {p_text(rho.p_value)}."
         )
     n_censored = len(shown.clusters) - len(shown.by_state[CROSSED])
@@ -232,11 +266,16 @@ def p_text(p_value: float) -> str:
     return f"= {fixed(p_value, 3)}" if p_value > 0.001 else "≤ 0.001"
 
 
+def has_shares(shown: Emergence) -> bool:
+    """Whether there are clusters enough, of several sizes, to compare thirds of them."""
+    return len(shown.clusters) >= 3 * len(THIRDS) and bool(shown.by_state[CROSSED]) and not _is_one_size(shown)
+
+
 def shares_chart(shown: Emergence, *, number: int = 2) -> Chart | None:
     """What share of frequent, middling and rare clusters is learned at each scale; None for few clusters."""
-    n = len(shown.clusters)
-    if n < 3 * len(THIRDS) or not shown.by_state[CROSSED] or _is_one_size(shown):
+    if not has_shares(shown):
         return None
+    n = len(shown.clusters)
     cuts = [round(i * n / 3) for i in range(4)]
     parts = [shown.clusters[start:end] for start, end in pairwise(cuts)]
     foot, top = _edges(shown)

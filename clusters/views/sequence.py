@@ -12,7 +12,7 @@ from django.urls import URLPattern, reverse
 
 from clusters.charts import sequence as figures
 from clusters.charts.chart import LN2, Chart
-from clusters.charts.numbers import compact, count, fixed
+from clusters.charts.numbers import count, fixed
 from clusters.facts import EMERGENCE_NATS, Emergence, Scale, scaling_fit
 from clusters.htmx import render_page
 from clusters.models import Clustering, Run
@@ -238,7 +238,9 @@ def _figures(run: Run, clustering: Clustering, found: Found, *slugs: str) -> lis
             found.shown, found.rho, found.why_none, found.theory, path, _tail(clustering.affinity)
         ),
         "shares": lambda: figures.shares_chart(found.shown),
-        "filters": lambda: figures.filters_chart(_filters(found.all)),
+        "filters": lambda: figures.filters_chart(
+            _filters(found.all), number=3 if figures.has_shares(found.shown) else 2
+        ),
     }
     wanted = [slug for slug in makers if slug in slugs] or list(makers)
     return [chart for chart in (makers[slug]() for slug in wanted) if chart]
@@ -264,13 +266,15 @@ def _filters(everything: Emergence) -> list[tuple[str, int, RankCorrelation | No
 def _facts(found: Found) -> list[dict[str, str]]:
     """The numbers above the figure: name, value, and how sure."""
     shown, rho = found.shown, found.rho
+    why = f"{count(rho.n)} clusters are too few" if rho else "no order"
+    rho = rho if rho and rho.n >= figures.FEW else None
     counts = {state: len(shown.by_state[state]) for state in (CROSSED, BELOW_FROM_START, NEVER)}
     first = "the first step" if shown.scale.over == "steps" else "the smallest network"
     last = "the last step" if shown.scale.over == "steps" else "the largest network"
     return [
         {
             "name": "Spearman’s ρ", "value": fixed(rho.rho) if rho else "–",
-            "sub": f"95% {fixed(rho.low)} to {fixed(rho.high)}, p {figures.p_text(rho.p_value)}" if rho else "no order",
+            "sub": f"95% {fixed(rho.low)} to {fixed(rho.high)}, p {figures.p_text(rho.p_value)}" if rho else why,
         },
         {"name": "learned in between", "value": count(counts[CROSSED]),
          "sub": f"of {count(len(shown.clusters))} clusters"},
@@ -293,7 +297,11 @@ def _page_of(shown: Emergence, asked: Asked) -> tuple[list[dict[str, Any]], bool
 
 
 def _when(scale: float, state: int) -> str:
-    return compact(scale) if state == CROSSED else {BELOW_FROM_START: "from the start", NEVER: "not yet"}[state]
+    return (
+        count(float(f"{scale:.3g}"))
+        if state == CROSSED
+        else {BELOW_FROM_START: "from the start", NEVER: "not yet"}[state]
+    )
 
 
 def _missing(run: Run, *, has_clusters: bool) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 from clusters.arrays import array_of
 from clusters.charts.chart import SIZES
 from clusters.charts.draw import draw
-from clusters.charts.sequence import filters_chart, sequence_chart, sequence_title, shares_chart
+from clusters.charts.sequence import Theory, filters_chart, sequence_chart, sequence_title, shares_chart
 from clusters.facts import Emergence, LearnedCluster, Scale
 from clusters.models import Cluster, Run
 from clusters.queries import sequence
@@ -136,7 +136,37 @@ def test_medians_beyond_the_scales_are_left_out():
 )
 def test_the_title_says_what_the_data_say(rho, p, words):
     shown = emergence([learned(rank, 1e4) for rank in (1, 2, 3)])
-    assert sequence_title(shown, RankCorrelation(rho, rho - 0.1, rho + 0.1, p, 3)) == words
+    assert sequence_title(shown, RankCorrelation(rho, rho - 0.1, rho + 0.1, p, 40)) == words
+
+
+def test_of_few_clusters_no_rho_is_put_into_a_headline(client, run):
+    html = page(client, over="parameters", threshold="0.3", k="6")
+    assert "6 clusters are too few to say whether frequent ones are learned first" in html
+    assert '<dd>–</dd><dd class="sub">6 clusters are too few</dd>' in html
+    assert "ρ = " in html  # in the reading, with its interval
+
+
+def test_figures_are_numbered_as_they_are_read(client, run):
+    """Six clusters have no thirds, so the figure of filters is the second."""
+    html = page(client, over="parameters", threshold="0.3", k="6")
+    later = page(client, "/runs/synthetic/sequence.html", over="parameters", threshold="0.3", k="6", figure="filters")
+    assert re.findall(r"<i>Fig. (\d)</i>", html + later) == ["1", "2"]
+
+
+def test_texts_stand_beside_their_lines_where_few_clusters_are():
+    crowd = [learned(rank, 1e4 * math.exp(0.01 * (rank % 7))) for rank in range(30, 200)]
+    shown = emergence([*crowd, learned(1, 2e3), learned(2, 9e5)])
+    chart = sequence_chart(shown, None, "too few", Theory(1.0, 200.0, None, ""), "/", "/")
+    theory = next(one for one in chart["series"] if one["name"] == "theory")
+    x, y = theory["label_at"]
+    assert y == pytest.approx(200 * x)
+    assert abs(math.log(y / 1e4)) > 0.2  # off the crowd
+
+
+def test_scales_in_the_table_are_written_in_one_way(client, run):
+    cells = re.findall(r'<td class="num">([^<]*)</td><td class="num">[\d.]+</td></tr>', page(client, threshold="3"))
+    assert cells
+    assert all(re.fullmatch(r"[\d,]+|from the start|not yet", cell) for cell in cells)
 
 
 def test_clusters_that_all_stand_at_one_edge_have_no_order(client, run):
