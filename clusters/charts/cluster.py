@@ -179,7 +179,8 @@ def _sizes_words(sizes: Sequence[int], mean: np.ndarray, members: Members, unit:
         return f"{members.noun} hardly changes with size", ends
     if found.kind == "rises":
         return f"{members.noun} rises with size", ends
-    between = f"between {compact(sizes[found.first])} and {compact(sizes[found.last])} parameters"
+    start, end = compact(sizes[found.first]), compact(sizes[found.last])
+    between = f"between {start} and {end} parameters" if start != end else f"among networks of {end} parameters"
     there = f"The mean falls from {_loss(values[found.first], unit)} to {_loss(values[found.last], unit)} there."
     if found.kind == "falls, then rises":
         return f"{members.noun} falls {between}, then rises again", f"{there} It ends at {_loss(values[-1], unit)}."

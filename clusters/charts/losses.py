@@ -157,8 +157,11 @@ def _mean_point(one: Distribution, look: Look) -> list[Any]:
 def _mean_title(finals: Sequence[Distribution], fit: PowerLawFit | None, look: Look) -> str:
     if fit and fit.alpha > 0:
         return f"Ten times the parameters, {percent(1 - 10**-fit.alpha)} less loss"
-    change = "falls" if finals[-1].mean_nats < finals[0].mean_nats else "does not fall"
-    return f"Mean loss {change} from {look.loss(finals[0].mean_nats)} to {look.loss(finals[-1].mean_nats)}"
+    first, last = (look.loss(one.mean_nats) for one in (finals[0], finals[-1]))
+    if first == last:
+        return f"Mean loss is {first} at both ends" if len(finals) > 1 else f"Mean loss is {first}"
+    change = "falls" if finals[-1].mean_nats < finals[0].mean_nats else "rises"
+    return f"Mean loss {change} from {first} to {last}"
 
 
 def _mean_reading(fitted: Sequence[Distribution], others: Sequence[Distribution], fit: PowerLawFit | None) -> str:

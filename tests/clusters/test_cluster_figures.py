@@ -344,6 +344,12 @@ def test_a_title_says_what_the_mean_does(mean, title):
     assert chart["title"] == title
 
 
+def test_networks_of_one_size_have_nothing_between_them():
+    losses = np.array([[9.0, 8.0, 0.2], [9.0, 8.0, 0.2]])
+    chart = sizes_chart([10_000, 10_000, 10_000], losses, Members([1, 2]), "nats", number=1)
+    assert chart["title"] == "Members are learned among networks of 10 k parameters"
+
+
 @pytest.mark.parametrize(
     ("mean", "title"),
     [

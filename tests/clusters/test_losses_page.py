@@ -290,6 +290,20 @@ def test_figures_are_numbered_as_they_are_read(client, tmp_path):
     assert re.findall(r"<i>Fig\. (\d)</i>", page(client)) == ["1", "2", "3", "4", "5"]
 
 
+@pytest.mark.parametrize(
+    ("means", "title"),
+    [
+        ((1.05, 2.0, 4.0, 6.05), "Mean loss rises from 1.05 nats to 6.05 nats"),
+        ((2.0, 1.5, 2.5, 2.0), "Mean loss is 2.00 nats at both ends"),
+        ((1.05, 1.0, 6.0, 1.02), "Mean loss falls from 1.05 nats to 1.02 nats"),
+    ],
+)
+def test_the_title_of_the_means_is_true_of_any_run(client, run, means, title):
+    for (lm, _), mean in zip(NETWORKS, means, strict=True):
+        run.run_checkpoints.filter(checkpoint__lm=lm, is_final=True).update(mean_loss_nats=mean)
+    assert title in page(client)
+
+
 def test_a_range_ends_where_it_says():
     histogram = Histogram(BINNING.by_size, np.zeros(15_000, np.int64))
     assert end_of(histogram, Look()) == "12.477 nats"
