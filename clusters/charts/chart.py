@@ -156,7 +156,7 @@ def share_axis(
     """An even axis over shares of 1 whose ticks say percent."""
     axis = linear_axis([100 * share for share in shares], label, n=n, from_zero=from_zero, exact=exact)
     ticks = [(value / 100, f"{name}%") for value, name in axis["ticks"]]
-    return axis | {"lo": axis["lo"] / 100, "hi": axis["hi"] / 100, "ticks": ticks}  # type: ignore[return-value]
+    return axis | {"lo": axis["lo"] / 100, "hi": axis["hi"] / 100, "ticks": ticks}
 
 
 def log_axis(

@@ -216,15 +216,13 @@ def _makers(read: Read) -> dict[str, Maker]:
     by_size, by_step, unit, clusters = read.by_size, read.by_step, read.unit, read.clusters
     if by_size:
         who = f"{len(read.sizes)} networks"
-        over = {"over": "parameters"}
-        makers["sizes"] = partial(figures.laws_chart, by_size, slug="sizes", unit=unit, who=who, **over)
-        makers["size-residuals"] = partial(figures.residual_chart, by_size, slug="size-residuals", **over)
+        makers["sizes"] = partial(figures.laws_chart, by_size, over="parameters", slug="sizes", unit=unit, who=who)
+        makers["size-residuals"] = partial(figures.residual_chart, by_size, over="parameters", slug="size-residuals")
     if read.network_laws:
         makers["networks"] = partial(figures.networks_chart, read.network_laws, unit=unit)
     if by_step:
-        over = {"over": "steps"}
-        makers["steps"] = partial(figures.laws_chart, by_step, slug="steps", unit=unit, who=read.lm, **over)
-        makers["step-residuals"] = partial(figures.residual_chart, by_step, slug="step-residuals", **over)
+        makers["steps"] = partial(figures.laws_chart, by_step, over="steps", slug="steps", unit=unit, who=read.lm)
+        makers["step-residuals"] = partial(figures.residual_chart, by_step, over="steps", slug="step-residuals")
     if read.quantiles:
         makers["quantiles"] = partial(figures.quantiles_chart, read.quantiles, unit=unit)
     if clusters and len(clusters.known):

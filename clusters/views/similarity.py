@@ -67,7 +67,7 @@ def _named(request: HttpRequest) -> dict[str, str]:
 
 def _kept(request: HttpRequest) -> list[tuple[str, str]]:
     """What the form of a pair sends on."""
-    return [(name, value) for name, value in request.GET.items() if value and name not in ("token", "with")]
+    return [(name, str(value)) for name, value in request.GET.items() if value and name not in ("token", "with")]
 
 
 def _ramp(matrix: Matrix) -> Ramp:
