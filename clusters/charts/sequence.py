@@ -31,6 +31,7 @@ STAIRS = 120  # corners of a line of shares
 FEW = 10  # clusters: of fewer no ρ is put into a title
 ALONG = 24  # places along a line where its text may stand
 ROOM = (0.25, 0.05)  # what a text takes of the axes, across and up or down
+SLACK = 1.1  # the same where no cluster stands on them
 EDGE = 1.7  # how far beyond the scales their edges lie, as a factor
 THIRDS = (("the most frequent third", "v1", "dot"), ("the middle third", "v4", "square"),
           ("the rarest third", "v6", "triangle"))  # fmt: skip
@@ -160,9 +161,9 @@ def _edges(shown: Emergence) -> tuple[float, float]:
     positive = [value for value in shown.scale.values if value > 0]
     crossed = [one.scale for one in shown.by_state[CROSSED] if one.scale > 0]
     foot = (
-        min([positive[0], *crossed]) / EDGE if shown.by_state[BELOW_FROM_START] or not crossed else min(crossed) / 1.3
+        min([positive[0], *crossed]) / EDGE if shown.by_state[BELOW_FROM_START] or not crossed else min(crossed) / SLACK
     )
-    return foot, (positive[-1] * EDGE if shown.by_state[NEVER] or not crossed else max(crossed) * 1.3)
+    return foot, (positive[-1] * EDGE if shown.by_state[NEVER] or not crossed else max(crossed) * SLACK)
 
 
 def _ticks(shown: Emergence, foot: float, top: float) -> list[tuple[float, str]]:
@@ -202,7 +203,7 @@ def _clearest(line: Sequence[Sequence[float]], shown: Emergence, foot: float, to
              if one.scale > 0]  # fmt: skip
     corners = [(math.log(x) / across, math.log(y / foot) / up) for x, y in line]
     parts = list(pairwise(corners))
-    steps = [(part, i / ALONG) for part in parts for i in range(ALONG + 1)]
+    steps = [(part, i / ALONG) for part in parts for i in range(3, ALONG - 2)]  # off the ends, which may lie on an axis
     places = [(a + (c - a) * share, b + (d - b) * share) for ((a, b), (c, d)), share in steps]
 
     def crowd(place: tuple[float, float]) -> int:
