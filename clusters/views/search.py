@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
@@ -111,7 +112,7 @@ def _in_corpus(run: Run, asked: Asked, question: Question, is_more: bool) -> Lis
     if behind is None or (
         asked.after and len(behind.first) <= PAGE_SIZE and (behind.is_over or not behind.is_complete)
     ):
-        document = int(text.documents_of(asked.after[0])) if asked.after else 0
+        document = int(text.documents_of(np.array(asked.after[:1]))[0]) if asked.after else 0
         behind = corpus.look(
             run, question, seconds=MORE_SECONDS, from_document=document, most=PAGE_SIZE, after=asked.after
         )

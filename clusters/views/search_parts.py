@@ -69,10 +69,10 @@ def title(asked: Asked, listed: Any) -> str:
         return "Search every token"
     what = {"answer": "prediction", "sequence": "sequence"}.get(asked.mode, "place")
     what = "context" if asked.place == "contexts" else what
-    if not listed.n:
-        return f"No {what} found" + (" so far" if listed.is_partial else "")
-    number = f"More than {count(listed.n)}" if listed.is_over else count(listed.n)
-    return f"{number} {what}{'' if listed.n == 1 else 's'}{' so far' if listed.is_partial else ''}"
+    number = f"More than {count(listed.n)}" if listed.is_over else count(listed.n) if listed.n else "No"
+    plural = "s" if listed.n > 1 else ""
+    said = f"{number} {what}{plural} with “{_shown(asked.q, 40)}”"
+    return said + (" so far" if listed.is_partial else "")
 
 
 def corpus_rows(run: Run, asked: Asked, hits: Sequence[Hit]) -> list[dict[str, Any]]:
@@ -133,7 +133,7 @@ def _example(path: str, asked: Asked, question: Question) -> dict[str, str]:
         ignores_case=False, after=None, token=None,
     )  # fmt: skip
     place = f"{NAMES[question.mode]}, {PLACES[question.place]}"
-    return {"text": clean_text(question.text, limit=60).replace(" ", "␣"), "kind": place, "href": href(path, there)}
+    return {"text": _shown(question.text, 60), "kind": place, "href": href(path, there)}
 
 
 def _cluster(run: Run, asked: Asked, label: int | None) -> str:
@@ -163,3 +163,12 @@ def _boxes(reader: Reader, hit: Hit, clustered: frozenset[int]) -> tuple[list[To
         replace(box, mark="hit") if hit.first <= place <= shown else box for place, box in enumerate(boxes, begin)
     ]
     return marked, begin > 0, hit.last - shown
+
+
+def _shown(text: str, limit: int) -> str:
+    """Text in a line, with spaces at its ends drawn."""
+    inner = text.strip(" ")
+    if not inner:
+        return "␣" * min(len(text), limit)
+    begin = len(text) - len(text.lstrip(" "))
+    return clean_text("␣" * begin + inner + "␣" * (len(text) - begin - len(inner)), limit=limit)

@@ -88,7 +88,7 @@ def test_a_hit_is_marked_between_its_neighbours(client, tmp_path):
     ids[5, 10:13] = 9, 10, 11
     make_run(tmp_path, arrays={"corpus/token_ids": ids.ravel()})
     shown = get(client, q="日")
-    assert "1 place<" in shown
+    assert "1 place with “日”" in shown
     assert len(re.findall(r'class="t[^"]* hit[ "]', shown.partition('id="hits"')[2])) == 3
     assert 'href="/runs/synthetic/documents/5/' in shown
 

@@ -131,7 +131,7 @@ def _by_expression(text: CorpusText, question: Question, document: int, deadline
     """Each document by itself: nothing reaches over its end, and ^ and $ are its ends."""
     bounds = text.document_starts.tolist()
     found = expression(question, longest=int(np.diff(text.document_starts).max(initial=0)))
-    view = memoryview(text.bytes)
+    view = text.bytes.data
     places: list[tuple[int, int]] = []
     since, at_once = time.monotonic(), 0
     for number in range(document, len(bounds) - 1):
