@@ -102,6 +102,7 @@ class ClusterQuery:
     contexts: ContextView
     page: int | None  # of the contexts; None where the address leaves it open
     token: int | None  # flat index of the selected member
+    no_token: str  # what the address has instead of one
     lm: str  # the network whose training is drawn; "" for the clustered one
     order: str  # of the heatmap's rows
 
@@ -113,6 +114,7 @@ def cluster_query(query: QueryDict) -> ClusterQuery:
         contexts=context_view(query),
         page=page_number(query) if query.get("page") else None,
         token=selected_token(query),
+        no_token=query.get("token", "")[:20] if selected_token(query) is None else "",
         lm=query.get("lm", ""),
         order=chosen(query, "members", list(ORDERS), "similarity"),
     )

@@ -121,6 +121,7 @@ def marked(figures: Figures) -> dict[str, Any]:
     """The member that all figures mark, or why there is none."""
     run, token, found = figures.run, figures.asked.token, figures.similarities
     ctx: dict[str, Any] = {"run": run, "cluster": figures.cluster, "marked": None, "stray": None}
+    ctx["asked"] = figures.asked
     if token is None:
         return ctx
     if token not in figures.tokens:

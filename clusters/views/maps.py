@@ -170,7 +170,7 @@ def _page(run: Run, asked: MapQuery, layouts: list[str], colouring: Colouring) -
         "positions_href": f"{reverse('clusters:map-positions', args=[slug, version])}?by={asked.by}",
         "colours_href": f"{reverse('clusters:map-colours', args=[slug, version])}?{query}",
         "near_href": reverse("clusters:map-twin", args=[slug, "html"]),
-        "box": _numbers(_box(run, asked)), "whole": _numbers(charts.framed(_sides(run, asked))),
+        "box": _numbers(asked.view or _sides(run, asked)), "whole": _numbers(_sides(run, asked)),
         "needs_k": asked.colour in ("cluster", "rank"), "is_part": n < run.corpus.n_predictions,
     }  # fmt: skip
 

@@ -195,6 +195,12 @@ def test_the_same_cluster_elsewhere_is_the_best_match_by_jaccard(client, run, cl
 # ── one selection ──
 
 
+def test_what_is_no_token_is_said_to_be_none(client, cluster):
+    assert "“&lt;b&gt;abc” is no token" in page(client, address(cluster), token="<b>abc")
+    assert "is no token" not in page(client, address(cluster), token=str(members_of(cluster)[0]))
+    assert "is no token" not in page(client, address(cluster))
+
+
 def test_a_marked_member_is_marked_in_its_row_its_curve_and_the_matrix(client, cluster):
     token = members_of(cluster)[1]
     html = page(client, address(cluster), token=str(token))
