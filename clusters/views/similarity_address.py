@@ -147,8 +147,8 @@ def _place(text: str, matrix: Matrix) -> tuple[int | None, str]:
         return place, ""
     flat = flat_indices(matrix.run)
     at = int(np.searchsorted(flat, index))
-    near = " and ".join(str(value) for value in flat[max(at - 1, 0) : at + 1].tolist())
-    return None, f"Token {index} was not clustered, so it has no place here. The nearest that were: {near}."
+    near = " and ".join(f"token {value}" for value in flat[max(at - 1, 0) : at + 1].tolist())
+    return None, f"Token {index} was not clustered, so it has no place here. Nearest in the corpus: {near}."
 
 
 def _widened(span: Span, n: int, least: int = 12) -> Span:

@@ -198,6 +198,7 @@ function start(config) {
     clearTimeout(pairTimer); // what was only pointed at
     const found = await tell(pair, true);
     if (!found || cursor !== pair) return;
+    document.getElementById("pair-said")?.remove(); // what the address named before
     const here = new URL(location.href);
     here.searchParams.set("token", found.row);
     here.searchParams.set("with", found.column);

@@ -419,7 +419,7 @@ def test_a_token_that_was_not_clustered_is_answered_with_a_sentence(client, run,
     html = page(client, **({"token": str(flat[0]), "with": str(flat[0])} | {name: str(other)}))
     assert f"Token {other} was not clustered" in html
     at = int(np.searchsorted(flat, other))
-    assert f"{flat[at - 1]} and {flat[at]}" in html
+    assert f"token {flat[at - 1]} and token {flat[at]}" in html
     assert "data-pair" not in html
 
 
