@@ -137,7 +137,7 @@ class Chart(TypedDict):
 
 def linear_axis(
     values: Iterable[float], label: str, *, ticks: Sequence[tuple[float, str]] | None = None, n: int = 5,
-    from_zero: bool = False, exact: bool = False, suffix: str = "",
+    from_zero: bool = False, exact: bool = False,
 ) -> Axis:  # fmt: skip
     """An even axis over the values, its ends moved out to round numbers unless `exact`."""
     lo, hi = _ends(values, 0.0, 1.0)
@@ -146,7 +146,7 @@ def linear_axis(
         lo, hi = lo - 0.5, hi + 0.5
     if not exact:
         lo, hi = _rounded_out(lo, hi, n)
-    own = [(value, tick_text(value) + suffix) for value in linear_ticks(lo, hi, n)]
+    own = [(value, tick_text(value)) for value in linear_ticks(lo, hi, n)]
     return {"label": label, "scale": "linear", "lo": lo, "hi": hi, "ticks": _ticks(ticks, own), "with_zero": False}
 
 

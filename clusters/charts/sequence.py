@@ -31,8 +31,8 @@ STAIRS = 120  # corners of a line of shares
 FEW = 10  # clusters: of fewer no ρ is put into a title
 ALONG = 24  # places along a line where its text may stand
 ROOM = (0.25, 0.05)  # what a text takes of the axes, across and up or down
-SLACK = 1.1  # the same where no cluster stands on them
 EDGE = 1.7  # how far beyond the scales their edges lie, as a factor
+SLACK = 1.1  # how far beyond the clusters the axis ends where none stands on an edge
 THIRDS = (("the most frequent third", "v1", "dot"), ("the middle third", "v4", "square"),
           ("the rarest third", "v6", "triangle"))  # fmt: skip
 HELP = Help(
