@@ -169,12 +169,11 @@ def test_a_zombie_notices_at_its_next_report_and_writes_nothing(monkeypatch: pyt
 
     def sleep_through(shard: Shard, n_done: int, n_total: int) -> None:
         if n_done == 5 and not heirs:
-            heir = None
-            while heir is None:  # a heartbeat may come in between and renew the lease
-                Shard.objects.filter(pk=shard.pk).update(lease_expires_at=lease.after(-1))
+            own = Shard.objects.filter(pk=shard.pk)
+            while not own.filter(state="queued").exists():  # a heartbeat may come in between and renew the lease
+                own.update(lease_expires_at=lease.after(-1))
                 sweep.sweep()
-                heir = lease.claim(job.pk, "heir")
-            heirs.append(heir)
+            heirs.append(lease.claim(job.pk, "heir"))
             time.sleep(0.3)
 
     outcome = run.run_next_shard(job.pk, worker="zombie", on_progress=sleep_through)
