@@ -101,3 +101,29 @@ def test_keys_draw_a_rectangle_and_leave_it(visit, run):
     canvas.focus()
     page.keyboard.press("Tab")
     expect(canvas).not_to_be_focused()
+
+
+def test_a_map_that_has_no_room_yet_is_drawn_when_it_gets_some(visit, run):
+    visited = visit(width=390, theme="dark")
+    visited.page.add_init_script(
+        "addEventListener('DOMContentLoaded', () => { document.documentElement.hidden = true; })"
+    )
+    page = visited.open(HERE)
+    page.locator("#stage[data-ready]").wait_for(state="attached")
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.evaluate("() => { document.documentElement.hidden = false; }")
+    page.wait_for_function(
+        "() => { const one = document.querySelector('canvas#map'); if (!one.width) return false;"
+        " return one.getContext('2d').getImageData(0, 0, one.width, one.height).data.some((value) => value > 0); }"
+    )
+
+
+def test_a_map_is_saved_as_svg_and_as_png_under_one_name(visit, run):
+    page = visit().open(HERE)
+    ready(page)
+    names = []
+    for save in (page.locator("#fig-map .dl a", has_text="SVG"), page.locator("#fig-map [data-png]")):
+        with page.expect_download() as started:
+            save.click()
+        names.append(started.value.suggested_filename)
+    assert names == ["synthetic-map-gradient-map.svg", "synthetic-map-gradient-map.png"]
