@@ -1,4 +1,4 @@
-"""The bootstrap over tokens: draws are multinomial, fits are those of single envelopes, the interval holds the slope."""
+"""The bootstrap over tokens: draws are multinomial, fits those of single envelopes; the interval holds the slope."""
 
 from __future__ import annotations
 
