@@ -14,9 +14,9 @@ for _name in ("QW_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # befor
 
 
 @pytest.fixture(autouse=True)
-def derived_elsewhere(settings, tmp_path_factory) -> None:
+def derived_elsewhere(monkeypatch, tmp_path_factory) -> None:
     """What pages work out lies in a folder of the test's own, never in the project's."""
-    settings.DERIVED_DIR = tmp_path_factory.mktemp("derived")
+    monkeypatch.setattr("django.conf.settings.DERIVED_DIR", tmp_path_factory.mktemp("derived"))
 
 
 @pytest.fixture(scope="session")

@@ -114,7 +114,9 @@ def test_a_map_that_has_no_room_yet_is_drawn_when_it_gets_some(visit, run):
     page.evaluate("() => { document.documentElement.hidden = false; }")
     page.wait_for_function(
         "() => { const one = document.querySelector('canvas#map'); if (!one.width) return false;"
-        " return one.getContext('2d').getImageData(0, 0, one.width, one.height).data.some((value) => value > 0); }"
+        " const copy = new OffscreenCanvas(one.width, one.height).getContext('2d', { willReadFrequently: true });"
+        " copy.drawImage(one, 0, 0);"
+        " return copy.getImageData(0, 0, one.width, one.height).data.some((value) => value > 0); }"
     )
 
 
