@@ -47,7 +47,7 @@ PAGES = (
     Page("search, expression", RUN + "/search/?q={word}[a-z]%2B{word}&mode=regex", SEARCH),
     Page("search, answer", RUN + "/search/?q={word}&mode=answer", SEARCH),
     Page("search, sequence", RUN + "/search/?q={label}+*+{label}&mode=sequence", SEARCH),
-    Page("search, words", RUN + "/search/?q=a+{word}&in=contexts", SEARCH)  # "=" alone is no word,
+    Page("search, words", RUN + "/search/?q=a+{word}&in=contexts", SEARCH),  # "=" alone is no word
     Page("token", RUN + "/tokens/{index}/?unit={unit}"),
     Page("clustered token", RUN + "/tokens/{token}/"),
     Page("token, at a step", RUN + "/tokens/{index}/?step={step}"),
