@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from clusters.arrays import array_of, bundle_of, corpus_of, vocabulary_of
-from clusters.columns import clustered_checkpoint, losses_under
 from clusters.display import display_text, display_tokens, token_label
 from clusters.models import Run
+from clusters.stored.arrays import array_of, bundle_of, corpus_of, vocabulary_of
+from clusters.stored.columns import clustered_checkpoint, losses_under
 
 LOSS_EDGES_NATS = (0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0)  # l0 is below the first, l7 from the last on (printed to 12)
 SIGNED_EDGES_NATS = (0.1, 0.5, 2.0)  # d1 from the first on, d3 from the last; below the first a difference is no shade

@@ -9,7 +9,7 @@ from django.core.exceptions import BadRequest
 from django.http import QueryDict
 
 from clusters.models import Affinity
-from clusters.readings import Unit
+from clusters.values.readings import Unit
 
 MAX_DIGITS = 18  # any such number fits every database's integers
 MAX_PAGE = 100_000

@@ -14,8 +14,8 @@ from clusters.charts.chart import Chart, Help, Table, curve_chart
 from clusters.charts.geometry import tick_text
 from clusters.charts.numbers import compact, percent
 from clusters.charts.ruler import counted
-from clusters.facts import EMERGENCE_NATS
-from clusters.readings import StepCurve, Unit
+from clusters.values.facts import EMERGENCE_NATS
+from clusters.values.readings import StepCurve, Unit
 
 MANY = 100  # beyond so many members, quantiles are drawn instead of lines
 LEARNED_SHARE = 0.6  # the sizes between which a mean falls by this share of its largest fall

@@ -8,7 +8,7 @@ from typing import TypedDict
 import numpy as np
 
 from clusters.charts.ruler import counted
-from clusters.facts import EMERGENCE_NATS
+from clusters.values.facts import EMERGENCE_NATS
 
 MOST_NAMED, FEW_NAMED = 15, 5  # ticks with a name, in wide windows and on phones
 

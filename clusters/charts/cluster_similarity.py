@@ -14,7 +14,7 @@ from clusters.charts.chart import Chart, Help, linear_axis, make_chart, make_ser
 from clusters.charts.geometry import minus
 from clusters.charts.numbers import fixed, percent
 from clusters.charts.ruler import counted
-from clusters.readings import Similarities
+from clusters.values.readings import Similarities
 
 N_BINS = 48
 MOST_ROWS = 48  # of the heatmap

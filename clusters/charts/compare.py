@@ -12,7 +12,7 @@ from clusters.charts.numbers import count, fixed, percent
 from clusters.charts.rank_frequency import corners
 from clusters.charts.raster import RAMPS
 from clusters.charts.similarity import SEAM
-from clusters.facts import CAVEAT, RankCurves, Sizes
+from clusters.values.facts import CAVEAT, RankCurves, Sizes
 from compute.numerics.ranks import EnvelopeFit
 
 SHADES = RAMPS["density"]

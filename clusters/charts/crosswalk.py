@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypedDict
 
-from clusters.readings import Part, Rung
+from clusters.values.readings import Part, Rung
 
 LEAST_HEIGHT, GAP, HEAD, FOOT = 22.0, 10.0, 28.0, 8.0
 

@@ -12,8 +12,8 @@ from clusters.charts.chart import Axis, Chart, Help, Series, linear_axis, log_ax
 from clusters.charts.geometry import Point, line_path
 from clusters.charts.numbers import count, fixed, percent
 from clusters.charts.shades import shade, shade_legend
-from clusters.finding import Bounds, Criteria, Plane
-from clusters.readings import Unit
+from clusters.values.finding import Bounds, Criteria, Plane
+from clusters.values.readings import Unit
 from compute.numerics.curves import classify
 
 MANY = 100_000  # so many tokens fill smaller cells

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from clusters.charts.chart import Chart, Help, linear_axis, log_axis, make_chart, make_series, vertical
 from clusters.charts.ruler import counted
-from clusters.readings import Match
+from clusters.values.readings import Match
 
 SAME = 0.5  # a best match of at least this Jaccard index counts as the same cluster
 _HELP = Help(

@@ -22,9 +22,9 @@ from clusters.charts.chart import (
     make_series,
 )
 from clusters.charts.numbers import compact, count, fixed, percent
-from clusters.distributions import DECADE, LN2, Distribution, Histogram
-from clusters.families import within_family
-from clusters.readings import Unit
+from clusters.values.distributions import DECADE, LN2, Distribution, Histogram
+from clusters.values.families import within_family
+from clusters.values.readings import Unit
 from compute.errors import FitError
 from compute.numerics.scaling import PowerLawFit, fit_power_law
 

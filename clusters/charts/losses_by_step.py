@@ -27,7 +27,7 @@ from clusters.charts.losses import (
     width_of,
 )
 from clusters.charts.numbers import compact, count, fixed
-from clusters.distributions import Distribution
+from clusters.values.distributions import Distribution
 
 MOST_LINES = 5  # checkpoints drawn under the chosen one
 RISE = 1.002  # above the lowest mean by this factor: no rounding, no noise

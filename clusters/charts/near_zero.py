@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from clusters.charts.chart import Chart, Help, log_axis, make_chart, make_series, share_axis
 from clusters.charts.losses import Look, shade, share_title, top_of, width_of
 from clusters.charts.numbers import count, fixed, percent
-from clusters.distributions import Distribution, Learned
+from clusters.values.distributions import Distribution, Learned
 
 NEAR_ZERO_HELP = Help(
     what="How often a network is nearly certain of the right token: the share of predictions under the run’s own "

@@ -23,8 +23,8 @@ from clusters.charts.chart import (
 from clusters.charts.geometry import Scale, line_path, thin
 from clusters.charts.numbers import compact, count, fixed, percent
 from clusters.charts.rank_frequency import corners, curve_series, size_table
-from clusters.facts import CAVEAT, LOSS_EDGES, FinalCheckpoint, RankCurves, scaling_fit, spread_ks
-from clusters.families import families, family_of, within_family
+from clusters.values.facts import CAVEAT, LOSS_EDGES, FinalCheckpoint, RankCurves, scaling_fit, spread_ks
+from clusters.values.families import families, family_of, within_family
 from compute.numerics.curves import classify
 from compute.numerics.scaling import PowerLawFit
 

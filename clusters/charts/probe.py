@@ -11,7 +11,7 @@ from clusters.charts.chart import Chart, Help, curve_chart
 from clusters.charts.geometry import minus
 from clusters.charts.numbers import compact
 from clusters.charts.token import CLASS_MEANINGS
-from clusters.readings import Scores, Unit
+from clusters.values.readings import Scores, Unit
 
 KNOWN_NATS = 0.1
 HELP = Help(

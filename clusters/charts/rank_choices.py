@@ -17,7 +17,7 @@ from clusters.charts.chart import (
     vertical,
 )
 from clusters.charts.numbers import count, fixed
-from clusters.facts import CAVEAT, RankCurves, ToySlopes
+from clusters.values.facts import CAVEAT, RankCurves, ToySlopes
 
 CHOICES_HELP = Help(
     what="The slope of the envelope again, for neighbouring windows, without the largest number of clusters, and for "

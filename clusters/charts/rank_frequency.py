@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from clusters.charts.chart import Chart, Help, Rule, Series, Table, log_axis, make_chart, make_series, vertical
 from clusters.charts.numbers import count, fixed
-from clusters.facts import CAVEAT, RankCurves, Sizes
+from clusters.values.facts import CAVEAT, RankCurves, Sizes
 from compute.numerics.ranks import EnvelopeFit
 
 N_SHADES = 8

@@ -22,9 +22,9 @@ from clusters.charts.chart import (
 )
 from clusters.charts.losses import shade
 from clusters.charts.numbers import compact, count, fixed, percent
-from clusters.distributions import LN2
-from clusters.laws import LAW_NAMES, NEXT, ClusterLaws, Fitted, NetworkLaw, Point, QuantileLaw
-from clusters.readings import Unit
+from clusters.values.distributions import LN2
+from clusters.values.laws import LAW_NAMES, NEXT, ClusterLaws, Fitted, NetworkLaw, Point, QuantileLaw
+from clusters.values.readings import Unit
 from compute.numerics.bnsl import BrokenPowerLaw
 from compute.numerics.laws import Trial
 from compute.numerics.scaling import PowerLawFit

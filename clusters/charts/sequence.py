@@ -21,7 +21,7 @@ from clusters.charts.chart import (
     share_axis,
 )
 from clusters.charts.numbers import compact, count, fixed, percent
-from clusters.facts import Emergence, LearnedCluster
+from clusters.values.facts import Emergence, LearnedCluster
 from compute.numerics.correlation import LEAST, RankCorrelation
 from compute.numerics.emergence import BELOW_FROM_START, CROSSED, NEVER, STATE_NAMES
 

@@ -22,8 +22,8 @@ from clusters.charts.chart import (
     vertical,
 )
 from clusters.charts.numbers import compact, count, fixed, percent
-from clusters.facts import EMERGENCE_NATS
-from clusters.readings import Scores, StepCurve, Unit
+from clusters.values.facts import EMERGENCE_NATS
+from clusters.values.readings import Scores, StepCurve, Unit
 
 SPARK_TOP_BITS = 13.0
 MARKED_STEPS = 16  # longer curves are marked at their end alone

@@ -14,10 +14,10 @@ from typing import TextIO
 from django.conf import settings
 from django.db import close_old_connections
 
-from clusters.arrays import forget_bundles
 from clusters.embedded.terminal import JobProgress
 from clusters.ingest import ingest
 from clusters.models import Run
+from clusters.stored.arrays import forget_bundles
 from compute.bundle import open_bundle
 from compute.config import RunConfig
 from compute.errors import BundleError, ComputeError, ConfigError

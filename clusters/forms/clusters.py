@@ -21,7 +21,7 @@ from clusters.parameters import (
     unit_of,
     whole_number,
 )
-from clusters.readings import Unit
+from clusters.values.readings import Unit
 
 SORTS: Mapping[str, str] = {
     "size": "size, largest first",

@@ -14,7 +14,8 @@ from urllib.parse import urlencode
 from django.core.exceptions import BadRequest
 from django.http import QueryDict
 
-from clusters.finding import (
+from clusters.parameters import chosen, search_text, selected_token, unit_of, whole_number
+from clusters.values.finding import (
     BAND_EDGES_NATS,
     LASSO_STEPS,
     MOST_CORNERS,
@@ -25,8 +26,7 @@ from clusters.finding import (
     Lasso,
     Offer,
 )
-from clusters.parameters import chosen, search_text, selected_token, unit_of, whole_number
-from clusters.readings import Unit
+from clusters.values.readings import Unit
 from compute.numerics.curves import CLASS_NAMES
 
 BITS = math.log(2)  # nats in a bit

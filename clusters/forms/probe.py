@@ -9,7 +9,7 @@ from django.core.exceptions import BadRequest
 from django.http import QueryDict
 
 from clusters.parameters import affinity_of, chosen, unit_of, whole_number
-from clusters.readings import Unit
+from clusters.values.readings import Unit
 from compute.jobs.probes import MAX_CHARACTERS
 from compute.steps.probe import MAX_CHOSEN
 

@@ -13,7 +13,7 @@ from django.http import QueryDict
 
 from clusters.display import NEWLINE, TAB
 from clusters.parameters import chosen, selected_token, whole_number
-from clusters.searching import MODES, MOST_CHARS, NotSearchableError, Question
+from clusters.values.searching import MODES, MOST_CHARS, NotSearchableError, Question
 
 DEFAULT_PLACE = "corpus"
 

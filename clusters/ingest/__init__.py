@@ -11,11 +11,11 @@ from pathlib import Path
 from django.contrib.auth.models import User
 from django.db import IntegrityError, OperationalError, transaction
 
-from clusters.arrays import forget_bundles
 from clusters.ingest.checks import check_bundle, check_clustered_files
 from clusters.ingest.rows import read_rows
 from clusters.ingest.writing import write_run
 from clusters.models import Run
+from clusters.stored.arrays import forget_bundles
 from compute.bundle import Bundle, open_bundle
 from compute.errors import BundleError, StorageError
 from compute.models import Job

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from clusters.distributions import FINE_EDGES
+from clusters.values.distributions import FINE_EDGES
 from compute.bundle import Bundle
 from compute.config import AFFINITIES
 from compute.errors import BundleError, CorpusError

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clusters.facts import EMERGENCE_NATS
+from clusters.values.facts import EMERGENCE_NATS
 from compute.numerics.emergence import crossings
 from compute.numerics.ranks import cluster_order
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from clusters.models import Cluster, Run
 from clusters.queries.clusters import labels_of
-from clusters.readings import Match, Part, Rung
+from clusters.values.readings import Match, Part, Rung
 
 
 def crosswalk(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from clusters.arrays import array_of, bundle_of
 from clusters.models import Run
 from clusters.queries.clusters import evenly
-from clusters.readings import Similarities
+from clusters.stored.arrays import array_of, bundle_of
+from clusters.values.readings import Similarities
 
 N_MEMBERS, N_OUTSIDE = 128, 1000  # rows of the matrix that are read, and of the other tokens' columns
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clusters.arrays import array_of, bundle_of
 from clusters.models import Affinity, Cluster, Clustering, Run
 from clusters.parameters import whole_number
 from clusters.queries.access import User, visible_runs
 from clusters.queries.missing import Missing
+from clusters.stored.arrays import array_of, bundle_of
 from compute.errors import BundleError
 
 MOST_TIED = 6  # clusters of the same size that are named

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from clusters.facts import Sizes
 from clusters.models import Cluster, Run
 from clusters.queries.access import User, visible_runs
 from clusters.queries.clusters import flat_indices, labels_of
-from clusters.recent import Recent
+from clusters.stored.recent import Recent
+from clusters.values.facts import Sizes
 from compute.errors import BundleError
 from compute.numerics.agreement import (
     FATES,

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from django.core.exceptions import BadRequest
 
-from clusters.arrays import array_of, bundle_of, corpus_of
-from clusters.derived import derived
 from clusters.models import Run
 from clusters.parameters import whole_number
 from clusters.queries.missing import Missing
+from clusters.stored.arrays import array_of, bundle_of, corpus_of
+from clusters.stored.derived import derived
 from compute.numerics.curves import CLASS_NAMES, MONOGENIC, POLYGENIC
 
 MAX_KIND = 60  # characters of a kind's name

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from clusters.arrays import array_of, bundle_of
-from clusters.derived import derived
-from clusters.distributions import Binning, Distribution, Learned
 from clusters.models import Run
+from clusters.stored.arrays import array_of, bundle_of
+from clusters.stored.derived import derived
+from clusters.values.distributions import Binning, Distribution, Learned
 from compute.numerics.persistence import persistence
 
 LEARNED_NATS = 0.3  # the paper's threshold for a token that a network has learned

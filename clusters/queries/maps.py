@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from clusters.arrays import array_of, bundle_of, corpus_of, vocabulary_of
-from clusters.derived import derived
 from clusters.display import token_label
 from clusters.models import Cluster, Run
 from clusters.queries.clusters import flat_indices, labels_of
 from clusters.queries.documents import kinds_of
 from clusters.queries.tokens import size_curves
+from clusters.stored.arrays import array_of, bundle_of, corpus_of, vocabulary_of
+from clusters.stored.derived import derived
 from compute.numerics.curves import CLASS_NAMES
 
 ARRAYS = {"gradient": "map/gradients", "curve": "map/curves"}

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 
-from clusters.arrays import bundle_of
 from clusters.models import Affinity, Cluster, Clustering, Run
 from clusters.parameters import whole_number
 from clusters.queries.access import User, visible_jobs, visible_runs
 from clusters.queries.clusters import flat_indices, labels_of
 from clusters.queries.missing import Missing
-from clusters.readings import Scores
+from clusters.stored.arrays import bundle_of
+from clusters.values.readings import Scores
 from compute.config import CheckpointRef, RunConfig
 from compute.errors import ComputeError, ConfigError
 from compute.jobs.probes import KIND

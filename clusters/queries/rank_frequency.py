@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from clusters.arrays import array_of
-from clusters.derived import derived
-from clusters.facts import ToySlopes
 from clusters.models import Affinity, Run
 from clusters.queries.runs import affinities_of, ks_of
+from clusters.stored.arrays import array_of
+from clusters.stored.derived import derived
+from clusters.values.facts import ToySlopes
 from compute.errors import BundleError
 from compute.numerics.ranks import adjusted_rand_index
 from compute.numerics.resampling import resampled_envelopes

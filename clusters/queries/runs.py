@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from clusters.arrays import array_of, bundle_of
-from clusters.facts import LOSS_EDGES, FinalCheckpoint, RankCurves, Sizes
 from clusters.models import Cluster, Clustering, Run, RunCheckpoint
 from clusters.queries.access import User, visible_jobs, visible_runs
+from clusters.stored.arrays import array_of, bundle_of
+from clusters.values.facts import LOSS_EDGES, FinalCheckpoint, RankCurves, Sizes
 from compute.errors import BundleError
 from compute.models import Job
 from compute.numerics.ranks import adjusted_rand_index

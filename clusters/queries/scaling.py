@@ -8,10 +8,13 @@ from threading import Lock
 
 import numpy as np
 
-from clusters.derived import derived, has_derived
-from clusters.distributions import Distribution
-from clusters.families import within_family
-from clusters.laws import (
+from clusters.models import Clustering, Run
+from clusters.queries.losses import by_network, distributions, finals
+from clusters.stored.derived import derived, has_derived
+from clusters.stored.recent import Recent
+from clusters.values.distributions import Distribution
+from clusters.values.families import within_family
+from clusters.values.laws import (
     PAPER_STEPS,
     ClusterLaws,
     Fitted,
@@ -23,9 +26,6 @@ from clusters.laws import (
     packed,
     unpacked,
 )
-from clusters.models import Clustering, Run
-from clusters.queries.losses import by_network, distributions, finals
-from clusters.recent import Recent
 from compute.errors import FitError
 from compute.numerics.laws import LAWS, Comparison, compare_laws
 from compute.numerics.scaling import PowerLawFit, fit_power_law, fit_power_laws

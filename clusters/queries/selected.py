@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from clusters.arrays import array_of, bundle_of
-from clusters.derived import derived
 from clusters.models import Run
-from clusters.readings import StepCurve
+from clusters.stored.arrays import array_of, bundle_of
+from clusters.stored.derived import derived
+from clusters.values.readings import StepCurve
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from functools import lru_cache
 import numpy as np
 from django.db.models.fields.json import KT
 
-from clusters.arrays import array_of, bundle_of
-from clusters.facts import Emergence, LearnedCluster, Scale
 from clusters.models import Cluster, Clustering, Run
 from clusters.queries.selected import StepNetwork, selected_size_curves, selected_step_curves, step_networks
-from clusters.recent import Recent
+from clusters.stored.arrays import array_of, bundle_of
+from clusters.stored.recent import Recent
+from clusters.values.facts import Emergence, LearnedCluster, Scale
 from compute.errors import BundleError
 from compute.numerics.correlation import RankCorrelation, rank_correlation
 from compute.numerics.emergence import crossings

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clusters.arrays import array_of, bundle_of
-from clusters.derived import derived
 from clusters.models import Run
 from clusters.queries.clusters import flat_indices, labels_of, ladder
-from clusters.recent import Recent
+from clusters.stored.arrays import array_of, bundle_of
+from clusters.stored.derived import derived
+from clusters.stored.recent import Recent
 from compute.numerics import mosaic
 from compute.numerics.ranks import cluster_order
 

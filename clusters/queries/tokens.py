@@ -10,12 +10,12 @@ from typing import Literal
 
 import numpy as np
 
-from clusters.arrays import array_of, bundle_of, corpus_of
-from clusters.derived import derived, has_derived
 from clusters.models import Membership, Run, Token
 from clusters.parameters import whole_number
 from clusters.queries.missing import Missing
-from clusters.readings import Scores, StepCurve
+from clusters.stored.arrays import array_of, bundle_of, corpus_of
+from clusters.stored.derived import derived, has_derived
+from clusters.values.readings import Scores, StepCurve
 from compute.errors import FitError
 from compute.numerics.curves import CLASS_NAMES, curve_scores, paper_monogenic, paper_polygenic
 

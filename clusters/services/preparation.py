@@ -22,7 +22,7 @@ from compute.errors import ComputeError
 logger = logging.getLogger(__name__)
 Report = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
-# what it makes, in words, and how; each goes through `clusters.derived`, so what is there already takes no time
+# what it makes, in words, and how; each goes through `clusters.stored.derived`, so what is there already takes no time
 MAKERS: list[tuple[str, Callable[[Run], object]]] = [
     ("the clustered tokens’ curves", make_selected),
     ("the finder", prepare_finder),

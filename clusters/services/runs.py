@@ -13,11 +13,11 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from clusters.arrays import forget_bundles
-from clusters.derived import forget_derived
 from clusters.display import clean_text
 from clusters.models import Checkpoint, Corpus, Membership, Run
 from clusters.queries.access import User, may_manage
+from clusters.stored.arrays import forget_bundles
+from clusters.stored.derived import forget_derived
 from compute.errors import StorageError
 from compute.models import Job
 

@@ -10,11 +10,11 @@ import time
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from clusters.arrays import bundle_of, forget_bundles
-from clusters.derived import forget_derived
-from clusters.hashes import alone, checked, forget_checked, keep_checked
 from clusters.models import Run
 from clusters.services.preparation import Report, prepare
+from clusters.stored.arrays import bundle_of, forget_bundles
+from clusters.stored.derived import forget_derived
+from clusters.stored.hashes import alone, checked, forget_checked, keep_checked
 from compute.bundle import Bundle
 from compute.errors import BundleError
 

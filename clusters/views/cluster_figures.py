@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 from django.core.exceptions import BadRequest
 
-from clusters.arrays import bundle_of
 from clusters.charts import cluster as charts
 from clusters.charts import cluster_similarity as alike
 from clusters.charts.chart import Chart
@@ -20,7 +19,8 @@ from clusters.queries.cluster_similarity import similarities
 from clusters.queries.clusters import flat_indices
 from clusters.queries.selected import member_step_curves, selected_size_curves, step_networks
 from clusters.queries.tokens import curve_classes
-from clusters.readings import Match, Similarities, StepCurve
+from clusters.stored.arrays import bundle_of
+from clusters.values.readings import Match, Similarities, StepCurve
 from clusters.views.addresses import cluster_address
 
 

@@ -16,7 +16,7 @@ from clusters.models import Clustering
 from clusters.parameters import changed, reach_choices
 from clusters.queries import clusters as reads
 from clusters.queries.cluster_ladder import clusters_with_labels, crosswalk, overlaps
-from clusters.readings import Match
+from clusters.values.readings import Match
 from clusters.views.addresses import cluster_address, clusters_address
 from clusters.views.cluster_figures import Figures
 

@@ -11,9 +11,9 @@ from django.shortcuts import render
 from clusters.charts.cluster_similarity import with_margin
 from clusters.charts.ruler import ruler
 from clusters.contexts import Reader, has_text
-from clusters.facts import EMERGENCE_NATS
 from clusters.forms.clusters import ORDERS, cluster_query
 from clusters.queries import clusters as reads
+from clusters.values.facts import EMERGENCE_NATS
 from clusters.views import cluster_sections as sections
 from clusters.views.cluster_figures import Figures
 from clusters.views.cluster_list import HEAD, cluster_list_urls, coherence_of, row_of

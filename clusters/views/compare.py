@@ -12,7 +12,6 @@ from django.http import HttpRequest, HttpResponseBase, QueryDict
 from clusters.charts import compare as figures
 from clusters.charts.chart import Chart
 from clusters.charts.numbers import count, percent, plain
-from clusters.facts import CAVEAT, Sizes
 from clusters.htmx import render_page
 from clusters.models import Cluster, Run
 from clusters.parameters import changed, search_text, whole_number
@@ -20,6 +19,7 @@ from clusters.queries import compare as reads
 from clusters.queries.clusters import visible_run
 from clusters.queries.compare import Comparison, Side, Whole
 from clusters.queries.runs import default_affinity, default_k, ks_of, rank_curves
+from clusters.values.facts import CAVEAT, Sizes
 from clusters.views import twins
 from clusters.views.addresses import cluster_address
 

@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import Resolver404
 
-from clusters.arrays import forget_bundles
+from clusters.stored.arrays import forget_bundles
 from compute.errors import BeingPrepared, BundleError
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,6 @@ from clusters.charts.chart import Chart
 from clusters.charts.finder import SPARK_TOP, density_chart
 from clusters.charts.numbers import percent
 from clusters.contexts import has_text
-from clusters.finding import LEAST_SIZES, ORDERS, Criteria
 from clusters.forms.finder import Asked, asked_of, lasso_text
 from clusters.htmx import render_page, wants_fragment
 from clusters.queries.clusters import visible_run
@@ -22,6 +21,7 @@ from clusters.queries.finder.columns import Columns
 from clusters.queries.finder.pages import page_of
 from clusters.queries.finder.search import density, facet_counts, search
 from clusters.queries.missing import Missing
+from clusters.values.finding import LEAST_SIZES, ORDERS, Criteria
 from clusters.views.finder_parts import Parts, class_counts, dots
 from clusters.views.twins import answer, links_context, page
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from clusters.arrays import vocabulary_of
 from clusters.charts.finder import curve_spark
 from clusters.charts.numbers import count, fixed
 from clusters.contexts import Reader
 from clusters.display import token_label
-from clusters.finding import BAND_EDGES_NATS, N_BANDS, ORDERS, SCORES, Bounds, Criteria, presets
 from clusters.forms.finder import BITS, Asked, address, is_loss, number_text
 from clusters.forms.finder import parts as address_parts
 from clusters.queries.finder import rows
 from clusters.queries.finder.columns import Columns
 from clusters.queries.finder.search import answer_counts, preset_counts
-from clusters.readings import Unit
+from clusters.stored.arrays import vocabulary_of
+from clusters.values.finding import BAND_EDGES_NATS, N_BANDS, ORDERS, SCORES, Bounds, Criteria, presets
+from clusters.values.readings import Unit
 from compute.numerics.curves import CLASS_NAMES
 
 ROW_TOKENS = 16

@@ -10,9 +10,9 @@ import numpy as np
 
 from clusters.charts.numbers import compact, count, fixed, percent
 from clusters.charts.scaling import LAW_STYLES, unit_factor
-from clusters.laws import LAW_NAMES, ClusterLaws, Fitted, NetworkLaw
 from clusters.models import Clustering, Run
-from clusters.readings import Unit
+from clusters.values.laws import LAW_NAMES, ClusterLaws, Fitted, NetworkLaw
+from clusters.values.readings import Unit
 from compute.numerics.laws import LAWS, Trial
 
 FORMULAS = {  # pieces, every second one raised

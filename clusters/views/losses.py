@@ -18,13 +18,13 @@ from clusters.charts import near_zero
 from clusters.charts.chart import Chart
 from clusters.charts.losses import Look
 from clusters.charts.numbers import compact, count, fixed, percent
-from clusters.distributions import Distribution
 from clusters.htmx import render_page
 from clusters.models import Run
 from clusters.parameters import changed, chosen, unit_of, whole_number
 from clusters.queries import losses as queries
 from clusters.queries.clusters import visible_run
 from clusters.queries.missing import Missing
+from clusters.values.distributions import Distribution
 from clusters.views import twins
 
 HEAD = ("network", "revision", "step", "non-embedding parameters", "final", "mean loss, nats", "median, nats",

@@ -19,7 +19,6 @@ from clusters.charts.maps import Colouring
 from clusters.charts.numbers import count
 from clusters.charts.token import CLASS_SHAPES, token_spark
 from clusters.contexts import Reader, has_text
-from clusters.derived import derived
 from clusters.forms.maps import COLOURS, LAYOUTS, SIDES, MapQuery, area_of_sides, map_query
 from clusters.htmx import render_page, wants_fragment
 from clusters.models import Run
@@ -30,6 +29,7 @@ from clusters.queries.missing import Missing
 from clusters.queries.runs import default_k
 from clusters.queries.tokens import clustered_token, size_curve, size_curves, token_index
 from clusters.queries.tokens import scores_of as scores_of_token
+from clusters.stored.derived import derived
 from clusters.views.addresses import cluster_address
 from clusters.views.map_colours import colouring_of
 from clusters.views.map_table import map_table

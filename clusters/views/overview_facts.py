@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from clusters.arrays import bundle_of
 from clusters.charts.numbers import bytes_text, compact, count, fixed, percent, short_hash
-from clusters.facts import FinalCheckpoint
-from clusters.hashes import n_checked
 from clusters.models import Run
 from clusters.queries import runs as queries
+from clusters.stored.arrays import bundle_of
+from clusters.stored.hashes import n_checked
+from clusters.values.facts import FinalCheckpoint
 from compute.errors import BundleError
 
 AFFINITY_WORDS = {"signed": "1 − arccos(cos)/π, signed", "absolute": "from cosines of |g|, absolute"}

@@ -15,7 +15,6 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from clusters.arrays import vocabulary_of
 from clusters.charts import probe as charts
 from clusters.contexts import Reader, has_text, loss_shade
 from clusters.display import display_tokens, token_label
@@ -28,6 +27,7 @@ from clusters.queries.clusters import ladder, visible_run
 from clusters.queries.probe import Answer, NearCluster
 from clusters.queries.runs import default_k
 from clusters.services import probe as services
+from clusters.stored.arrays import vocabulary_of
 from clusters.views.addresses import cluster_address
 from clusters.views.shown_settings import text_filter
 from clusters.views.twins import answer, links_context, page

@@ -15,12 +15,12 @@ from clusters.charts import rank_choices
 from clusters.charts import rank_frequency as figures
 from clusters.charts.chart import Chart
 from clusters.charts.numbers import count, fixed
-from clusters.facts import CAVEAT, RankCurves, scaling_fit, spread_ks
 from clusters.htmx import render_page
 from clusters.models import Affinity, Run
 from clusters.parameters import chosen, whole_number
 from clusters.queries import rank_frequency as reads
 from clusters.queries import runs as queries
+from clusters.values.facts import CAVEAT, RankCurves, scaling_fit, spread_ks
 from clusters.views import twins
 from clusters.views.rank_window import Fitted, drag_data, fit_window, fitted, shown_window
 from clusters.views.runs import get_run

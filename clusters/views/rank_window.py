@@ -12,10 +12,10 @@ from django.urls import reverse
 from clusters.charts.chart import SIZES, Chart
 from clusters.charts.draw import plot_area
 from clusters.charts.numbers import count, fixed
-from clusters.facts import CAVEAT, RankCurves
 from clusters.models import Run
 from clusters.parameters import whole_number
 from clusters.queries.rank_frequency import resampled
+from clusters.values.facts import CAVEAT, RankCurves
 from compute.errors import FitError
 from compute.numerics.ranks import MIN_RANKS, EnvelopeFit
 from compute.numerics.resampling import SlopeInterval, slope_interval

@@ -9,12 +9,12 @@ from django.http import HttpRequest, HttpResponseBase, QueryDict
 
 from clusters.charts import overview as figures
 from clusters.charts.chart import Chart
-from clusters.facts import FinalCheckpoint, RankCurves
 from clusters.htmx import render_page
 from clusters.models import Affinity, Run
 from clusters.parameters import chosen, whole_number
 from clusters.queries import runs as queries
 from clusters.queries.access import may_manage, visible_runs
+from clusters.values.facts import FinalCheckpoint, RankCurves
 from clusters.views import twins
 from clusters.views.errors import NotFound
 from clusters.views.overview_facts import citation, finished, lede, mean_loss_fact, provenance

@@ -13,16 +13,16 @@ from django.urls import URLPattern
 from clusters.charts import scaling as figures
 from clusters.charts.chart import Chart
 from clusters.charts.numbers import compact, count
-from clusters.distributions import Distribution
-from clusters.families import families, within_family
 from clusters.htmx import render_page
-from clusters.laws import PAPER_STEPS, ClusterLaws, Fitted, NetworkLaw, Point, QuantileLaw, Window, default_steps
 from clusters.models import Clustering, Run
 from clusters.parameters import changed, chosen, unit_of, whole_number
 from clusters.queries import losses
 from clusters.queries import scaling as queries
 from clusters.queries.clusters import visible_run
-from clusters.readings import Unit
+from clusters.values.distributions import Distribution
+from clusters.values.families import families, within_family
+from clusters.values.laws import PAPER_STEPS, ClusterLaws, Fitted, NetworkLaw, Point, QuantileLaw, Window, default_steps
+from clusters.values.readings import Unit
 from clusters.views import twins
 from clusters.views.law_tables import cluster_rows, law_rows, laws_payload, network_rows, summary
 from clusters.views.runs import clustering_choice

@@ -21,7 +21,7 @@ from clusters.queries.search import contexts, corpus
 from clusters.queries.search.examples import examples_of
 from clusters.queries.search.hits import hits_of
 from clusters.queries.search.text import can_search, text_of
-from clusters.searching import MODES, MOST_HITS, NotSearchableError, Question
+from clusters.values.searching import MODES, MOST_HITS, NotSearchableError, Question
 from clusters.views import search_parts as parts
 from clusters.views.twins import answer, links_context, page
 

@@ -16,7 +16,7 @@ from clusters.models import Run, Token
 from clusters.queries.clusters import flat_indices
 from clusters.queries.search.contexts import Excerpt
 from clusters.queries.search.hits import Hit, labels_at
-from clusters.searching import MODES, Question
+from clusters.values.searching import MODES, Question
 from clusters.views.addresses import cluster_address
 
 PLACES = {"corpus": "whole corpus", "contexts": "clustered contexts"}

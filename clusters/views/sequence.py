@@ -13,14 +13,14 @@ from django.urls import URLPattern, reverse
 from clusters.charts import sequence as figures
 from clusters.charts.chart import LN2, Chart
 from clusters.charts.numbers import count, fixed
-from clusters.facts import EMERGENCE_NATS, Emergence, Scale, scaling_fit
 from clusters.htmx import render_page
 from clusters.models import Clustering, Run
 from clusters.parameters import changed, chosen, page_number, unit_of, whole_number
 from clusters.queries import runs as run_queries
 from clusters.queries import sequence as queries
 from clusters.queries.clusters import ladder, visible_run
-from clusters.readings import Unit
+from clusters.values.facts import EMERGENCE_NATS, Emergence, Scale, scaling_fit
+from clusters.values.readings import Unit
 from clusters.views import twins
 from clusters.views.runs import clustering_choice
 from compute.errors import FitError

@@ -16,7 +16,7 @@ from clusters.models import Affinity, Membership, Run
 from clusters.parameters import changed, context_view, reach_choices, unit_of, whole_number
 from clusters.queries import tokens as reads
 from clusters.queries.clusters import visible_run
-from clusters.readings import StepCurve, Unit
+from clusters.values.readings import StepCurve, Unit
 from clusters.views.addresses import cluster_address
 from clusters.views.twins import answer, links_context, page
 

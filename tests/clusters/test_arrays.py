@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusters import arrays
 from clusters.display import (
     _decoded_pieces,
     clean_text,
@@ -24,6 +23,7 @@ from clusters.display import (
     token_label,
     visible,
 )
+from clusters.stored import arrays
 from compute.errors import BundleError
 from compute.numerics.vocabulary import Vocabulary
 from tests.factories import make_run

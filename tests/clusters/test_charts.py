@@ -29,7 +29,7 @@ from clusters.charts.overview import density_chart, distribution_chart, scaling_
 from clusters.charts.rank_choices import other_choices
 from clusters.charts.rank_frequency import Reference, corners, rank_frequency_chart, shade_of
 from clusters.charts.standalone import standalone_svg
-from clusters.facts import LOSS_EDGES, FinalCheckpoint, RankCurves, Sizes
+from clusters.values.facts import LOSS_EDGES, FinalCheckpoint, RankCurves, Sizes
 
 
 def final(lm: str, size: int, loss: float, *, histogram=(), below=0.1, clustered=False) -> FinalCheckpoint:

@@ -11,7 +11,6 @@ import warnings
 import numpy as np
 import pytest
 
-from clusters.arrays import array_of
 from clusters.charts.cluster import (
     Members,
     bars_title,
@@ -35,7 +34,8 @@ from clusters.charts.ladder import ladder_chart, lasting_title
 from clusters.queries.cluster_ladder import best_matches, overlaps
 from clusters.queries.cluster_similarity import N_MEMBERS, similarities
 from clusters.queries.clusters import member_rows
-from clusters.readings import Match, Similarities, StepCurve
+from clusters.stored.arrays import array_of
+from clusters.values.readings import Match, Similarities, StepCurve
 from compute.bundle import Bundle
 from tests.factories import NETWORKS, make_run
 

@@ -7,10 +7,10 @@ import re
 
 import pytest
 
-from clusters.arrays import array_of
 from clusters.charts.cluster_list import columns, ladder_ticks, sorted_note
 from clusters.charts.ruler import ruler
 from clusters.models import Cluster
+from clusters.stored.arrays import array_of
 from clusters.views import cluster_list
 from compute.bundle import Bundle
 from tests.factories import make_run

@@ -10,11 +10,11 @@ import pytest
 from django.contrib.auth.models import User
 from sklearn.metrics import adjusted_rand_score, completeness_score, homogeneity_score, normalized_mutual_info_score
 
-from clusters.arrays import array_of
 from clusters.models import Corpus
 from clusters.queries import compare as reads
 from clusters.queries.compare import Side
-from clusters.recent import Recent
+from clusters.stored.arrays import array_of
+from clusters.stored.recent import Recent
 from compute.errors import BundleError
 from compute.numerics.ranks import default_window, fit_envelope
 from tests.factories import KS, N_SELECTED, make_run

@@ -10,10 +10,10 @@ import pytest
 from django.http import HttpResponse
 from filelock import FileLock
 
-from clusters import derived as module
-from clusters.derived import derived
 from clusters.models import Run
-from clusters.recent import Recent
+from clusters.stored import derived as module
+from clusters.stored.derived import derived
+from clusters.stored.recent import Recent
 from clusters.views.errors import Unprepared
 from compute.errors import BeingPrepared
 from tests.factories import make_run

@@ -9,7 +9,7 @@ import pytest
 
 from clusters.charts.losses import Look, density_by_size, integrand_by_size, mean_by_size
 from clusters.charts.losses_by_step import integrand_by_step, spread_steps
-from clusters.distributions import FINE_EDGES, Binning, Distribution, Histogram, Learned, even_places, log_places
+from clusters.values.distributions import FINE_EDGES, Binning, Distribution, Histogram, Learned, even_places, log_places
 
 LN2 = math.log(2)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from clusters.charts.document import strip
-from clusters.columns import losses_under
 from clusters.contexts import signed_shade
+from clusters.stored.columns import losses_under
 from tests.factories import LENGTH, make_run
 
 pytestmark = pytest.mark.django_db

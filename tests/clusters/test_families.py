@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from clusters.families import families, family_of, within_family
+from clusters.values.families import families, family_of, within_family
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clusters.arrays import array_of
-from clusters.finding import MOST_CORNERS, ORDERS, Bounds, Criteria, Cursor, Lasso, Order, Plane, planes, presets
 from clusters.queries.finder import columns as columns_module
 from clusters.queries.finder.answers import ids_of_answer
 from clusters.queries.finder.columns import N_CELLS, Columns
@@ -20,6 +18,8 @@ from clusters.queries.finder.conditions import between
 from clusters.queries.finder.pages import page_of
 from clusters.queries.finder.polygon import INSIDE, ON_EDGE, cell_states, is_inside
 from clusters.queries.finder.search import answer_counts, density, facet_counts, preset_counts, search
+from clusters.stored.arrays import array_of
+from clusters.values.finding import MOST_CORNERS, ORDERS, Bounds, Criteria, Cursor, Lasso, Order, Plane, planes, presets
 from compute.numerics.curves import CLASS_NAMES, paper_monogenic, paper_polygenic
 from compute.numerics.vocabulary import Vocabulary
 from tests.factories import N_DOCUMENTS, VOCABULARY, make_run, n_predictions

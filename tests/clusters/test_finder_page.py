@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from django.http import QueryDict
 
-from clusters.arrays import array_of
-from clusters.finding import Bounds, Criteria, Cursor, Lasso
 from clusters.forms.finder import Asked, address, asked_of
 from clusters.queries.finder.columns import Columns
+from clusters.stored.arrays import array_of
+from clusters.values.finding import Bounds, Criteria, Cursor, Lasso
 from tests.factories import make_run, n_predictions
 
 pytestmark = pytest.mark.django_db

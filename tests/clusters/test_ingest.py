@@ -11,12 +11,12 @@ import pytest
 from django.db import IntegrityError, connection
 
 from clusters import ingest as package
-from clusters.facts import EMERGENCE_NATS
 from clusters.ingest import ingest, writing
 from clusters.ingest.rows import storable
 from clusters.ingest.summaries import Clustered, Partition, summarise
 from clusters.ingest.writing import free_slug
 from clusters.models import Checkpoint, Cluster, Clustering, Corpus, Membership, Run, RunCheckpoint, Token
+from clusters.values.facts import EMERGENCE_NATS
 from compute.bundle import open_bundle
 from compute.errors import BundleError, StorageError
 from compute.numerics.emergence import crossings

@@ -12,12 +12,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from clusters.arrays import array_of
 from clusters.charts.losses import Look, end_of, integrand_by_size
-from clusters.derived import forget_derived, has_derived
-from clusters.distributions import FINE_EDGES, Binning, Distribution, Histogram
 from clusters.models import Run, RunCheckpoint
 from clusters.queries import losses as queries
+from clusters.stored.arrays import array_of
+from clusters.stored.derived import forget_derived, has_derived
+from clusters.values.distributions import FINE_EDGES, Binning, Distribution, Histogram
 from tests.factories import NETWORKS, make_run
 
 pytestmark = pytest.mark.django_db

@@ -9,7 +9,6 @@ import json
 import numpy as np
 import pytest
 
-from clusters.arrays import forget_bundles
 from clusters.charts.map_picture import CELLS, cells_of, map_picture, painted
 from clusters.charts.maps import (
     REST,
@@ -26,6 +25,7 @@ from clusters.charts.maps import (
     told_apart,
 )
 from clusters.queries.maps import inside, nearest_of, prepare_maps
+from clusters.stored.arrays import forget_bundles
 from clusters.views.maps import version_of
 from compute.bundle import Bundle
 from compute.numerics.curves import CLASS_NAMES

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from clusters.charts.overview import density_chart, scaling_chart
-from clusters.facts import LOSS_EDGES, FinalCheckpoint
 from clusters.queries import runs as queries
+from clusters.values.facts import LOSS_EDGES, FinalCheckpoint
 from compute.numerics.loss_summary import LOG_EDGES, loss_summary
 from tests.factories import make_run
 

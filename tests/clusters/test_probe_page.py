@@ -211,7 +211,7 @@ def test_tokens_are_shaded_links_and_hostile_ones_harmless(client, run, ana):
 def test_the_nearest_cluster_and_context_are_those_of_the_token_it_points_at(client, run, ana):
     client.force_login(ana)
     payload = client.get(f"{HERE[:-1]}.json", {"job": probe_of(run, ana).pk, "k": 6}).json()
-    from clusters.arrays import array_of
+    from clusters.stored.arrays import array_of
 
     labels = np.array(array_of(run, "clustering/signed/k6"))
     flat = array_of(run, "selection/flat_index")
@@ -234,7 +234,7 @@ def test_the_finding_compares_with_the_members_among_themselves():
 
 def test_the_centroid_s_cosine_is_that_of_the_mean_direction(client, run, ana):
     """Against vectors: the mean cosine over the length of the members' mean."""
-    from clusters.arrays import array_of
+    from clusters.stored.arrays import array_of
 
     labels = np.array(array_of(run, "clustering/signed/k3"))
     similarity = np.array(array_of(run, "similarity/signed"), np.float64)

@@ -12,12 +12,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from clusters.arrays import array_of, forget_bundles
 from clusters.charts.numbers import fixed
 from clusters.charts.rank_choices import doubt
-from clusters.derived import forget_derived
 from clusters.models import Clustering, Run
 from clusters.queries.rank_frequency import toy_slopes
+from clusters.stored.arrays import array_of, forget_bundles
+from clusters.stored.derived import forget_derived
 from compute.numerics.ranks import adjusted_rand_index, fit_envelope
 from compute.numerics.resampling import resampled_envelopes, slope_interval
 from compute.numerics.scaling import fit_power_law

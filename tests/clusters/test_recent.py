@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clusters.recent import Recent
+from clusters.stored.recent import Recent
 
 
 def test_a_result_is_made_once_and_the_oldest_asked_for_goes_first() -> None:

@@ -13,11 +13,21 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from clusters.charts.scaling import clusters_chart, networks_chart, quantiles_chart, spread
-from clusters.derived import forget_derived
-from clusters.laws import ClusterLaws, Fitted, NetworkLaw, Point, QuantileLaw, Window, default_steps, packed, unpacked
 from clusters.models import Clustering, Run, RunCheckpoint
 from clusters.queries import scaling as queries
-from clusters.recent import Recent
+from clusters.stored.derived import forget_derived
+from clusters.stored.recent import Recent
+from clusters.values.laws import (
+    ClusterLaws,
+    Fitted,
+    NetworkLaw,
+    Point,
+    QuantileLaw,
+    Window,
+    default_steps,
+    packed,
+    unpacked,
+)
 from clusters.views.law_tables import law_rows
 from compute.numerics.bnsl import Break, BrokenPowerLaw
 from compute.numerics.laws import Comparison, Trial, compare_laws

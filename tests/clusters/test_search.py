@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clusters.arrays import corpus_of, vocabulary_of
 from clusters.queries.search import text as text_module
 from clusters.queries.search.corpus import look, parse_sequence, search
 from clusters.queries.search.examples import examples_of
 from clusters.queries.search.hits import hits_of, labels_at
 from clusters.queries.search.text import text_of
-from clusters.searching import NotSearchableError, Question
+from clusters.stored.arrays import corpus_of, vocabulary_of
+from clusters.values.searching import NotSearchableError, Question
 from tests.factories import LENGTH, N_DOCUMENTS, VOCABULARY, make_run
 
 pytestmark = pytest.mark.django_db

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from clusters.ingest import ingest
 from clusters.models import Run, Token
 from clusters.queries.search.contexts import excerpts, phrases, search
-from clusters.searching import NotSearchableError, Question
+from clusters.values.searching import NotSearchableError, Question
 from tests.databases import Site, migrate, postgres_template, site, sqlite_template  # noqa: F401  (fixtures)
 from tests.factories import write_bundle
 from tests.postgres import postgres  # noqa: F401  (a fixture)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clusters.arrays import array_of
-from clusters.derived import has_derived
 from clusters.queries.selected import make_selected, selected_size_curves, selected_step_curves, step_networks
+from clusters.stored.arrays import array_of
+from clusters.stored.derived import has_derived
 from compute.bundle import Bundle
 from tests.factories import STEPS, make_run
 

@@ -14,15 +14,15 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from scipy.stats import spearmanr
 
-from clusters.arrays import array_of
 from clusters.charts.chart import SIZES
 from clusters.charts.draw import draw
 from clusters.charts.sequence import Theory, filters_chart, sequence_chart, sequence_title, shares_chart
-from clusters.facts import Emergence, LearnedCluster, Scale
 from clusters.models import Cluster, Run
 from clusters.queries import sequence
 from clusters.queries.sequence import KEPT, cluster_means, scales
-from clusters.recent import Recent
+from clusters.stored.arrays import array_of
+from clusters.stored.recent import Recent
+from clusters.values.facts import Emergence, LearnedCluster, Scale
 from compute.numerics.correlation import RankCorrelation
 from compute.numerics.emergence import BELOW_FROM_START, CROSSED, NEVER
 from tests.factories import N_SELECTED, NETWORKS, make_run, n_predictions

@@ -11,11 +11,11 @@ import pytest
 from django.contrib.auth.models import User
 from PIL import Image
 
-from clusters.arrays import array_of
 from clusters.charts.raster import RAMPS, palette
 from clusters.charts.standalone import STYLESHEET
 from clusters.queries import similarity as reads
 from clusters.queries.similarity import Matrix
+from clusters.stored.arrays import array_of
 from clusters.views.similarity_pixels import picture_address, tiles_address
 from compute.numerics import mosaic
 from compute.numerics.ranks import cluster_order

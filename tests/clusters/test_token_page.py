@@ -18,7 +18,7 @@ from clusters.charts.token import (
     class_sentence,
 )
 from clusters.queries.tokens import percentiles_of
-from clusters.readings import Scores
+from clusters.values.readings import Scores
 from compute.numerics.curves import classify
 from tests.factories import make_run, n_predictions
 

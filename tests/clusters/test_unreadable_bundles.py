@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.test import Client
 
-from clusters.arrays import forget_bundles
+from clusters.stored.arrays import forget_bundles
 from tests.factories import make_run
 
 pytestmark = pytest.mark.django_db

@@ -17,14 +17,14 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from clusters import receivers
-from clusters.derived import derived, has_derived
 from clusters.embedded.checker import Checker
 from clusters.embedded.checking import CheckProgress
-from clusters.hashes import alone, n_checked
 from clusters.ingest import ingest
 from clusters.models import Run
 from clusters.services import preparation, verification
 from clusters.services.verification import check_again, finish, waiting_runs
+from clusters.stored.derived import derived, has_derived
+from clusters.stored.hashes import alone, n_checked
 from compute.bundle import Bundle, open_bundle
 from compute.errors import BundleError
 from compute.jobs.signals import bundle_ready, swept

@@ -53,7 +53,7 @@ def test_the_wheel_zooms_to_single_pairs_and_a_click_keeps_one(visit, run):
 
 
 def cosine(run, row: int, column: int) -> float:
-    from clusters.arrays import array_of
+    from clusters.stored.arrays import array_of
 
     flat = array_of(run, "selection/flat_index")
     places = [int((flat == token).argmax()) for token in (row, column)]

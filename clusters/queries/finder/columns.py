@@ -7,12 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
-from clusters.arrays import array_of, bundle_of, corpus_of
-from clusters.columns import clustered_checkpoint, losses_under
-from clusters.derived import derived
-from clusters.finding import BAND_EDGES_NATS, N_BANDS, ORDERS, SCORES, Offer, Plane, planes
 from clusters.models import Run
 from clusters.queries.documents import kinds_of
+from clusters.stored.arrays import array_of, bundle_of, corpus_of
+from clusters.stored.columns import clustered_checkpoint, losses_under
+from clusters.stored.derived import derived
+from clusters.values.finding import BAND_EDGES_NATS, N_BANDS, ORDERS, SCORES, Offer, Plane, planes
 from compute.numerics.curves import CLASS_NAMES
 
 BLOCK = 1 << 18  # predictions tested at a time: their values stay in a core's cache

@@ -8,11 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
-from clusters.arrays import vocabulary_of
-from clusters.finding import Bounds, Criteria, Lasso, Plane
 from clusters.queries.finder.answers import ids_of_answer
 from clusters.queries.finder.columns import N_CELLS, Columns, on_plane
 from clusters.queries.finder.polygon import INSIDE, ON_EDGE, cell_states, is_inside
+from clusters.stored.arrays import vocabulary_of
+from clusters.values.finding import Bounds, Criteria, Lasso, Plane
 from compute.numerics.curves import CLASS_NAMES
 
 Rows = slice | np.ndarray

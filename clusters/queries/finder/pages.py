@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from clusters.finding import Cursor, Order
 from clusters.queries.finder.columns import BLOCK, Columns
 from clusters.queries.finder.search import FEW, Found, _threads
+from clusters.values.finding import Cursor, Order
 
 
 @dataclass(frozen=True, eq=False)

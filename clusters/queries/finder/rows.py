@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from clusters.arrays import array_of, corpus_of, vocabulary_of
 from clusters.display import token_label
-from clusters.finding import SCORES
 from clusters.queries.finder.columns import Columns
 from clusters.queries.finder.search import Found
+from clusters.stored.arrays import array_of, corpus_of, vocabulary_of
+from clusters.values.finding import SCORES
 from compute.numerics.curves import CLASS_NAMES
 
 ROWS_AT_ONCE = 20_000

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from clusters.arrays import corpus_of, vocabulary_of
-from clusters.derived import derived
-from clusters.finding import Criteria, Plane, Preset, presets
 from clusters.models import Run
 from clusters.queries.finder.columns import BLOCK, N_CELLS, Columns
 from clusters.queries.finder.conditions import Among, Condition, conditions, facet_table
-from clusters.recent import Recent
+from clusters.stored.arrays import corpus_of, vocabulary_of
+from clusters.stored.derived import derived
+from clusters.stored.recent import Recent
+from clusters.values.finding import Criteria, Plane, Preset, presets
 
 FEW = 16  # below one row in so many, what is left of a block is gathered row by row
 SPARSE = 0.25  # below this share, what was found is gathered before it is counted

@@ -12,8 +12,8 @@ from django.db import connection
 
 from clusters.models import Run, Token
 from clusters.queries.search.expressions import expression, finds_nothing
-from clusters.recent import Recent
-from clusters.searching import NotSearchableError, Question
+from clusters.stored.recent import Recent
+from clusters.values.searching import NotSearchableError, Question
 
 MARKS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"  # PostgreSQL is told that they are spaces, as in the index
 AROUND = 110  # characters shown on either side of the first match

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clusters.arrays import vocabulary_of
 from clusters.models import Run
 from clusters.queries.finder.answers import ids_of_answer
 from clusters.queries.search.expressions import expression, spans
 from clusters.queries.search.text import CorpusText, text_of
-from clusters.recent import Recent
-from clusters.searching import MOST_HITS, NotSearchableError, Question
+from clusters.stored.arrays import vocabulary_of
+from clusters.stored.recent import Recent
+from clusters.values.searching import MOST_HITS, NotSearchableError, Question
 from compute.numerics.vocabulary import Vocabulary
 
 MOST_IN_SEQUENCE = 64

@@ -6,11 +6,11 @@ import re
 
 import numpy as np
 
-from clusters.arrays import corpus_of, vocabulary_of
-from clusters.derived import derived
 from clusters.models import Run
 from clusters.queries.search.text import can_search
-from clusters.searching import Question
+from clusters.stored.arrays import corpus_of, vocabulary_of
+from clusters.stored.derived import derived
+from clusters.values.searching import Question
 
 MOST_TRIED = 200
 _WORD = re.compile(rb" ?[A-Za-z]{2,}")

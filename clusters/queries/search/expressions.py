@@ -6,7 +6,7 @@ import time
 
 import re2
 
-from clusters.searching import NotSearchableError, Question
+from clusters.values.searching import NotSearchableError, Question
 
 MEMORY = 2 << 20
 MATCHES_BETWEEN_LOOKS = 64  # at the clock

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clusters.arrays import bundle_of
-from clusters.columns import clustered_checkpoint, losses_under
 from clusters.display import clean_text
 from clusters.models import Run
 from clusters.queries.clusters import flat_indices, labels_of
 from clusters.queries.search.corpus import Found
 from clusters.queries.search.text import text_of
+from clusters.stored.arrays import bundle_of
+from clusters.stored.columns import clustered_checkpoint, losses_under
 
 
 @dataclass(frozen=True)

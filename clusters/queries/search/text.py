@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from clusters.arrays import bundle_of, corpus_of, vocabulary_of
-from clusters.derived import derived
 from clusters.models import Run
+from clusters.stored.arrays import bundle_of, corpus_of, vocabulary_of
+from clusters.stored.derived import derived
 from compute.numerics.corpus import TokenizedCorpus
 
 TOKENS_PER_BLOCK = 1 << 19

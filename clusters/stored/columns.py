@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from clusters.arrays import array_of, bundle_of
 from clusters.models import Run
+from clusters.stored.arrays import array_of, bundle_of
 
 
 def losses_under(run: Run, checkpoint: dict[str, Any]) -> np.ndarray | None:

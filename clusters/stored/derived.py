@@ -20,7 +20,7 @@ from django.conf import settings
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from clusters.models import Run
-from clusters.recent import Recent
+from clusters.stored.recent import Recent
 from compute.errors import BeingPrepared
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""What lies in files: a bundle's arrays, and what pages work out of them once."""
