@@ -37,6 +37,7 @@ class Job(models.Model):
     bundle_path = models.CharField(max_length=500, blank=True)
     bundle_sha256 = models.CharField(max_length=64, blank=True)
     is_private = models.BooleanField(default=False)
+    result = models.JSONField(default=dict, blank=True)  # what a job of a registered kind found
 
     class Meta:
         ordering = ("-id",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -33,6 +34,11 @@ INSTALLED_APPS = [
     "django_htmx",
     "csp",
     "axes",
+    "rest_framework",
+    "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "corsheaders",
     "compute",
     "clusters",
 ]
@@ -40,6 +46,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -107,6 +114,48 @@ AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
 AXES_VERBOSE = False
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+
+# ── the API ──
+PROXIES = env.integer("QW_PROXIES", 0, least=0)  # in front of this site, each adding to X-Forwarded-For; 0 ignores it
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "clusters.api.authentication.KeyAuthentication",
+        "clusters.api.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["clusters.api.permissions.Scoped"],
+    "DEFAULT_PARSER_CLASSES": ["clusters.api.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["clusters.api.renderers.FiniteJSONRenderer"],
+    "DEFAULT_THROTTLE_CLASSES": ["clusters.api.throttling.PerKey"],
+    "DEFAULT_THROTTLE_RATES": {"person": "600/min", "anonymous": "300/min", "jobs": "10/hour"},
+    "DEFAULT_SCHEMA_CLASS": "clusters.api.schema.Schema",
+    "EXCEPTION_HANDLER": "clusters.api.errors.handle",
+    "NUM_PROXIES": PROXIES,
+    "URL_FORMAT_OVERRIDE": None,
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+REST_KNOX = {
+    "TOKEN_MODEL": "clusters.ApiKey",
+    "TOKEN_PREFIX": "qw_",
+    "TOKEN_TTL": timedelta(days=30),
+    "TOKEN_LIMIT_PER_USER": 10,
+    "AUTH_HEADER_PREFIX": "Bearer",
+}
+KNOX_TOKEN_MODEL = REST_KNOX["TOKEN_MODEL"]
+SPECTACULAR_SETTINGS = {
+    "TITLE": "QuantaWeb",
+    "DESCRIPTION": "Runs of QDG, their clusters, token curves and labels. Losses are in nats.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_NO_READ_ONLY_REQUIRED": True,  # `fields` leaves any of them out
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "PREPROCESSING_HOOKS": ["clusters.api.schema.own_paths"],
+}
+CORS_ALLOWED_ORIGINS = env.listed("QW_CORS_ORIGINS")
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "if-match", "if-none-match", "idempotency-key"]
+CORS_EXPOSE_HEADERS = ["ETag", "Link", "Retry-After"]
 
 # ── what the browser may do ──
 CONTENT_SECURITY_POLICY = {

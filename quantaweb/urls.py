@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-urlpatterns = [path("", include("clusters.urls"))]
+urlpatterns = [path("api/", include("clusters.api.urls")), path("", include("clusters.urls"))]
 handler400 = "clusters.views.errors.bad_request"
 handler403 = "clusters.views.errors.forbidden"
 handler404 = "clusters.views.errors.not_found"

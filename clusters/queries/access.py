@@ -12,13 +12,14 @@ User = AbstractBaseUser | AnonymousUser
 
 
 def visible_runs(user: User) -> QuerySet[Run]:
-    """Every public run, the person's own private ones, and all of them for a superuser."""
+    """Every public run, private ones that are the person's own or shared with them, and all for a superuser."""
     runs = Run.objects.all()
     if getattr(user, "is_superuser", False) and user.is_active:
         return runs
     if not user.is_authenticated:
         return runs.filter(is_private=False)
-    return runs.filter(Q(is_private=False) | Q(owner_id=user.pk))
+    shared = Run.readers.through.objects.filter(user_id=user.pk)
+    return runs.filter(Q(is_private=False) | Q(owner_id=user.pk) | Q(pk__in=shared.values("run_id")))
 
 
 def visible_jobs(user: User) -> QuerySet[Job]:
@@ -55,3 +56,25 @@ def may_manage(user: User, run: Run) -> bool:
     if not (user.is_authenticated and user.is_active):
         return False
     return bool(getattr(user, "is_superuser", False)) or run.owner_id == user.pk
+
+
+def may_label(user: User) -> bool:
+    """Whether the person may label clusters and note things at tokens."""
+    return _has(user, "clusters.add_label")
+
+
+def may_adjudicate(user: User) -> bool:
+    """Whether the person may decide what is agreed on, share out work and edit the vocabulary."""
+    return _has(user, "clusters.adjudicate_label")
+
+
+def may_start_jobs(user: User) -> bool:
+    return _has(user, "compute.add_job")
+
+
+def is_admin(user: User) -> bool:
+    return bool(user.is_authenticated and user.is_active and getattr(user, "is_superuser", False))
+
+
+def _has(user: User, permission: str) -> bool:
+    return bool(user.is_authenticated and user.is_active and user.has_perm(permission))  # type: ignore[attr-defined]

@@ -17,28 +17,39 @@ from django.utils import timezone
 
 from clusters.models import SignInLink
 from clusters.queries.access import User
+from clusters.services.audit import record
 
-RUNNER = "runner"  # may start jobs
+LABELER, ADJUDICATOR, RUNNER = "labeler", "adjudicator", "runner"
+ROLES = {  # groups, with the permissions (application, codename) that each has; administrators are superusers
+    LABELER: [("clusters", "add_label")],
+    ADJUDICATOR: [("clusters", "add_label"), ("clusters", "adjudicate_label")],
+    RUNNER: [("compute", "add_job")],
+}
 ADMIN = "admin"
 LINK_LIFETIME = timedelta(hours=1)
 
 
 def make_roles() -> None:
-    """The group of those who may start jobs; called after every migration."""
-    group, _ = Group.objects.get_or_create(name=RUNNER)
-    permissions = Permission.objects.filter(content_type__app_label="compute", codename="add_job")
-    group.permissions.add(*permissions)
+    """The groups of people who may do what readers may not; called after every migration."""
+    for role, rights in ROLES.items():
+        group, _ = Group.objects.get_or_create(name=role)
+        for application, codename in rights:
+            group.permissions.add(*Permission.objects.filter(content_type__app_label=application, codename=codename))
 
 
 def grant_role(actor: User, person: Person, role: str = RUNNER) -> None:
     """Give a person a role; for superusers to do."""
     _must_rule(actor)
-    person.groups.add(_role(role))
+    with transaction.atomic():
+        person.groups.add(_role(role))
+        record(actor, "role.grant", person.get_username(), role=role)
 
 
 def revoke_role(actor: User, person: Person, role: str = RUNNER) -> None:
     _must_rule(actor)
-    person.groups.remove(_role(role))
+    with transaction.atomic():
+        person.groups.remove(_role(role))
+        record(actor, "role.revoke", person.get_username(), role=role)
 
 
 def first_admin() -> Person:
@@ -87,7 +98,7 @@ def _role(name: str) -> Group:
     try:
         return Group.objects.get(name=name)
     except ObjectDoesNotExist as error:
-        raise ValueError(f"There is no role {name!r}; the one there is is called {RUNNER!r}.") from error
+        raise ValueError(f"There is no role {name!r}; there are {', '.join(ROLES)}.") from error
 
 
 def _must_rule(actor: User) -> None:

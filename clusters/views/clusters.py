@@ -17,6 +17,10 @@ from clusters.values.facts import EMERGENCE_NATS
 from clusters.views import cluster_sections as sections
 from clusters.views.cluster_figures import Figures
 from clusters.views.cluster_list import HEAD, cluster_list_urls, coherence_of, row_of
+from clusters.views.collections import add_panel
+from clusters.views.labeling import queue_panel
+from clusters.views.labels import label_panel
+from clusters.views.suggestions import suggestion_panel
 from clusters.views.twins import answer, links_context, page
 
 SHOWN_AT_ONCE = ("loss-over-parameters", "loss-over-steps")  # the other figures come when they are scrolled to
@@ -49,6 +53,8 @@ def show(request: HttpRequest, slug: str, k: str, label: str, twin: str | None =
     ctx |= sections.standing(figures) | sections.shared(figures, has_contexts=has_contexts)
     ctx |= sections.elsewhere(figures) | sections.marked(figures)
     ctx |= sections.contexts(figures, asked) if has_contexts else {}
+    ctx |= label_panel(request, cluster) | queue_panel(request, cluster)
+    ctx |= suggestion_panel(request, cluster) | add_panel(request, run, cluster=cluster)
     return render(request, "clusters/show.html", ctx | links_context(request, "json", "csv"))
 
 

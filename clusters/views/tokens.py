@@ -18,6 +18,8 @@ from clusters.queries import tokens as reads
 from clusters.queries.clusters import visible_run
 from clusters.values.readings import StepCurve, Unit
 from clusters.views.addresses import cluster_address
+from clusters.views.collections import add_panel
+from clusters.views.notes import note_panel
 from clusters.views.twins import answer, links_context, page
 
 ALL_STEPS = 100_000
@@ -52,6 +54,7 @@ def show(request: HttpRequest, slug: str, index: str, twin: str | None = None) -
         "keep": changed("", request.GET, token=None, page=None), "affinities": affinities, "clusters": table,
         "threshold": run.manifest["selection"]["threshold_nats"],
     } | links_context(request, "json", "csv")  # fmt: skip
+    ctx |= note_panel(request, run, number) | add_panel(request, run, token=number)
     return render_page(request, "tokens/show.html", ctx, fragment="tokens/_curves.html")
 
 

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from django.db import transaction
-
 from compute.bundle import open_bundle
 from compute.config import RunConfig
 from compute.errors import BundleError
-from compute.jobs import log
-from compute.jobs.wake import device, wake_on_commit
-from compute.models import Job, Probe, Shard
+from compute.jobs import kinds
+from compute.jobs.wake import device
+from compute.models import Job, Probe
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -33,21 +31,17 @@ def enqueue(
     is_private: bool,
 ) -> Job:
     """Write a job of one shard; workers hear of it after the commit."""
-    with transaction.atomic():
-        job = Job.objects.create(
-            kind=KIND,
-            name=f"probe of {config.name}"[:80],
-            config=config.to_json(),
-            requested_by=requested_by,
-            is_private=is_private,
-        )
-        Probe.objects.create(job=job, bundle_path=str(bundle), bundle_sha256=bundle_sha256, text=text, chosen=chosen)
-        Shard.objects.create(
-            job=job, ordinal=0, phase=KIND, phase_number=0, phase_ordinal=0, name=config.name, unit="steps", n_total=1
-        )
-        log.write(job.pk, f"asked for: a text of {len(text):,} characters")
-        wake_on_commit(job.pk)
-    return job
+    return kinds.enqueue(
+        KIND,
+        name=f"probe of {config.name}",
+        config=config.to_json(),
+        requested_by=requested_by,
+        is_private=is_private,
+        asked=f"a text of {len(text):,} characters",
+        prepare=lambda job: Probe.objects.create(
+            job=job, bundle_path=str(bundle), bundle_sha256=bundle_sha256, text=text, chosen=chosen
+        ),
+    )
 
 
 def work(job: Job, report: Callable[[int, int], None]) -> None:
@@ -60,3 +54,6 @@ def work(job: Job, report: Callable[[int, int], None]) -> None:
         raise BundleError(f"{bundle.path.name} is another bundle than the one that was asked about; ask again.")
     found = answer(bundle, RunConfig.from_json(job.config), probe.text, probe.chosen, device=device(), report=report)
     Probe.objects.filter(job=job).update(facts=found.facts, cosines=found.cosines.tobytes())
+
+
+kinds.register(KIND, work)

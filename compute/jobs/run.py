@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 from compute import pipeline
 from compute.config import RunConfig
 from compute.errors import BundleError, Cancelled
-from compute.jobs import failures, lease, log, probes
+from compute.jobs import failures, kinds, lease, log
 from compute.jobs.keeper import Keeper
 from compute.jobs.lease import Lease, LeaseLost, Stopped
 from compute.jobs.queue import INGEST
@@ -136,8 +136,8 @@ def _work(held: Lease, shard: Shard, why_stop: Callable[[], str], on_progress: O
         bundle = None
         if shard.phase == INGEST:
             _ingest(shard.job)
-        elif shard.job.kind == probes.KIND:
-            probes.work(shard.job, report)
+        elif work := kinds.work_of(shard.job.kind):
+            work(shard.job, report)
         else:
             bundle = _compute(shard, report)
         keeper.check()

@@ -1,4 +1,4 @@
-"""What people browse: rows made from a bundle, and what people add to them."""
+"""What people browse: rows made from a bundle, and the text that runs may read."""
 
 from __future__ import annotations
 
@@ -70,6 +70,9 @@ class Run(models.Model):
         default=dict
     )  # {"counts": [[…]], "monogenicity": range, "n_eff": range, "classes"}
     is_private = models.BooleanField(default=False)
+    readers = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, blank=True, related_name="shared_runs"
+    )  # of a private run
     archived_at = models.DateTimeField(null=True, blank=True)
     verified_at = models.DateTimeField(null=True, blank=True)  # when every file's hash was last found right
     damage = models.TextField(blank=True)  # what was found wrong with the bundle instead, in a sentence
@@ -235,16 +238,3 @@ class RegisteredCorpus(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("clusters:corpus", args=[self.pk])
-
-
-class SignInLink(models.Model):
-    """Lets one person in once, without a password; only the hash of the secret in the address is kept."""
-
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="sign_in_links")
-    token_sha256 = models.CharField(max_length=64, unique=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField()
-    used_at = models.DateTimeField(null=True, blank=True)
-
-    def __str__(self) -> str:
-        return f"sign-in link of {self.user} until {self.expires_at:%Y-%m-%d %H:%M}"

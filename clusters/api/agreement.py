@@ -1,0 +1,5 @@
+"""How far labelers agree."""
+
+from django.urls import URLPattern
+
+urls: list[URLPattern] = []

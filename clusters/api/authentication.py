@@ -1,0 +1,46 @@
+"""Who asks: the holder of a personal key, or the person whose session the browser has."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils import timezone
+from knox.auth import TokenAuthentication
+from rest_framework import authentication
+from rest_framework.exceptions import AuthenticationFailed
+
+from clusters.models import ApiKey
+
+REFRESH = timedelta(minutes=1)  # how precisely "last used" is kept
+
+
+class KeyAuthentication(TokenAuthentication):
+    """`Authorization: Bearer qw_…`. Expired and revoked keys are kept, so that their owners see what became of them."""
+
+    def authenticate_credentials(self, token: bytes) -> tuple[object, ApiKey]:
+        try:
+            token.decode("ascii")
+        except UnicodeDecodeError:
+            raise AuthenticationFailed("This is no key: a key is plain text that begins with qw_.") from None
+        return super().authenticate_credentials(token)
+
+    def validate_user(self, auth_token: ApiKey) -> tuple[object, ApiKey]:
+        now = timezone.now()
+        if auth_token.revoked_at:
+            raise AuthenticationFailed("This key was revoked; make another on your profile.")
+        if auth_token.expiry and auth_token.expiry <= now:
+            raise AuthenticationFailed("This key has expired; make another on your profile.")
+        found = super().validate_user(auth_token)
+        if auth_token.last_used_at is None or auth_token.last_used_at < now - REFRESH:
+            ApiKey.objects.filter(pk=auth_token.pk).update(last_used_at=now)
+        return found
+
+    def _cleanup_token(self, auth_token: ApiKey) -> bool:
+        return False
+
+
+class SessionAuthentication(authentication.SessionAuthentication):
+    """The browser's session, with its CSRF token; 401 where neither it nor a key says who asks."""
+
+    def authenticate_header(self, request: object) -> str:
+        return "Bearer"

@@ -1,0 +1,5 @@
+"""Collections."""
+
+from django.urls import URLPattern
+
+urls: list[URLPattern] = []

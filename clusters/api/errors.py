@@ -1,0 +1,95 @@
+"""One shape for everything that can go wrong: {"error": {"status", "code", "message", "fields"}}."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import BadRequest
+from django.core.exceptions import PermissionDenied as Forbidden
+from django.core.exceptions import ValidationError as Invalid
+from django.http import Http404
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+from clusters.services.labels import ConflictError
+
+
+class UnknownParameter(exceptions.ParseError):
+    default_code = "unknown_parameter"
+
+
+class PreconditionRequired(exceptions.APIException):
+    status_code = status.HTTP_428_PRECONDITION_REQUIRED
+    default_code = "precondition_required"
+    default_detail = "Send If-Match with the ETag of what you have read, so that nobody's words are lost."
+
+
+class PreconditionFailed(exceptions.APIException):
+    status_code = status.HTTP_412_PRECONDITION_FAILED
+    default_code = "precondition_failed"
+
+    def __init__(self, detail: str, current: object) -> None:
+        super().__init__(detail)
+        self.current = current
+
+
+class Unprocessable(exceptions.APIException):
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_code = "unprocessable"
+
+
+class Busy(exceptions.APIException):
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "conflict"
+
+
+def handle(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler: our own exceptions and Django's, in the one shape; None for what is a bug."""
+    response = exception_handler(_as_drf(error), context)
+    if response is None:
+        return None
+    response.data = body(response.status_code, _as_drf(error))
+    return response
+
+
+def body(code: int, error: Exception) -> dict[str, Any]:
+    detail = getattr(error, "detail", str(error))
+    found: dict[str, Any] = {"status": code, "code": _code(error), "message": _message(detail)}
+    if isinstance(detail, dict):
+        found["fields"] = {str(name): _message(value) for name, value in detail.items()}
+    if (current := getattr(error, "current", None)) is not None:
+        found["current"] = current
+    return {"error": found}
+
+
+def _as_drf(error: Exception) -> Exception:
+    if isinstance(error, BadRequest):
+        return exceptions.ParseError(str(error) or None)
+    if isinstance(error, Http404):
+        said = [str(part) for part in error.args if part]
+        return exceptions.NotFound(". ".join(said) or None)
+    if isinstance(error, Forbidden):
+        return exceptions.PermissionDenied(str(error) or None)
+    if isinstance(error, ConflictError):
+        return Busy(str(error))
+    if isinstance(error, Invalid):
+        fields = error.message_dict if hasattr(error, "error_dict") else {"non_field_errors": error.messages}
+        return exceptions.ValidationError(fields)
+    return error
+
+
+def _code(error: Exception) -> str:
+    codes = error.get_codes() if isinstance(error, exceptions.APIException) else "error"
+    return codes if isinstance(codes, str) else getattr(error, "default_code", "invalid")
+
+
+def _message(detail: Any) -> str:
+    if isinstance(detail, dict):
+        return " ".join(
+            _message(value) if name == "non_field_errors" else f"{name}: {_message(value)}"
+            for name, value in detail.items()
+        )
+    if isinstance(detail, (list, tuple)):
+        return " ".join(_message(item) for item in detail)
+    return str(detail)

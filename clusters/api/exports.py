@@ -1,0 +1,5 @@
+"""Files of a run."""
+
+from django.urls import URLPattern
+
+urls: list[URLPattern] = []

@@ -1,0 +1,5 @@
+"""Work on the server: start, watch, cancel."""
+
+from django.urls import URLPattern
+
+urls: list[URLPattern] = []

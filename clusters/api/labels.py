@@ -1,0 +1,5 @@
+"""Labels and their history."""
+
+from django.urls import URLPattern
+
+urls: list[URLPattern] = []

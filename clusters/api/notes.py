@@ -1,0 +1,5 @@
+"""Notes and bookmarks at tokens."""
+
+from django.urls import URLPattern
+
+urls: list[URLPattern] = []

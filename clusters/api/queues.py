@@ -1,0 +1,5 @@
+"""Queues of clusters to label."""
+
+from django.urls import URLPattern
+
+urls: list[URLPattern] = []

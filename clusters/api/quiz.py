@@ -1,0 +1,5 @@
+"""The intruder test."""
+
+from django.urls import URLPattern
+
+urls: list[URLPattern] = []

@@ -1,0 +1,206 @@
+"""The frame of every resource: what may be asked, in which order, page by page, and who may ask.
+
+A resource is one class: its `parameters` (a `Parameters` serializer; what it does not name is refused), its `answers`
+(the serializer of one thing), and its methods. From the same class the schema is made (`schema.py`). Reads go through
+`clusters.queries`, writes through `clusters.services`; here is only what HTTP adds.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
+
+from django.db.models import Q, QuerySet
+from django.http import HttpResponseBase
+from django.utils.decorators import method_decorator
+from django.views.decorators.gzip import gzip_page
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from clusters.api.errors import PreconditionFailed, PreconditionRequired, UnknownParameter
+from clusters.api.permissions import READ
+from clusters.api.renderers import FiniteJSONRenderer, NpyRenderer
+
+MAX_LIMIT, LIMIT = 100, 20
+MAX_CURSOR = 2000
+
+
+class Parameters(serializers.Serializer):
+    """What may stand in a resource's query string. Anything else, or the same thing twice, is refused."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if unknown := sorted(set(data) - set(self.fields)):
+            allowed = ", ".join(self.fields) or "none"
+            raise UnknownParameter(f"No such parameter: {', '.join(unknown)[:200]}. Allowed: {allowed}.")
+        lists = [name for name, field in self.fields.items() if isinstance(field, serializers.ListField)]
+        if twice := [name for name in data if len(data.getlist(name)) > 1 and name not in lists]:
+            raise UnknownParameter(f"Given more than once: {', '.join(twice)}.")
+        return super().to_internal_value(data)
+
+
+class One(Parameters):
+    """Of a single thing: which fields of it."""
+
+    fields_ = serializers.CharField(required=False, max_length=500)  # in the address: `fields`
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        found = super().get_fields()
+        return {"fields" if name == "fields_" else name: field for name, field in found.items()}
+
+
+class Page(One):
+    """Of a list: how many at once, and from where on."""
+
+    limit = serializers.IntegerField(required=False, min_value=1, max_value=MAX_LIMIT, default=LIMIT)
+    cursor = serializers.CharField(required=False, max_length=MAX_CURSOR)
+
+
+@method_decorator(gzip_page, name="dispatch")
+class Resource(APIView):
+    """Something at an address."""
+
+    parameters: ClassVar[type[Parameters]] = One
+    answers: ClassVar[Any] = None  # a serializer of one thing; schema.py reads it
+    accepts: ClassVar[Any] = None  # a serializer of what a POST, PUT or PATCH sends
+    is_list: ClassVar[bool] = False  # whether a GET answers {"results": [answers, …], "next": address or null}
+    npy: ClassVar[str] = ""  # the field that `Accept: application/x-npy` gets alone
+    scope: ClassVar[str] = READ  # that a key needs for anything but reading
+    is_personal: ClassVar[bool] = False  # reading needs a person, too
+    is_throttled: ClassVar[bool] = True  # False for pure numbers that people drag through
+
+    def get_renderers(self) -> list[Any]:
+        return [FiniteJSONRenderer(), *([NpyRenderer()] if self.npy else [])]
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The query's parameters, checked; 400 naming the allowed ones."""
+        if not hasattr(self, "_asked"):
+            parsed = self.parameters(data=self.request.query_params)
+            parsed.is_valid(raise_exception=True)
+            self._asked: dict[str, Any] = parsed.validated_data
+        return self._asked
+
+    def sent(self, accepts: type[serializers.BaseSerializer] | None = None) -> dict[str, Any]:
+        """The body, checked; 400 with what is wrong by field."""
+        kind = accepts or self.accepts
+        parsed = kind(data=self.request.data)
+        parsed.is_valid(raise_exception=True)
+        return dict(parsed.validated_data)
+
+    def one(self, thing: object, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+        """Answer one thing, or those fields of it that are asked for."""
+        return Response(self._sparse(self.answers(thing).data), status=status, headers=headers)
+
+    def many(self, things: Iterable[object], *, next_cursor: str | None) -> Response:
+        """Answer one page of a list; `next_cursor` leads to the rest, None at the end."""
+        results = [self._sparse(item) for item in self.answers(things, many=True).data]
+        following = self._address_with(next_cursor) if next_cursor else None
+        headers = {"Link": f'<{following}>; rel="next"'} if following else None
+        return Response({"results": results, "next": following}, headers=headers)
+
+    def paged(self, queryset: QuerySet[Any], *, order: Sequence[str] = ("-pk",)) -> Response:
+        """One page of a queryset, in an order whose fields are never null and whose last is unique."""
+        rows, following = keyset_page(queryset, order, self.asked["limit"], self.asked.get("cursor"))
+        return self.many(rows, next_cursor=following)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if request.method in ("GET", "HEAD"):
+            _ = self.asked  # refuse what is not allowed before anything is read
+
+    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        answered = super().finalize_response(request, response, *args, **kwargs)
+        answered["Cache-Control"] = "no-cache"
+        return answered
+
+    def _sparse(self, data: Any) -> Any:
+        wanted = self.asked.get("fields") if self.request.method in ("GET", "HEAD") else None
+        if not wanted:
+            return data
+        names = [name.strip() for name in wanted.split(",") if name.strip()]
+        if unknown := [name for name in names if name not in data]:
+            raise UnknownParameter(f"No such field: {', '.join(unknown)[:200]}. There are {', '.join(data)}.")
+        return {name: data[name] for name in names}
+
+    def _address_with(self, cursor: str) -> str:
+        query = self.request.query_params.copy()
+        query["cursor"] = cursor
+        return self.request.build_absolute_uri(f"{self.request.path}?{query.urlencode()}")
+
+
+def write_cursor(values: Sequence[object]) -> str:
+    """An opaque place in a list."""
+    text = json.dumps(values, separators=(",", ":"), default=str)
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str | None, *kinds: Callable[[Any], Any]) -> list[Any] | None:
+    """The values that `write_cursor` wrote, each made with its kind; None at the beginning, 400 where it is none."""
+    if not cursor:
+        return None
+    try:
+        values = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
+        if not isinstance(values, list) or len(values) != len(kinds):
+            raise ValueError
+        return [kind(value) for kind, value in zip(kinds, values, strict=True)]
+    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error, UnicodeError):
+        raise UnknownParameter("This cursor leads nowhere; take `next` as it was given, or leave cursor out.") from None
+
+
+def keyset_page(
+    queryset: QuerySet[Any], order: Sequence[str], limit: int, cursor: str | None
+) -> tuple[list[Any], str | None]:
+    """Up to `limit` rows after the cursor, and the cursor of the rest, by comparing the order's fields."""
+    names = [name.lstrip("-") for name in order]
+    fields = [queryset.model._meta.pk if name == "pk" else queryset.model._meta.get_field(name) for name in names]
+    place = read_cursor(cursor, *(_kind_of(field) for field in fields))
+    if place is not None:
+        after = Q(pk__in=[])
+        for i, name in enumerate(names):
+            same = {names[j]: place[j] for j in range(i)}
+            compared = "lt" if order[i].startswith("-") else "gt"
+            after |= Q(**same, **{f"{name}__{compared}": place[i]})
+        queryset = queryset.filter(after)
+    rows = list(queryset.order_by(*order)[: limit + 1])
+    if len(rows) <= limit:
+        return rows, None
+    last = rows[limit - 1]
+    return rows[:limit], write_cursor([getattr(last, name) for name in names])
+
+
+def _kind_of(field: Any) -> Callable[[Any], Any]:
+    def kind(value: Any) -> Any:
+        try:
+            cleaned = field.to_python(value)
+            if isinstance(cleaned, int) and not -(2**63) <= cleaned < 2**63:
+                raise ValueError
+            return cleaned
+        except Exception as error:  # any field's own ValidationError
+            raise ValueError from error
+
+    return kind
+
+
+def etag(version: int) -> str:
+    return f'"{version}"'
+
+
+def expected_version(request: Request) -> int:
+    """The version that If-Match names; 428 without one, 400 where it names none."""
+    asked = request.headers.get("If-Match", "").strip()
+    if not asked:
+        raise PreconditionRequired
+    number = asked.removeprefix("W/").strip('"')
+    if not (number.isascii() and number.isdigit() and len(number) < 10):
+        raise UnknownParameter('If-Match must be one ETag as it was given, like "3".')
+    return int(number)
+
+
+def stale(error: Exception, current: object) -> PreconditionFailed:
+    """412, with what the thing says now."""
+    return PreconditionFailed(str(error), current)

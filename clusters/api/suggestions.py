@@ -1,0 +1,5 @@
+"""Suggested labels."""
+
+from django.urls import URLPattern
+
+urls: list[URLPattern] = []

@@ -1,0 +1,5 @@
+"""The vocabulary of labels."""
+
+from django.urls import URLPattern
+
+urls: list[URLPattern] = []

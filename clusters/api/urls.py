@@ -1,0 +1,50 @@
+"""The API, as a map: every resource's module ends with its addresses."""
+
+from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularJSONAPIView
+
+from clusters.api import (
+    agreement,
+    clusterings,
+    collections,
+    exports,
+    imports,
+    jobs,
+    labels,
+    losses,
+    notes,
+    queues,
+    quiz,
+    runs,
+    similarity,
+    suggestions,
+    suites,
+    tags,
+    tokens,
+)
+
+v1: list[URLPattern] = [
+    *runs.urls,
+    *suites.urls,
+    *clusterings.urls,
+    *tokens.urls,
+    *similarity.urls,
+    *losses.urls,
+    *labels.urls,
+    *tags.urls,
+    *notes.urls,
+    *queues.urls,
+    *agreement.urls,
+    *quiz.urls,
+    *suggestions.urls,
+    *collections.urls,
+    *jobs.urls,
+    *exports.urls,
+    *imports.urls,
+]
+
+app_name = "api"
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("v1/", include(v1)),
+    path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+]

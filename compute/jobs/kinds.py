@@ -1,0 +1,63 @@
+"""Jobs that are no run of QDG: one shard each. Whoever knows such work registers it under its kind.
+
+A worker calls the work with the job and a `report(n_done, n_total)`, outside every transaction, at least once: doing it
+twice must do no harm. What it finds goes into rows of its own, or into `Job.result`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+
+from compute.jobs import log
+from compute.jobs.wake import wake_on_commit
+from compute.models import Job, Shard
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+Work = Callable[[Job, Callable[[int, int], None]], object]
+_WORK: dict[str, Work] = {}
+
+
+def register(kind: str, work: Work) -> None:
+    """Say how jobs of this kind are done; for an application's `ready`."""
+    _WORK[kind] = work
+
+
+def work_of(kind: str) -> Work | None:
+    """How a job of this kind is done; None where it is a run of QDG."""
+    return _WORK.get(kind)
+
+
+def enqueue(
+    kind: str,
+    *,
+    name: str,
+    config: dict[str, Any],
+    requested_by: User | None,
+    is_private: bool,
+    unit: str = "steps",
+    asked: str = "",
+    prepare: Callable[[Job], object] = lambda job: None,
+) -> Job:
+    """Write a job of one shard, with the rows that `prepare` adds; workers hear of it after the commit.
+
+    `config` is shown to whoever sees the job; secrets and texts stay in rows of their own.
+    """
+    if kind not in _WORK:
+        raise ValueError(f"No work is registered for jobs of kind {kind!r}; known: {', '.join(sorted(_WORK))}.")
+    with transaction.atomic():
+        job = Job.objects.create(
+            kind=kind, name=name[:80], config=config, requested_by=requested_by, is_private=is_private
+        )
+        prepare(job)
+        Shard.objects.create(
+            job=job, ordinal=0, phase=kind, phase_number=0, phase_ordinal=0, name=name[:200], unit=unit, n_total=1
+        )
+        if asked:
+            log.write(job.pk, f"asked for: {asked}")
+        wake_on_commit(job.pk)
+    return job
