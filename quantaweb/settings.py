@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import dj_database_url
 from csp.constants import NONE, SELF
@@ -234,6 +234,17 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": env.text("QW_LOG_LEVEL", "WARNING")},
 }
+
+# ── suggestions by a language model ──
+SUGGEST_URL = env.text("QW_SUGGEST_URL").rstrip("/")  # base of an OpenAI-compatible API; empty: off
+SUGGEST_MODEL = env.text("QW_SUGGEST_MODEL")
+SUGGEST_KEY = env.text("QW_SUGGEST_KEY")  # only workers send it; no page, log or job names it
+if SUGGEST_URL and not (SUGGEST_URL.startswith(("http://", "https://")) and urlsplit(SUGGEST_URL).hostname):
+    raise ImproperlyConfigured(
+        "QW_SUGGEST_URL must be the http(s) address of an OpenAI-compatible API, like https://api.example.org/v1."
+    )
+if SUGGEST_URL and not SUGGEST_MODEL:
+    raise ImproperlyConfigured("QW_SUGGEST_URL is set; name the endpoint’s model in QW_SUGGEST_MODEL too.")
 
 if HAS_OWN_HOSTS and not HAS_OWN_SECRET:
     raise ImproperlyConfigured(

@@ -71,12 +71,22 @@ class QuizQuestion(models.Model):
     other = models.ForeignKey(Cluster, on_delete=models.CASCADE, related_name="+")  # where the intruder is from
     tokens = models.JSONField()  # five flat indices, as shown
     intruder = models.PositiveSmallIntegerField()  # its place among them, from 0
+    seed = models.BigIntegerField()  # that the tokens were drawn with
     chosen = models.PositiveSmallIntegerField(null=True, blank=True)
     asked_at = models.DateTimeField(auto_now_add=True)
     answered_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("-id",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=("person", "cluster"), condition=models.Q(chosen=None), name="one_open_question_per_cluster"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"intruder in {self.cluster}"
+
+    @property
+    def is_right(self) -> bool:
+        return self.chosen == self.intruder
