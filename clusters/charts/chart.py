@@ -38,9 +38,10 @@ No payload holds NaN or infinity: `make_series` and `make_chart` leave such poin
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import accumulate, cycle
 from typing import Any, Literal, TypedDict
 
 from clusters.charts.geometry import line_path, linear_ticks, log_ticks, thin, tick_text
@@ -88,8 +89,27 @@ class Rule(TypedDict):
     side: Literal["start", "end"]
 
 
-class Rows(Sequence[list[Any]]):
-    """Rows of a table kept as its columns: of thousands a page shows the first hundred."""
+class LateRows(Sequence[list[Any]]):
+    """Rows of a table made when they are looked at: of thousands a page shows the first hundred."""
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self.row(i) for i in range(*place.indices(len(self)))]
+        if not -len(self) <= place < len(self):
+            raise IndexError(place)
+        return self.row(place % len(self))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def row(self, place: int) -> list[Any]:
+        raise NotImplementedError
+
+
+class Rows(LateRows):
+    """Rows kept as their columns."""
 
     def __init__(self, *columns: Any) -> None:  # lists or arrays
         self.columns = columns
@@ -97,10 +117,37 @@ class Rows(Sequence[list[Any]]):
     def __len__(self) -> int:
         return len(self.columns[0])
 
-    def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, slice):
-            return [self[i] for i in range(*place.indices(len(self)))]
+    def row(self, place: int) -> list[Any]:
         return [_plain(column[place]) for column in self.columns]
+
+
+class PlainRows(LateRows):
+    """Rows as they were given."""
+
+    def __init__(self, rows: Iterable[Iterable[Any]]) -> None:
+        self.rows = list(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def row(self, place: int) -> list[Any]:
+        return _plain_row(self.rows[place])
+
+
+class PointRows(LateRows):
+    """One row a point: series, x, y."""
+
+    def __init__(self, series: Sequence[Series]) -> None:
+        self.series = series
+        self.ends = list(accumulate(len(one["points"]) for one in series))
+
+    def __len__(self) -> int:
+        return self.ends[-1] if self.ends else 0
+
+    def row(self, place: int) -> list[Any]:
+        at = bisect_right(self.ends, place)
+        one = self.series[at]
+        return [one["name"], *one["points"][place - self.ends[at]][:2]]
 
 
 class Table(TypedDict):
@@ -320,17 +367,14 @@ def _plain(value: Any) -> Any:
 
 
 def _checked(table: Table) -> Table:
-    if isinstance(table["rows"], Rows):
+    if isinstance(table["rows"], LateRows):
         return table
-    return {"head": list(table["head"]), "rows": [_plain_row(row) for row in table["rows"]]}
+    return {"head": list(table["head"]), "rows": PlainRows(table["rows"])}
 
 
 def _table_of(x: Axis, y: Axis, series: Sequence[Series]) -> Table:
-    """One row a point: series, x, y."""
-    rows = [
-        [one["name"], *point[:2]]
-        for one in series
-        if one["kind"] not in ("cells", "bars", "band") and one["css"] not in ("refl", "fitl")
-        for point in one["points"]
+    """One row a point of the series that show data."""
+    shown = [
+        one for one in series if one["kind"] not in ("cells", "bars", "band") and one["css"] not in ("refl", "fitl")
     ]
-    return {"head": ["series", x["label"] or "x", y["label"] or "y"], "rows": rows}
+    return {"head": ["series", x["label"] or "x", y["label"] or "y"], "rows": PointRows(shown)}

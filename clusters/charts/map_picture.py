@@ -102,11 +102,11 @@ def _counted(at: Cells, box: tuple[float, float, float, float]) -> list[list[flo
     left, bottom, right, top = box
     n_across, n_down = at.shape
     width, height = (right - left) / n_across, (top - bottom) / n_down
-    flat, counts = np.unique(at.flat[at.is_in], return_counts=True)
-    return [
-        [round(left + (cell % n_across + 0.5) * width, 4), round(bottom + (cell // n_across + 0.5) * height, 4), n]
-        for cell, n in zip(flat.tolist(), counts.tolist(), strict=True)
-    ]
+    counts = np.bincount(at.flat[at.is_in], minlength=1)
+    flat = np.flatnonzero(counts)
+    x = np.round(left + (flat % n_across + 0.5) * width, 4)
+    y = np.round(bottom + (flat // n_across + 0.5) * height, 4)
+    return [list(cell) for cell in zip(x.tolist(), y.tolist(), counts[flat].tolist(), strict=True)]
 
 
 def _labelled(colouring: Colouring, box: tuple[float, float, float, float]) -> list[Series]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from clusters.charts.chart import (
     Chart,
     Help,
@@ -199,18 +201,19 @@ def _theory_series(theory: Theory, shown: Emergence, foot: float, top: float) ->
 def _clearest(line: Sequence[Sequence[float]], shown: Emergence, foot: float, top: float) -> list[float]:
     """Where along a line, straight between its points, the fewest clusters stand on one side of it."""
     across, up = math.log(max(_last_rank(shown), 2)), math.log(top / foot)
-    marks = [(math.log(one.rank) / across, math.log(one.scale / foot) / up) for one in shown.by_state[CROSSED]
-             if one.scale > 0]  # fmt: skip
+    crossed = [one for one in shown.by_state[CROSSED] if one.scale > 0]
+    us = np.log([one.rank for one in crossed]) / across
+    vs = np.log([one.scale / foot for one in crossed]) / up
     corners = [(math.log(x) / across, math.log(y / foot) / up) for x, y in line]
     parts = list(pairwise(corners))
     steps = [(part, i / ALONG) for part in parts for i in range(3, ALONG - 2)]  # off the ends, which may lie on an axis
     places = [(a + (c - a) * share, b + (d - b) * share) for ((a, b), (c, d)), share in steps]
 
     def crowd(place: tuple[float, float]) -> int:
-        near = [u - place[0] for u, v in marks if abs(v - place[1]) < ROOM[1]]
-        right = sum(0 <= far < ROOM[0] for far in near) if place[0] < 1 - ROOM[0] else len(marks)
-        left = sum(-ROOM[0] < far <= 0 for far in near) if place[0] > ROOM[0] else len(marks)
-        return min(right, left)
+        far = us[np.abs(vs - place[1]) < ROOM[1]] - place[0]
+        right = np.count_nonzero((far >= 0) & (far < ROOM[0])) if place[0] < 1 - ROOM[0] else len(us)
+        left = np.count_nonzero((far > -ROOM[0]) & (far <= 0)) if place[0] > ROOM[0] else len(us)
+        return int(min(right, left))
 
     u, v = min(places, key=crowd)
     return [math.exp(u * across), foot * math.exp(v * up)]

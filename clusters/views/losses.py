@@ -24,6 +24,7 @@ from clusters.parameters import changed, chosen, unit_of, whole_number
 from clusters.queries import losses as queries
 from clusters.queries.clusters import visible_run
 from clusters.queries.missing import Missing
+from clusters.stored.recent import Recent
 from clusters.values.distributions import Distribution
 from clusters.views import twins
 
@@ -57,8 +58,8 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     if twin:
         drawn = [chart for slug, make in makers.items() if figure in (None, slug) and (chart := make())]
         return twins.answer(
-            twin, name=f"{run.slug}-losses", payload=_payload(run, found, asked, drawn), head=HEAD,
-            rows=map(_row, found), charts=drawn, figure=figure,
+            twin, name=f"{run.slug}-losses", head=HEAD, rows=map(_row, found), charts=drawn, figure=figure,
+            payload=_payload(run, found, asked, drawn) if twin == "json" else None,
         )  # fmt: skip
     ctx = {
         "run": run,
@@ -86,19 +87,24 @@ def frames(request: HttpRequest, slug: str) -> HttpResponse:
         raise Missing(f"“{run.name}” measured no network at two steps or more", "There is nothing to play.")
     asked = _asked(request.GET, run, networks)
     steps, place, query = networks[asked.lm], reverse("clusters:losses", args=[run.slug]), request.GET
-    marks = training.frames(networks, asked.lm, asked.look)
+    drawn = _frames.get((run.bundle_sha256, asked.lm, asked.look), lambda: _drawn(networks, asked))
     entries = [
-        {
-            "step": count(one.step),
-            "href": changed(place, query, lm=asked.lm, step=one.step),
-            "values": _readout(one, asked.look),
-            "marks": own,
-        }
-        for one, own in zip(steps, marks, strict=True)
+        {"step": count(one.step), "href": changed(place, query, lm=asked.lm, step=one.step)} | own
+        for one, own in zip(steps, drawn, strict=True)
     ]
     response = twins.json_response({"lm": asked.lm, "frames": entries})
     patch_cache_control(response, private=True, max_age=FRAMES_KEPT_S)
     return response
+
+
+_frames: Recent[list[dict[str, Any]]] = Recent(8)  # some hundred kilobytes each
+
+
+def _drawn(networks: Networks, asked: Asked) -> list[dict[str, Any]]:
+    """Marks and numbers at every step of a network."""
+    marks = training.frames(networks, asked.lm, asked.look)
+    readouts = (_readout(one, asked.look) for one in networks[asked.lm])
+    return [{"values": values, "marks": own} for values, own in zip(readouts, marks, strict=True)]
 
 
 def _asked(query: QueryDict, run: Run, networks: Networks) -> Asked:

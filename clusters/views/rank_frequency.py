@@ -87,7 +87,8 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
         figure = request.GET.get("figure", "")
         return twins.answer(
             twin, name=f"{run.slug}-rank-frequency", figure=figure, head=HEAD, rows=_rows(shown),
-            payload=_payload(run, asked, found, complaint), charts=list(_figures(run, asked, found, figure).values()),
+            payload=_payload(run, asked, found, complaint) if twin == "json" else None,
+            charts=list(_figures(run, asked, found, figure).values()),
         )  # fmt: skip
     charts = _figures(run, asked, found, "rank-frequency", "other-choices")
     ctx = {

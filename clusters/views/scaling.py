@@ -81,7 +81,8 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     if twin:
         drawn = [chart for slug, make in makers.items() if figure in (None, slug) and (chart := make())]
         return twins.answer(
-            twin, name=f"{run.slug}-scaling", payload=_payload(read, drawn), head=HEAD, rows=_rows(read),
+            twin, name=f"{run.slug}-scaling", head=HEAD, rows=_rows(read),
+            payload=_payload(read, drawn) if twin == "json" else None,
             charts=drawn, figure=figure, panels=_panels(request, read, makers),
         )  # fmt: skip
     ctx = {

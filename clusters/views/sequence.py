@@ -82,7 +82,8 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     if twin:
         figure = request.GET.get("figure", "")
         return twins.answer(
-            twin, name=f"{run.slug}-sequence-k{k}", payload=_payload(run, clustering, asked, found), figure=figure,
+            twin, name=f"{run.slug}-sequence-k{k}", figure=figure,
+            payload=_payload(run, clustering, asked, found) if twin == "json" else None,
             head=figures.TABLE_HEAD, rows=map(figures.table_row, found.shown.clusters),
             charts=_figures(run, clustering, found, figure),
         )  # fmt: skip

@@ -135,7 +135,7 @@ def test_no_payload_holds_what_is_no_number(bad):
         slug="s", number=1, title="t", x=log_axis([1, 10], "x"), y=linear_axis([0, bad or 0, 1], "y"),
         series=[make_series("line", [[1, 0.5], [2, bad], [3, 1.0]])], table={"head": ["a"], "rows": [[bad], [1.0]]},
     )  # fmt: skip
-    text = json.dumps(chart, allow_nan=False)
+    text = json.dumps(chart, allow_nan=False, default=list)
     assert "NaN" not in text
     assert len(chart["series"][0]["points"]) == 2
     assert chart["table"]["rows"][0] == [None]

@@ -17,7 +17,9 @@ from clusters.models import Run, RunCheckpoint
 from clusters.queries import losses as queries
 from clusters.stored.arrays import array_of
 from clusters.stored.derived import forget_derived, has_derived
+from clusters.stored.recent import Recent
 from clusters.values.distributions import FINE_EDGES, Binning, Distribution, Histogram
+from clusters.views import losses
 from tests.factories import NETWORKS, make_run
 
 pytestmark = pytest.mark.django_db
@@ -209,6 +211,7 @@ def test_one_size_leaves_what_one_size_can_show(client, tmp_path):
 
 def test_a_bundle_without_histograms_keeps_means_and_shares(client, run, monkeypatch):
     monkeypatch.setattr(queries, "_histograms", lambda run: (None, np.empty((0, 0))))
+    monkeypatch.setattr(losses, "_frames", Recent(1))
     html = page(client)
     assert "holds no histograms" in html
     assert 'id="fig-mean-steps"' in html
