@@ -11,6 +11,7 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from clusters.models import ApiKey
 
+UNKNOWN = "Invalid token."  # what knox says
 REFRESH = timedelta(minutes=1)  # how precisely "last used" is kept
 
 
@@ -22,7 +23,12 @@ class KeyAuthentication(TokenAuthentication):
             token.decode("ascii")
         except UnicodeDecodeError:
             raise AuthenticationFailed("This is no key: a key is plain text that begins with qw_.") from None
-        return super().authenticate_credentials(token)
+        try:
+            return super().authenticate_credentials(token)
+        except AuthenticationFailed as error:
+            if str(error.detail) != UNKNOWN:
+                raise
+            raise AuthenticationFailed("This key is not known here; make one on your profile.") from None
 
     def validate_user(self, auth_token: ApiKey) -> tuple[object, ApiKey]:
         now = timezone.now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from django.core.exceptions import BadRequest
@@ -13,10 +14,28 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from clusters.services.labels import ConflictError
+from clusters.stored.arrays import forget_bundles
+from compute.errors import BeingPrepared, BundleError, ComputeError, StorageError
+from compute.jobs.queue import JobStateError
+
+logger = logging.getLogger(__name__)
+RETRY_S = 5
 
 
 class UnknownParameter(exceptions.ParseError):
     default_code = "unknown_parameter"
+
+
+class UnknownField(exceptions.ParseError):
+    default_code = "unknown_field"
+
+
+class Unavailable(exceptions.APIException):
+    """What is asked for will be there; `wait` becomes Retry-After."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "unavailable"
+    wait = RETRY_S
 
 
 class PreconditionRequired(exceptions.APIException):
@@ -46,10 +65,14 @@ class Busy(exceptions.APIException):
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler: our own exceptions and Django's, in the one shape; None for what is a bug."""
-    response = exception_handler(_as_drf(error), context)
+    known = _as_drf(error)
+    if isinstance(known, exceptions.NotAcceptable):
+        kinds = ", ".join(one.media_type for one in context["view"].get_renderers())
+        known = exceptions.NotAcceptable(f"This address answers {kinds}; ask for one of them in Accept, or for */*.")
+    response = exception_handler(known, context)
     if response is None:
         return None
-    response.data = body(response.status_code, _as_drf(error))
+    response.data = body(response.status_code, known)
     return response
 
 
@@ -67,16 +90,35 @@ def _as_drf(error: Exception) -> Exception:
     if isinstance(error, BadRequest):
         return exceptions.ParseError(str(error) or None)
     if isinstance(error, Http404):
-        said = [str(part) for part in error.args if part]
-        return exceptions.NotFound(". ".join(said) or None)
+        said = [*map(str, error.args), getattr(error, "advice", "")]
+        return exceptions.NotFound(sentences(*said) or None)
     if isinstance(error, Forbidden):
         return exceptions.PermissionDenied(str(error) or None)
-    if isinstance(error, ConflictError):
+    if isinstance(error, (ConflictError, JobStateError)):
         return Busy(str(error))
     if isinstance(error, Invalid):
         fields = error.message_dict if hasattr(error, "error_dict") else {"non_field_errors": error.messages}
         return exceptions.ValidationError(fields)
+    if isinstance(error, ComputeError):
+        return _of_computing(error)
     return error
+
+
+def _of_computing(error: ComputeError) -> Exception:
+    if isinstance(error, BundleError):
+        logger.error("%s", error)
+        forget_bundles()
+        return exceptions.NotFound(
+            "The data of this run cannot be read. Its bundle was moved away, altered or cut short; put it back."
+        )
+    if isinstance(error, (BeingPrepared, StorageError)):
+        return Unavailable(str(error))
+    return Unprocessable(str(error))
+
+
+def sentences(*said: str) -> str:
+    """What was said, as sentences."""
+    return " ".join(text if text.endswith((".", "?", "!")) else f"{text}." for text in filter(None, said))
 
 
 def _code(error: Exception) -> str:

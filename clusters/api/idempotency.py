@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import wraps
 from typing import Any
 
+from django.core.files.uploadedfile import UploadedFile
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from rest_framework.request import Request
@@ -18,11 +19,16 @@ from clusters.models import IdempotentRequest
 from clusters.views.twins import finite
 
 KEPT = timedelta(days=1)
+LONGEST = timedelta(minutes=10)  # that a request is believed to be under way; its process was killed since
 HEADERS = ("Location", "ETag")
+_BUSY = "The first request with this Idempotency-Key is still being done; ask again in a moment."
 
 
 def idempotent(post: Callable[..., Response]) -> Callable[..., Response]:
-    """The method; with an Idempotency-Key of the same person, done at most once a day."""
+    """The method; with an Idempotency-Key of the same person, done at most once a day.
+
+    What it writes and the answer that is kept are one transaction: a process that is killed leaves neither.
+    """
 
     @wraps(post)
     def once(self: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -31,40 +37,73 @@ def idempotent(post: Callable[..., Response]) -> Callable[..., Response]:
             return post(self, request, *args, **kwargs)
         if len(key) > 200 or not key.isprintable():
             raise Unprocessable("An Idempotency-Key is at most 200 printable characters.")
-        kept, is_new = _begun(request, key)
-        if not is_new:
-            return _again(kept, request)
+        kept = _begun(request, key)
+        if kept.status is not None:
+            return Response(kept.body, status=kept.status, headers={**kept.headers, "Idempotent-Replayed": "true"})
         try:
-            response = post(self, request, *args, **kwargs)
+            with transaction.atomic():
+                response = post(self, request, *args, **kwargs)
+                _keep(kept, response)
         except BaseException:
-            kept.delete()
+            _unanswered(kept).delete()
             raise
-        kept.status, kept.body = response.status_code, finite(response.data)
-        kept.headers = {name: response[name] for name in HEADERS if name in response}
-        kept.save(update_fields=["status", "body", "headers"])
         return response
 
     return once
 
 
-def _begun(request: Request, key: str) -> tuple[IdempotentRequest, bool]:
-    IdempotentRequest.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
+def answered_before(request: Request) -> bool:
+    """Whether the request asks again for an answer that is kept."""
+    key = request.headers.get("Idempotency-Key", "").strip()
+    known = IdempotentRequest.objects.filter(user_id=request.user.pk, key=key[:200], status__isnull=False)
+    return bool(key) and known.exists()
+
+
+def _begun(request: Request, key: str) -> IdempotentRequest:
+    """The request's row: new, taken over from a process that was killed, or with the answer that was given."""
+    now, said = timezone.now(), _print(request)
+    IdempotentRequest.objects.filter(created_at__lt=now - KEPT).delete()
     try:
         with transaction.atomic():
-            kept = IdempotentRequest.objects.create(user_id=request.user.pk, key=key, fingerprint=_print(request))
-        return kept, True
+            return IdempotentRequest.objects.create(user_id=request.user.pk, key=key, fingerprint=said)
     except IntegrityError:
-        return IdempotentRequest.objects.get(user_id=request.user.pk, key=key), False
-
-
-def _again(kept: IdempotentRequest, request: Request) -> Response:
-    if kept.fingerprint != _print(request):
+        kept = IdempotentRequest.objects.filter(user_id=request.user.pk, key=key).first()
+    if kept is None:  # it failed meanwhile, and left nothing
+        raise Busy(_BUSY)
+    if kept.fingerprint != said:
         raise Unprocessable("This Idempotency-Key was used for another request; take a new one.")
     if kept.status is None:
-        raise Busy("The first request with this Idempotency-Key is still being done; ask again in a moment.")
-    return Response(kept.body, status=kept.status, headers={**kept.headers, "Idempotent-Replayed": "true"})
+        if kept.created_at > now - LONGEST or not _unanswered(kept).update(created_at=now):
+            raise Busy(_BUSY)
+        kept.created_at = now
+    return kept
+
+
+def _unanswered(kept: IdempotentRequest) -> Any:
+    """The row, as long as it is this request's and has no answer."""
+    return IdempotentRequest.objects.filter(pk=kept.pk, created_at=kept.created_at, status=None)
+
+
+def _keep(kept: IdempotentRequest, response: Response) -> None:
+    headers = {name: response[name] for name in HEADERS if name in response}
+    if not _unanswered(kept).update(status=response.status_code, body=finite(response.data), headers=headers):
+        raise Busy(_BUSY)  # somebody took it over and does it now; this attempt is undone
 
 
 def _print(request: Request) -> str:
-    said = f"{request.method} {request.get_full_path()}\n{finite(request.data)!r}"
-    return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()
+    """What is asked, as a hash: the method, the address, and every byte of the body."""
+    said = hashlib.sha256(f"{request.method} {request.get_full_path()}\n".encode("utf-8", "replace"))
+    data = request.data
+    files = {name: file for name, file in data.items() if isinstance(file, UploadedFile)} if _is_form(data) else {}
+    for name, file in sorted(files.items()):
+        said.update(f"{name} {file.name} {file.size}\n".encode("utf-8", "replace"))
+        for chunk in file.chunks():
+            said.update(chunk)
+        file.seek(0)
+    rest = {name: data.getlist(name) for name in data if name not in files} if _is_form(data) else data
+    said.update(repr(finite(rest)).encode("utf-8", "replace"))
+    return said.hexdigest()
+
+
+def _is_form(data: object) -> bool:
+    return isinstance(data, Mapping) and hasattr(data, "getlist")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import IO, Any
@@ -12,12 +13,13 @@ from rest_framework.parsers import JSONParser
 
 MAX_BYTES = 5_000_000
 MAX_DEPTH = 64
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_SURROGATE = re.compile("[\ud800-\udfff]")
+LEAST_INTEGER, MOST_INTEGER = -(2**63), 2**63 - 1  # what every database holds
+_UNFIT = re.compile("[\x00\ud800-\udfff]")
+_TOO_DEEP = f"The body is nested more than {MAX_DEPTH} deep."
 
 
 class StrictJSONParser(JSONParser):
-    """JSON in UTF-8, at most 5 MB and 64 deep, without NaN, NUL or halves of characters."""
+    """JSON in UTF-8, at most 5 MB and 64 deep, without NaN, NUL, halves of characters or numbers of no database."""
 
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
@@ -26,36 +28,45 @@ class StrictJSONParser(JSONParser):
         if len(raw) > MAX_BYTES:
             raise ParseError(f"The body is larger than {MAX_BYTES:,} bytes; send less at a time.")
         try:
-            text = raw.decode("utf-8")
+            value = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
         except UnicodeDecodeError as error:
             raise ParseError(f"The body is not UTF-8: {error.reason} at byte {error.start}.") from None
-        _check_depth(text)
-        try:
-            value = json.loads(text, parse_constant=_refuse)
-        except (ValueError, RecursionError) as error:
-            raise ParseError(f"The body is not JSON: {str(error)[:200]}") from None
-        _check_texts(value)
+        except RecursionError:
+            raise ParseError(_TOO_DEEP) from None
+        except ValueError as error:
+            raise ParseError(f"The body is not JSON: {str(error)[:200]}.") from None
+        _check(value)
         return value
 
 
-def _check_depth(text: str) -> None:
-    depth = 0
-    for character in re.sub(r"[^\[\]{}]", "", _STRING.sub("", text)):
-        depth += 1 if character in "[{" else -1
-        if depth > MAX_DEPTH:
-            raise ParseError(f"The body is nested more than {MAX_DEPTH} deep.")
+def is_unfit(text: str) -> bool:
+    """Whether a text holds what no database does: NUL, or half of a character."""
+    return _UNFIT.search(text) is not None
 
 
-def _check_texts(value: Any) -> None:
+def impossible_number(value: object) -> str:
+    """Why a number cannot be stored or compared with what is; empty for one that can, and for what is no number."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "must be a finite number"
+    if isinstance(value, int) and not LEAST_INTEGER <= value <= MOST_INTEGER:
+        return "must lie between −2⁶³ and 2⁶³ − 1"
+    return ""
+
+
+def _check(value: Any, depth: int = 0) -> None:
+    if depth > MAX_DEPTH:
+        raise ParseError(_TOO_DEEP)
     if isinstance(value, dict):
         for key, item in value.items():
-            _check_texts(key)
-            _check_texts(item)
+            _check(key, depth)
+            _check(item, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            _check_texts(item)
-    elif isinstance(value, str) and ("\x00" in value or _SURROGATE.search(value)):
+            _check(item, depth + 1)
+    elif isinstance(value, str) and is_unfit(value):
         raise ParseError("A text in the body holds NUL or half of a character.")
+    elif wrong := impossible_number(value):
+        raise ParseError(f"A number in the body {wrong}.")
 
 
 def _refuse(name: str) -> None:

@@ -12,6 +12,8 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 
 from clusters.views.twins import finite
 
+NPY = "application/x-npy"
+
 
 class FiniteJSONRenderer(JSONRenderer):
     """Numbers that are none become null; arrays become lists."""
@@ -28,7 +30,7 @@ class FiniteJSONRenderer(JSONRenderer):
 class NpyRenderer(BaseRenderer):
     """The answer's one array (the view's `npy` names its field) as a `.npy` file; errors stay JSON."""
 
-    media_type = "application/x-npy"
+    media_type = NPY
     format = "npy"
     charset = None
     render_style = "binary"
@@ -38,9 +40,17 @@ class NpyRenderer(BaseRenderer):
     ) -> bytes:
         context: Mapping[str, Any] = renderer_context or {}
         response, view = context.get("response"), context["view"]
-        if response is not None and response.status_code >= 400:
+        if data is None:
+            return b""
+        if response is not None and (response.status_code >= 400 or view.request.method == "OPTIONS"):
             response["Content-Type"] = "application/json"
             return FiniteJSONRenderer().render(data)
         file = io.BytesIO()
-        np.save(file, np.asarray(data[view.npy]), allow_pickle=False)
+        np.save(file, _array(data[view.npy]), allow_pickle=False)
         return file.getvalue()
+
+
+def _array(values: Any) -> np.ndarray:
+    """The values as numbers; None, which JSON has where there is no number, becomes NaN."""
+    array = np.asarray(values)
+    return array.astype(np.float64) if array.dtype == object else array

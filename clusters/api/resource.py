@@ -9,25 +9,33 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpResponseBase
+from django.utils.cache import patch_vary_headers
 from django.utils.decorators import method_decorator
+from django.utils.http import parse_etags
 from django.views.decorators.gzip import gzip_page
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from clusters.api.errors import PreconditionFailed, PreconditionRequired, UnknownParameter
+from clusters.api.errors import PreconditionFailed, PreconditionRequired, UnknownField, UnknownParameter
+from clusters.api.parsers import impossible_number, is_unfit
 from clusters.api.permissions import READ
 from clusters.api.renderers import FiniteJSONRenderer, NpyRenderer
+from clusters.models import Run
 
 MAX_LIMIT, LIMIT = 100, 20
 MAX_CURSOR = 2000
+REVISION = 1  # of the form that arrays are answered in; part of their ETags
 
 
 class Parameters(serializers.Serializer):
@@ -40,7 +48,8 @@ class Parameters(serializers.Serializer):
         lists = [name for name, field in self.fields.items() if isinstance(field, serializers.ListField)]
         if twice := [name for name in data if len(data.getlist(name)) > 1 and name not in lists]:
             raise UnknownParameter(f"Given more than once: {', '.join(twice)}.")
-        return super().to_internal_value(data)
+        # a plain mapping: of a form, DRF would take what is absent for "no"
+        return super().to_internal_value({name: data.getlist(name) if name in lists else data[name] for name in data})
 
 
 class One(Parameters):
@@ -72,6 +81,12 @@ class Resource(APIView):
     scope: ClassVar[str] = READ  # that a key needs for anything but reading
     is_personal: ClassVar[bool] = False  # reading needs a person, too
     is_throttled: ClassVar[bool] = True  # False for pure numbers that people drag through
+    # what only the schema reads: the operation's name where the class's own does not fit ("run" → run_list, run_read,
+    # run_create …), the statuses of methods that answer otherwise than 200, 201 to POST and 204 to DELETE, and what
+    # they answer if not `answers`
+    operation: ClassVar[str] = ""
+    statuses: ClassVar[Mapping[str, Sequence[int]]] = {}
+    answers_to: ClassVar[Mapping[str, Any]] = {}
 
     def get_renderers(self) -> list[Any]:
         return [FiniteJSONRenderer(), *([NpyRenderer()] if self.npy else [])]
@@ -82,14 +97,19 @@ class Resource(APIView):
         if not hasattr(self, "_asked"):
             parsed = self.parameters(data=self.request.query_params)
             parsed.is_valid(raise_exception=True)
+            _refuse_impossible(parsed.validated_data)
             self._asked: dict[str, Any] = parsed.validated_data
         return self._asked
 
     def sent(self, accepts: type[serializers.BaseSerializer] | None = None) -> dict[str, Any]:
-        """The body, checked; 400 with what is wrong by field."""
-        kind = accepts or self.accepts
-        parsed = kind(data=self.request.data)
+        """The body, checked; 400 with what is wrong by field, or what no field is called."""
+        parsed = (accepts or self.accepts)(data=self.request.data)
+        known = getattr(parsed, "fields", {})
+        if isinstance(self.request.data, Mapping) and (unknown := sorted(set(self.request.data) - set(known))):
+            names = ", ".join(map(str, unknown))[:200]
+            raise UnknownField(f"No such field: {names}. Allowed: {', '.join(known) or 'none'}.")
         parsed.is_valid(raise_exception=True)
+        _refuse_impossible(parsed.validated_data)
         return dict(parsed.validated_data)
 
     def one(self, thing: object, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -108,6 +128,18 @@ class Resource(APIView):
         rows, following = keyset_page(queryset, order, self.asked["limit"], self.asked.get("cursor"))
         return self.many(rows, next_cursor=following)
 
+    def unchanged(self, run: Run) -> Response | None:
+        """Name the answer, which is made of the run's bundle alone; 304 where the client holds it already.
+
+        Begin a GET with it, after the run was found and before anything is read:
+        `if same := self.unchanged(run): return same`.
+        """
+        kind = self.request.accepted_renderer.media_type  # type: ignore[attr-defined]
+        named = f"{REVISION} {run.bundle_sha256} {self.request.get_full_path()} {kind}"
+        self._etag = f'"{hashlib.sha256(named.encode("utf-8", "replace")).hexdigest()[:32]}"'
+        held = [tag.removeprefix("W/") for tag in parse_etags(self.request.headers.get("If-None-Match", ""))]
+        return Response(status=304) if self._etag in held or "*" in held else None
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if request.method in ("GET", "HEAD"):
@@ -115,13 +147,18 @@ class Resource(APIView):
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
         answered = super().finalize_response(request, response, *args, **kwargs)
-        answered["Cache-Control"] = "no-cache"
+        answered["Cache-Control"] = "private, no-cache"  # kept by who asked, and asked for again
+        patch_vary_headers(answered, ("Authorization", "Cookie"))
+        if (tag := getattr(self, "_etag", "")) and answered.status_code in (200, 304):
+            answered["ETag"] = tag
         return answered
 
     def _sparse(self, data: Any) -> Any:
         wanted = self.asked.get("fields") if self.request.method in ("GET", "HEAD") else None
         if not wanted:
             return data
+        if isinstance(self.request.accepted_renderer, NpyRenderer):  # type: ignore[attr-defined]
+            raise UnknownParameter("A .npy file holds one array and no fields; leave `fields` out, or ask for JSON.")
         names = [name.strip() for name in wanted.split(",") if name.strip()]
         if unknown := [name for name in names if name not in data]:
             raise UnknownParameter(f"No such field: {', '.join(unknown)[:200]}. There are {', '.join(data)}.")
@@ -131,6 +168,16 @@ class Resource(APIView):
         query = self.request.query_params.copy()
         query["cursor"] = cursor
         return self.request.build_absolute_uri(f"{self.request.path}?{query.urlencode()}")
+
+
+def _refuse_impossible(values: Any) -> None:
+    """400 where a number, alone or in a list, is one that no database holds."""
+    if not isinstance(values, Mapping):
+        return
+    for name, value in values.items():
+        for one in value if isinstance(value, (list, tuple)) else (value,):
+            if wrong := impossible_number(one):
+                raise serializers.ValidationError({name: f"The number {wrong}."})
 
 
 def write_cursor(values: Sequence[object]) -> str:
@@ -144,12 +191,22 @@ def read_cursor(cursor: str | None, *kinds: Callable[[Any], Any]) -> list[Any] |
     if not cursor:
         return None
     try:
-        values = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
+        values = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
         if not isinstance(values, list) or len(values) != len(kinds):
             raise ValueError
-        return [kind(value) for kind, value in zip(kinds, values, strict=True)]
-    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error, UnicodeError):
+        return [_place(value, kind) for value, kind in zip(values, kinds, strict=True)]
+    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error):
         raise UnknownParameter("This cursor leads nowhere; take `next` as it was given, or leave cursor out.") from None
+
+
+def _place(value: Any, kind: Callable[[Any], Any]) -> Any:
+    """One value of a cursor, such as a database can compare with."""
+    if not isinstance(value, (str, int, float)) or (isinstance(value, str) and is_unfit(value)):
+        raise ValueError
+    made = kind(value)
+    if impossible_number(made):
+        raise ValueError
+    return made.astimezone(UTC) if isinstance(made, datetime) else made
 
 
 def keyset_page(
@@ -176,11 +233,8 @@ def keyset_page(
 def _kind_of(field: Any) -> Callable[[Any], Any]:
     def kind(value: Any) -> Any:
         try:
-            cleaned = field.to_python(value)
-            if isinstance(cleaned, int) and not -(2**63) <= cleaned < 2**63:
-                raise ValueError
-            return cleaned
-        except Exception as error:  # any field's own ValidationError
+            return field.to_python(value)
+        except ValidationError as error:
             raise ValueError from error
 
     return kind

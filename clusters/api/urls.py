@@ -1,6 +1,6 @@
 """The API, as a map: every resource's module ends with its addresses."""
 
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView
 
 from clusters.api import (
@@ -22,6 +22,7 @@ from clusters.api import (
     tags,
     tokens,
 )
+from clusters.api.handlers import nowhere
 
 v1: list[URLPattern] = [
     *runs.urls,
@@ -47,4 +48,5 @@ app_name = "api"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/", include(v1)),
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    re_path("^(?P<path>.*)$", nowhere, name="nowhere"),
 ]
