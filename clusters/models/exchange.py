@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.urls import reverse
 
 from clusters.models.runs import Run
 
@@ -12,9 +13,11 @@ class Export(models.Model):
     """A file that a worker writes; whoever has the signed link gets it until it expires."""
 
     class Kind(models.TextChoices):
-        CLUSTERS = "clusters", "clusters of every k"
-        TOKENS = "tokens", "tokens, with their clusters"
-        LABELS = "labels", "labels with their history"
+        CLUSTERS = "clusters"
+        MEMBERSHIPS = "memberships"
+        CLUSTERED = "clustered", "clustered tokens"
+        TOKENS = "tokens"
+        LABELS = "labels"
         ARCHIVE = "archive", "the whole run"
 
     class Format(models.TextChoices):
@@ -25,7 +28,7 @@ class Export(models.Model):
 
     job = models.OneToOneField("compute.Job", on_delete=models.CASCADE, related_name="export")
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="exports")
-    kind = models.CharField(max_length=10, choices=Kind)
+    kind = models.CharField(max_length=11, choices=Kind)
     format = models.CharField(max_length=8, choices=Format)
     query = models.CharField(max_length=2000, blank=True)  # the page's, where only a part is wanted
     path = models.CharField(max_length=500, blank=True)  # under the data folder, once it is whole
@@ -40,6 +43,35 @@ class Export(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind}.{self.format} of {self.run}"
+
+
+class Import(models.Model):
+    """Something brought from elsewhere: a bundle, published clusters, or labels."""
+
+    class Kind(models.TextChoices):
+        BUNDLE = "bundle", "a bundle"
+        PUBLISHED = "published", "published clusters"
+        LABELS = "labels", "labels"
+
+    kind = models.CharField(max_length=11, choices=Kind)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="imports")
+    file_name = models.CharField(max_length=255)  # as its owner called it, or its path on the server
+    key = models.CharField(max_length=32, unique=True)  # names the folder that holds what was sent
+    asked = models.JSONField(default=dict)  # what stood in the form beside the file
+    job = models.OneToOneField("compute.Job", null=True, on_delete=models.SET_NULL, related_name="import_of")
+    run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, related_name="imports")
+    result = models.JSONField(default=dict)  # what came of it: counts
+    created_at = models.DateTimeField(auto_now_add=True)
+    done_at = models.DateTimeField(null=True)  # when labels were written, or the run was there
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} from {self.file_name}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("clusters:import", args=[self.pk])
 
 
 class IdempotentRequest(models.Model):
