@@ -192,7 +192,7 @@ def open_bundle(path: Path | str) -> Bundle:
         whole = isinstance(manifest["arrays"], dict) and isinstance(manifest["files"], dict)
         inside = all(_is_inside(entry["file"]) for entry in manifest["arrays"].values())
         intact = manifest["sha256"] == manifest_sha256(manifest)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
         raise BundleError(f"{file} cannot be read ({error}); copy or compute the bundle again.") from error
     if not known:
         raise BundleError(

@@ -31,6 +31,7 @@ _LISTED: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+ROWS_AT_ONCE = 256
 # what rows are made of, but for a few losses of each token
 CLUSTERED_FILES = ("documents.jsonl", "corpus/", "vocabulary/", "losses/histogram", "losses/log_histogram",
                    "selection/", "similarity/", "clustering/")  # fmt: skip
@@ -46,13 +47,24 @@ def check_clustered_files(bundle: Bundle) -> None:
 def check_bundle(bundle: Bundle) -> None:
     """Raise BundleError at the first thing that does not fit."""
     _check_keys(bundle)
-    corpus = _check_corpus(bundle)
-    _check_checkpoints(bundle, corpus.n_predictions)
-    _check_curves(bundle, corpus.n_predictions)
-    n_selected = _check_selection(bundle, corpus.n_predictions)
+    n_predictions = _check_corpus(bundle).n_predictions if _has_text(bundle) else 0
+    _check_checkpoints(bundle, n_predictions)
+    _check_curves(bundle, n_predictions)
+    n_selected = _check_selection(bundle, n_predictions)
     _check_clusterings(bundle, n_selected)
     _check_sketches(bundle, n_selected)
-    _check_maps(bundle, n_selected, corpus.n_predictions)
+    _check_maps(bundle, n_selected, n_predictions)
+    _check_numbers(bundle)
+
+
+def is_published(bundle: Bundle) -> bool:
+    """Whether it was made of published labels, so that text, losses and cosines may be missing."""
+    source = bundle.manifest.get("source")
+    return isinstance(source, dict) and source.get("kind") == "published"
+
+
+def _has_text(bundle: Bundle) -> bool:
+    return not is_published(bundle) or bundle.has("corpus/token_ids")
 
 
 def _check_keys(bundle: Bundle) -> None:
@@ -96,6 +108,8 @@ def _check_corpus(bundle: Bundle) -> TokenizedCorpus:
 def _check_checkpoints(bundle: Bundle, n_predictions: int) -> None:
     checkpoints = bundle.manifest["checkpoints"]
     for entry in checkpoints:
+        if entry["mean_loss_nats"] is None and is_published(bundle):
+            continue  # nobody has measured its losses
         _shape(bundle, entry["column"], (n_predictions,), "f")
     keys = {(entry["lm"], entry["revision"]) for entry in checkpoints}
     _require(bundle, len(keys) == len(checkpoints), "it lists a checkpoint twice")
@@ -130,7 +144,8 @@ def _check_selection(bundle: Bundle, n_predictions: int) -> int:
     stated = bundle.manifest["selection"]["n_selected"]
     _require(bundle, flat.ndim == 1 and flat.dtype.kind == "i", "its selection is no list of whole numbers")
     _require(bundle, len(flat) == stated > 0, f"it states {stated} clustered tokens, but lists {len(flat)}")
-    rising = bool(np.all(np.diff(flat) > 0)) and flat[0] >= 0 and flat[-1] < n_predictions
+    most = n_predictions if _has_text(bundle) else len(flat)
+    rising = bool(np.all(np.diff(flat) > 0)) and flat[0] >= 0 and flat[-1] < most
     _require(bundle, rising, "its clustered tokens do not rise within the corpus")
     return len(flat)
 
@@ -146,6 +161,8 @@ def _check_clusterings(bundle: Bundle, n_selected: int) -> None:
         fits = isinstance(k, int) and int(labels.min()) >= 0 and int(labels.max()) < k
         _require(bundle, fits, f"its labels at k = {k} ({affinity}) do not lie between 0 and k − 1")
     for affinity in {entry["affinity"] for entry in clusterings}:
+        if is_published(bundle) and not bundle.has(f"similarity/{affinity}"):
+            continue
         _shape(bundle, f"similarity/{affinity}", (n_selected, n_selected), "f")
 
 
@@ -165,6 +182,22 @@ def _check_maps(bundle: Bundle, n_selected: int, n_predictions: int) -> None:
         rising = is_list and bool(np.all(np.diff(index) > 0)) and index[0] >= 0 and index[-1] < n_predictions
         _require(bundle, rising, "the predictions on its map of curves do not rise within the corpus")
         _shape(bundle, "map/curves", (len(index), 2), "f")
+
+
+def _check_numbers(bundle: Bundle) -> None:
+    """What is shown as a number must be one: cosines, and the clustered tokens' losses."""
+    flat = np.asarray(bundle.array("selection/flat_index"))
+    for name in [name for name in _arrays_under(bundle, "similarity/") if bundle.array(name).dtype.kind == "f"]:
+        table = bundle.array(name)
+        finite = all(
+            np.isfinite(table[first : first + ROWS_AT_ONCE]).all() for first in range(0, len(table), ROWS_AT_ONCE)
+        )
+        _require(bundle, finite, f"{name} holds NaN or infinity")
+    own = bundle.manifest["clustered"]
+    for entry in bundle.manifest["checkpoints"]:
+        if (entry["lm"], entry["revision"]) == (own["lm"], own["revision"]) and entry["mean_loss_nats"] is not None:
+            finite = bool(np.isfinite(bundle.array(entry["column"])[flat]).all())
+            _require(bundle, finite, f"{entry['column']} holds NaN or infinity at a clustered token")
 
 
 def _arrays_under(bundle: Bundle, folder: str) -> list[str]:

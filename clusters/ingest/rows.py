@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from clusters.display import clean_text, token_label
-from clusters.ingest.summaries import Clustered, Partition, summarise
+from clusters.ingest.summaries import Clustered, ClusteredText, Partition, summarise
 from compute.bundle import Bundle
 from compute.numerics.corpus import TokenizedCorpus
 from compute.numerics.curves import CLASS_NAMES
@@ -18,6 +18,7 @@ from compute.numerics.vocabulary import Vocabulary
 
 CONTEXT_TOKENS, CONTEXT_CHARACTERS = 200, 20_000
 THREADS = 2
+NOWHERE = -1  # document, position and answer of tokens that came without text
 
 
 @dataclass(frozen=True)
@@ -42,31 +43,42 @@ class Rows:
 
 def read_rows(bundle: Bundle) -> Rows:
     """Read and work out all rows; the bundle has been checked."""
-    corpus = TokenizedCorpus(bundle.array("corpus/token_ids"), bundle.array("corpus/offsets"))
-    vocabulary = Vocabulary(np.array(bundle.array("vocabulary/bytes")), np.array(bundle.array("vocabulary/offsets")))
     flat = np.array(bundle.array("selection/flat_index"))
-    document, position = corpus.locate(flat)
-    at = corpus.offsets[document] + position
-    answer_id, last_id = (np.array(corpus.token_ids[place], np.int64) for place in (at, at - 1))
-    ids = np.unique(np.concatenate([answer_id, last_id]))
+    text = _text(bundle, flat) if bundle.has("corpus/token_ids") else None
     steps, step_curves = _over_steps(bundle, flat)
     clustered = Clustered(
-        document=document,
-        answer_id=answer_id,
-        last_id=last_id,
+        text=text,
         curves=_curves(bundle, flat),
         monogenicity=_score(bundle, "monogenicity", flat),
-        labels={int(token_id): token_label(vocabulary, token_id) for token_id in ids},
         sizes=np.array([size["n_non_embedding"] for size in bundle.manifest["sizes"]], np.float64),
         step_curves=step_curves,
         steps=steps,
     )
-    tokens = _tokens(bundle, flat, clustered, position)
-    piece = cache(vocabulary.token_bytes)
-    for token, start, end in zip(tokens, np.maximum(corpus.offsets[document], at - CONTEXT_TOKENS), at, strict=True):
-        raw = b"".join(map(piece, corpus.token_ids[start:end].tolist()))
-        token["context"] = clean_text(raw.decode("utf-8", "replace"), limit=CONTEXT_CHARACTERS)
+    tokens = _tokens(bundle, flat, clustered)
     return Rows(_run(bundle), _checkpoints(bundle), tokens, _clusterings(bundle, clustered))
+
+
+def _text(bundle: Bundle, flat: np.ndarray) -> ClusteredText:
+    """Where the clustered tokens stand and what they say."""
+    corpus = TokenizedCorpus(bundle.array("corpus/token_ids"), bundle.array("corpus/offsets"))
+    vocabulary = Vocabulary(np.array(bundle.array("vocabulary/bytes")), np.array(bundle.array("vocabulary/offsets")))
+    document, position = corpus.locate(flat)
+    at = corpus.offsets[document] + position
+    answer_id, last_id = (np.array(corpus.token_ids[place], np.int64) for place in (at, at - 1))
+    ids = np.unique(np.concatenate([answer_id, last_id]))
+    piece = cache(vocabulary.token_bytes)
+    contexts = []
+    for start, end in zip(np.maximum(corpus.offsets[document], at - CONTEXT_TOKENS), at, strict=True):
+        raw = b"".join(map(piece, corpus.token_ids[start:end].tolist()))
+        contexts.append(clean_text(raw.decode("utf-8", "replace"), limit=CONTEXT_CHARACTERS))
+    return ClusteredText(
+        document=document,
+        position=position,
+        answer_id=answer_id,
+        last_id=last_id,
+        labels={int(token_id): token_label(vocabulary, token_id) for token_id in ids},
+        contexts=contexts,
+    )
 
 
 def _curves(bundle: Bundle, flat: np.ndarray) -> np.ndarray:
@@ -101,22 +113,24 @@ def _score(bundle: Bundle, name: str, flat: np.ndarray) -> np.ndarray | None:
     return np.array(bundle.array(f"curves/{name}")[flat]) if bundle.has(f"curves/{name}") else None
 
 
-def _tokens(bundle: Bundle, flat: np.ndarray, clustered: Clustered, position: np.ndarray) -> list[dict[str, Any]]:
+def _tokens(bundle: Bundle, flat: np.ndarray, clustered: Clustered) -> list[dict[str, Any]]:
     own = bundle.manifest["clustered"]
     column = next(
         c["column"] for c in bundle.manifest["checkpoints"] if (c["lm"], c["revision"]) == (own["lm"], own["revision"])
     )
-    loss = bundle.array(column)[flat]
+    loss = bundle.array(column)[flat] if column else None
+    text = clustered.text
     n_eff, kind = _score(bundle, "n_eff", flat), _score(bundle, "class", flat)
     return [
         {
             "row": row,
             "flat_index": int(flat[row]),
-            "document": int(clustered.document[row]),
-            "position": int(position[row]),
-            "answer_id": int(clustered.answer_id[row]),
-            "answer": clustered.labels[int(clustered.answer_id[row])],
-            "loss_nats": float(loss[row]),
+            "document": int(text.document[row]) if text else NOWHERE,
+            "position": int(text.position[row]) if text else NOWHERE,
+            "answer_id": int(text.answer_id[row]) if text else NOWHERE,
+            "answer": text.labels[int(text.answer_id[row])] if text else "",
+            "context": text.contexts[row] if text else "",
+            "loss_nats": None if loss is None else float(loss[row]),
             "monogenicity": _finite(clustered.monogenicity, row),
             "n_eff": _finite(n_eff, row),
             "curve_class": "" if kind is None or kind[row] >= len(CLASS_NAMES) else CLASS_NAMES[kind[row]],
@@ -136,7 +150,7 @@ def _checkpoints(bundle: Bundle) -> list[dict[str, Any]]:
             **{key: clean_text(str(entry[key]), limit=80) for key in ("suite", "lm", "revision")},
             **{key: entry[key] for key in ("step", "n_non_embedding", "n_parameters", "is_final")},
             "weights_sha256": str(entry["weights_sha256"])[:64],
-            "mean_loss_nats": float(entry["mean_loss_nats"]),
+            "mean_loss_nats": None if entry["mean_loss_nats"] is None else float(entry["mean_loss_nats"]),
             "column": str(entry["column"]),
             "ordinal": ordinal,
             "fraction_below": share,
@@ -145,8 +159,8 @@ def _checkpoints(bundle: Bundle) -> list[dict[str, Any]]:
     ]
 
 
-def _shares_below(bundle: Bundle, threshold: float) -> list[float]:
-    """Share of the predictions under the threshold, of every checkpoint.
+def _shares_below(bundle: Bundle, threshold: float) -> list[float | None]:
+    """Share of the predictions under the threshold, of every checkpoint; None of one that nobody has measured.
 
     Where a histogram has an edge there, it has counted them already: 143 steps of a network are gigabytes to read.
     """
@@ -158,8 +172,8 @@ def _shares_below(bundle: Bundle, threshold: float) -> list[float]:
         if len(place):
             counts = np.asarray(bundle.array(name))[:, : int(place[0]) + n_outer]
             return (counts.sum(axis=1) / n).tolist()
-    columns = (bundle.array(entry["column"]) for entry in bundle.manifest["checkpoints"])
-    return [np.count_nonzero(column < threshold) / n for column in columns]
+    columns = (entry["column"] for entry in bundle.manifest["checkpoints"])
+    return [np.count_nonzero(bundle.array(column) < threshold) / n if column else None for column in columns]
 
 
 def _clusterings(bundle: Bundle, clustered: Clustered) -> list[ClusteringRows]:
@@ -167,7 +181,8 @@ def _clusterings(bundle: Bundle, clustered: Clustered) -> list[ClusteringRows]:
 
     def made(entry: dict[str, Any]) -> ClusteringRows:
         partition = Partition(np.array(bundle.array(entry["array"])))
-        similarity = np.asarray(bundle.array(f"similarity/{entry['affinity']}"))
+        name = f"similarity/{entry['affinity']}"
+        similarity = np.asarray(bundle.array(name)) if bundle.has(name) else None
         clusters = summarise(partition, clustered, similarity)
         return ClusteringRows(entry["affinity"], entry["k"], clusters, partition.rank)
 

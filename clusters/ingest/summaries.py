@@ -18,15 +18,24 @@ Floats = np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
+class ClusteredText:
+    """What the clustered tokens say, and where."""
+
+    document: np.ndarray  # int64 (n,)
+    position: np.ndarray  # int64 (n,)
+    answer_id: np.ndarray  # int64 (n,)
+    last_id: np.ndarray  # int64 (n,): the token before the predicted one
+    labels: dict[int, str]  # token id → text
+    contexts: list[str]  # of every token, the text before it
+
+
+@dataclass(frozen=True, eq=False)
 class Clustered:
     """The clustered tokens, one row each, in the order of the similarity matrix."""
 
-    document: np.ndarray  # int64 (n,)
-    answer_id: np.ndarray  # int64 (n,)
-    last_id: np.ndarray  # int64 (n,): the token before the predicted one
+    text: ClusteredText | None  # None where the bundle came without its corpus
     curves: Floats  # float64 (n, n_sizes), nats
     monogenicity: Floats | None  # float32 (n,)
-    labels: dict[int, str]  # token id → text
     sizes: Floats  # float64 (n_sizes,): non-embedding parameters
     step_curves: Floats  # float32 (n, n_steps), nats: the clustered network while it was trained; no columns if unknown
     steps: Floats  # float64 (n_steps,)
@@ -68,26 +77,20 @@ class Partition:
         return np.add.reduceat(values[self.by_rank], self.starts, axis=0, dtype=np.float64)
 
 
-def summarise(partition: Partition, tokens: Clustered, similarity: np.ndarray) -> list[dict[str, Any]]:
+def summarise(partition: Partition, tokens: Clustered, similarity: np.ndarray | None) -> list[dict[str, Any]]:
     """Fields of every cluster, by rank."""
     within, across, nearest = _similarities(partition, similarity)
-    answers, n_answers = _commonest(partition, tokens.answer_id, tokens.labels)
-    last, _ = _commonest(partition, tokens.last_id, tokens.labels)
+    said = _said(partition, tokens.text)
     curves = partition.sums(tokens.curves) / partition.sizes[:, None]
     step_curves = partition.sums(tokens.step_curves) / partition.sizes[:, None]
     emergence = _emergence(curves, tokens.sizes), _emergence(step_curves, tokens.steps)
-    documents = _n_distinct(partition.rank, tokens.document, len(partition.order))
     monogenicity = _means(partition, tokens.monogenicity)
     return [
         {
             "label": int(label),
             "rank": r + 1,
             "size": int(partition.sizes[r]),
-            "n_documents": int(documents[r]),
-            "top_answers": answers[r],
-            "n_answers": int(n_answers[r]),
-            "top_last": last[r],
-            "dominant_share": answers[r][0][1] / int(partition.sizes[r]),
+            **said[r],
             "similarity_within": _number(within[r]),
             "similarity_across": _number(across[r]),
             "mean_curve": [_number(value) for value in curves[r]],
@@ -100,7 +103,27 @@ def summarise(partition: Partition, tokens: Clustered, similarity: np.ndarray) -
     ]
 
 
-def _similarities(partition: Partition, similarity: np.ndarray) -> tuple[Floats, Floats, list[list[Any]]]:
+def _said(partition: Partition, text: ClusteredText | None) -> list[dict[str, Any]]:
+    """What every cluster's tokens say; nothing where the bundle came without its corpus."""
+    if text is None:
+        silent = {"n_documents": None, "top_answers": [], "n_answers": 0, "top_last": [], "dominant_share": None}
+        return [silent] * len(partition.order)
+    answers, n_answers = _commonest(partition, text.answer_id, text.labels)
+    last, _ = _commonest(partition, text.last_id, text.labels)
+    documents = _n_distinct(partition.rank, text.document, len(partition.order))
+    return [
+        {
+            "n_documents": int(documents[r]),
+            "top_answers": answers[r],
+            "n_answers": int(n_answers[r]),
+            "top_last": last[r],
+            "dominant_share": answers[r][0][1] / int(partition.sizes[r]),
+        }
+        for r in range(len(partition.order))
+    ]
+
+
+def _similarities(partition: Partition, similarity: np.ndarray | None) -> tuple[Floats, Floats, list[list[Any]]]:
     """Mean cosine over pairs within, and to all other tokens; the nearest clusters by cosine of centroids.
 
     All three come from block sums B[a, b] = Σ S[i, j] over i in a, j in b: for unit rows the centroids' cosine
@@ -108,6 +131,9 @@ def _similarities(partition: Partition, similarity: np.ndarray) -> tuple[Floats,
     """
     sizes = partition.sizes.astype(np.float64)
     n = len(partition.labels)
+    if similarity is None:
+        unknown = np.full(len(sizes), np.nan)
+        return unknown, unknown, [[] for _ in sizes]
     blocks = np.empty((len(sizes), len(sizes)))
     for r, members in enumerate(np.split(partition.by_rank, partition.starts[1:])):
         blocks[r] = np.add.reduceat(_sum_of_rows(similarity, members)[partition.by_rank], partition.starts)

@@ -106,6 +106,7 @@ def _write_run_checkpoints(run: Run, rows: Rows, checkpoints: list[Checkpoint]) 
     RunCheckpoint.objects.bulk_create(
         RunCheckpoint(run=run, checkpoint=checkpoint, **{name: entry[name] for name in names})
         for entry, checkpoint in zip(rows.checkpoints, checkpoints, strict=True)
+        if entry["mean_loss_nats"] is not None
     )
 
 

@@ -1,7 +1,7 @@
 """Rows: what a bundle became, and what people add to it."""
 
 from clusters.models.collections import Collection, CollectionItem, Comment
-from clusters.models.exchange import Export, IdempotentRequest
+from clusters.models.exchange import Export, IdempotentRequest, Import
 from clusters.models.labeling import Assignment, Queue, QueueItem, QuizQuestion
 from clusters.models.labels import (
     Label,
@@ -41,6 +41,7 @@ __all__ = [
     "Corpus",
     "Export",
     "IdempotentRequest",
+    "Import",
     "Invitation",
     "Label",
     "LabelRevision",

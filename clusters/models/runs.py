@@ -135,11 +135,11 @@ class Cluster(models.Model):
     label = models.IntegerField()
     rank = models.IntegerField()  # from 1; ties by first appearance
     size = models.IntegerField()
-    n_documents = models.IntegerField()
+    n_documents = models.IntegerField(null=True)  # this and the shares are null where the run came without its text
     top_answers = models.JSONField()  # [[text, count], …] at most 10
     n_answers = models.IntegerField()
     top_last = models.JSONField()  # the last context token, likewise
-    dominant_share = models.FloatField()  # share of the commonest answer
+    dominant_share = models.FloatField(null=True)  # share of the commonest answer
     similarity_within = models.FloatField(null=True)  # mean cosine over pairs; null for one token
     similarity_across = models.FloatField(null=True)  # mean cosine to all other clustered tokens
     mean_curve = models.JSONField()  # mean loss in nats over the run's sizes, ascending
@@ -167,12 +167,12 @@ class Token(models.Model):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tokens")
     row = models.IntegerField()  # row of the similarity matrix
     flat_index = models.BigIntegerField()
-    document = models.IntegerField()
+    document = models.IntegerField()  # this, position and answer_id are -1 where the run came without its text
     position = models.IntegerField()  # of the predicted token in its document
     answer_id = models.IntegerField()
     answer = models.CharField(max_length=200)  # display text of the token standing alone, as in `top_answers`
     context = models.TextField()  # display text of up to 200 tokens before it, for search; newlines are ⏎
-    loss_nats = models.FloatField()
+    loss_nats = models.FloatField(null=True)  # where nobody has measured it
     monogenicity = models.FloatField(null=True)
     n_eff = models.FloatField(null=True)
     curve_class = models.CharField(max_length=10, blank=True)  # empty where the run has too few sizes for a score

@@ -13,7 +13,7 @@ from django.db import IntegrityError, connection
 from clusters import ingest as package
 from clusters.ingest import ingest, writing
 from clusters.ingest.rows import storable
-from clusters.ingest.summaries import Clustered, Partition, summarise
+from clusters.ingest.summaries import Clustered, ClusteredText, Partition, summarise
 from clusters.ingest.writing import free_slug
 from clusters.models import Checkpoint, Cluster, Clustering, Corpus, Membership, Run, RunCheckpoint, Token
 from clusters.values.facts import EMERGENCE_NATS
@@ -251,12 +251,16 @@ def test_a_real_bundle_is_read_in(small_bundle: Path) -> None:
 def _clustered(answers: list[int], documents: list[int] | None = None) -> Clustered:
     n = len(answers)
     return Clustered(
-        document=np.array(documents or [0] * n),
-        answer_id=np.array(answers),
-        last_id=np.zeros(n, np.int64),
+        text=ClusteredText(
+            document=np.array(documents or [0] * n),
+            position=np.ones(n, np.int64),
+            answer_id=np.array(answers),
+            last_id=np.zeros(n, np.int64),
+            labels={i: f"t{i}" for i in range(10)},
+            contexts=[""] * n,
+        ),
         curves=np.arange(2.0 * n).reshape(n, 2),
         monogenicity=np.array([0.5] * (n - 1) + [np.nan], np.float32),
-        labels={i: f"t{i}" for i in range(10)},
         sizes=np.array([100.0, 10_000.0]),
         step_curves=np.array([[4.0, 0.4, 0.1 * row] for row in range(n)], np.float32),
         steps=np.array([0.0, 10.0, 100.0]),
