@@ -1,4 +1,4 @@
-"""What happens when computing ends, and after the database was migrated."""
+"""What happens when computing ends, when people come and go, and after the database was migrated."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
+from django.contrib.auth.models import User as Person
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.db.models.signals import post_migrate
 from django.dispatch import receiver
+from django.http import HttpRequest
 
+from clusters.display import clean_text
 from clusters.embedded.checker import checker
 from clusters.ingest import ingest
+from clusters.services.audit import record
+from clusters.services.notices import tell_end
 from clusters.services.people import make_roles
 from clusters.services.verification import finish, waiting_runs
 from compute.errors import BundleError
-from compute.jobs.signals import bundle_ready, swept
+from compute.jobs.signals import bundle_ready, job_ended, job_steered, swept
 from compute.models import Job
 
 
@@ -33,6 +39,35 @@ def check_waiting_runs(sender: Any, **_: Any) -> None:
     """The runner goes on with checks that were cut short, in a process of their own."""
     if waiting_runs().exists():
         checker.start()
+
+
+@receiver(job_ended, dispatch_uid="notice")
+def tell_of_end(sender: Any, *, job: Job, **_: Any) -> None:
+    tell_end(job)
+
+
+@receiver(job_steered, dispatch_uid="audit-job")
+def record_steering(sender: Any, *, job: Job, action: str, user: Person | None, **_: Any) -> None:
+    """Whoever started, cancelled or resumed a job, by a page, by the API or from the terminal."""
+    record(user, f"job.{action}", f"job {job.pk}: {job.name}", kind=job.kind)
+
+
+@receiver(user_logged_in, dispatch_uid="audit-sign-in")
+def record_sign_in(sender: Any, *, user: Person, **_: Any) -> None:
+    record(user, "sign-in", user.get_username())
+
+
+@receiver(user_logged_out, dispatch_uid="audit-sign-out")
+def record_sign_out(sender: Any, *, user: Person | None, **_: Any) -> None:
+    if user is not None:
+        record(user, "sign-out", user.get_username())
+
+
+@receiver(user_login_failed, dispatch_uid="audit-failed")
+def record_failure(sender: Any, *, credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
+    """A wrong password. Attempts while a name is locked are left out: they could fill the table."""
+    if not getattr(request, "axes_locked_out", False):
+        record(None, "sign-in.fail", clean_text(str(credentials.get("username", ""))[:150]))
 
 
 @receiver(post_migrate, dispatch_uid="roles")

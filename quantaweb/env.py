@@ -7,6 +7,8 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -53,8 +55,67 @@ def device(name: str) -> str:
     return value
 
 
+def needed(name: str, because: str) -> str:
+    """A value that another setting cannot do without."""
+    value = text(name)
+    if not value:
+        raise ImproperlyConfigured(f"{because} is set, but {name} is not; both are needed.")
+    return value
+
+
 def listed(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in text(name, default).split(",") if item.strip()]
+
+
+def address(name: str) -> str:
+    """The address of a site, without its last slash; empty where none is given."""
+    value = text(name).rstrip("/")
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
+        raise ImproperlyConfigured(f"{name} is {value!r}; write a whole address, such as https://quanta.example.org.")
+    return value
+
+
+def mail_server() -> dict[str, Any] | None:
+    """Django's settings of the server that sends mail: from QW_EMAIL_URL, or QW_EMAIL_HOST and its like; None without.
+
+    smtp:// upgrades to TLS (STARTTLS), smtps:// speaks it from the start, smtp+plain:// never does.
+    """
+    url = text("QW_EMAIL_URL") or _mail_url()
+    if not url:
+        return None
+    parts = urlsplit(url)
+    ports = {"smtp": 587, "smtps": 465, "smtp+plain": 25}
+    try:
+        if parts.scheme not in ports or not parts.hostname:
+            raise ValueError
+        port = parts.port or ports[parts.scheme]
+    except ValueError:
+        raise ImproperlyConfigured(
+            "QW_EMAIL_URL names no mail server; write smtp://user:password@host:587, smtps://… or smtp+plain://…."
+        ) from None
+    return {
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": port,
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_TLS": parts.scheme == "smtp",
+        "EMAIL_USE_SSL": parts.scheme == "smtps",
+    }
+
+
+def _mail_url() -> str:
+    host = text("QW_EMAIL_HOST")
+    if not host:
+        return ""
+    scheme = {"starttls": "smtp", "tls": "smtps", "none": "smtp+plain"}[
+        choice("QW_EMAIL_SECURITY", "starttls", ("starttls", "tls", "none"))
+    ]
+    port = integer("QW_EMAIL_PORT", 0)
+    user, password = quote(text("QW_EMAIL_USER"), safe=""), quote(text("QW_EMAIL_PASSWORD"), safe="")
+    return (
+        f"{scheme}://{user}{':' + password if password else ''}{'@' if user else ''}{host}{f':{port}' if port else ''}"
+    )
 
 
 def folders(name: str) -> list[Path]:

@@ -57,6 +57,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "clusters.views.errors.UnreadableBundles",
     "clusters.views.errors.Unprepared",
+    "clusters.views.preferences.PreferredUnit",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -112,8 +113,29 @@ AXES_COOLOFF_TIME = 0.5  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
 AXES_VERBOSE = False
+AXES_CLIENT_IP_CALLABLE = "clusters.views.accounts.client_address"
+SIGNUP = env.choice("QW_SIGNUP", "off", ("off", "invitation", "open"))  # who may make an account
+SIGNUP_ROLES = env.listed("QW_SIGNUP_ROLES")  # that new people get where it is open
+if unknown_roles := set(SIGNUP_ROLES) - {"labeler", "adjudicator", "runner"}:
+    raise ImproperlyConfigured(
+        f"QW_SIGNUP_ROLES names {', '.join(sorted(unknown_roles))}; there are labeler, adjudicator and runner."
+    )
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
+
+# ── mail: none is sent unless a server is named ──
+SITE_URL = env.address("QW_SITE_URL")  # where people reach this site; mails link there
+MAIL_SERVER = env.mail_server()
+HAS_EMAIL = MAIL_SERVER is not None
+if MAIL_SERVER is not None:
+    globals().update(MAIL_SERVER)
+    EMAIL_TIMEOUT = 10
+    DEFAULT_FROM_EMAIL = env.text("QW_EMAIL_FROM") or f"QuantaWeb <quantaweb@{urlsplit(SITE_URL).hostname}>"
+    if not SITE_URL:
+        raise ImproperlyConfigured(
+            "A mail server is named, but not where people reach this site, and mails link there; "
+            "set QW_SITE_URL, to https://quanta.example.org, say."
+        )
 
 # ── the API ──
 PROXIES = env.integer("QW_PROXIES", 0, least=0)  # in front of this site, each adding to X-Forwarded-For; 0 ignores it
@@ -180,6 +202,34 @@ if BEHIND_TLS:
     SECURE_HSTS_SECONDS = 31536000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 
+# ── signing in elsewhere: only where a provider is named ──
+SIGN_IN_WAYS: list[dict[str, str]] = []  # provider, its id in addresses, the name on the button
+SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, object]] = {}
+if issuer := env.address("QW_OIDC_ISSUER"):
+    oidc = {
+        "provider_id": "oidc",
+        "name": env.text("QW_OIDC_NAME") or str(urlsplit(issuer).hostname),
+        "client_id": env.needed("QW_OIDC_CLIENT_ID", "QW_OIDC_ISSUER"),
+        "secret": env.needed("QW_OIDC_CLIENT_SECRET", "QW_OIDC_ISSUER"),
+        "settings": {"server_url": issuer},
+    }
+    SOCIALACCOUNT_PROVIDERS["openid_connect"] = {"APPS": [oidc], "OAUTH_PKCE_ENABLED": True}
+    SIGN_IN_WAYS.append({"provider": "openid_connect", "id": "oidc", "name": str(oidc["name"])})
+    CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"].append("{0.scheme}://{0.netloc}".format(urlsplit(issuer)))
+if client_id := env.text("QW_GITHUB_CLIENT_ID"):
+    github = {"client_id": client_id, "secret": env.needed("QW_GITHUB_CLIENT_SECRET", "QW_GITHUB_CLIENT_ID")}
+    SOCIALACCOUNT_PROVIDERS["github"] = {"APPS": [github], "SCOPE": ["user:email"], "OAUTH_PKCE_ENABLED": True}
+    SIGN_IN_WAYS.append({"provider": "github", "id": "github", "name": "GitHub"})
+    CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"].append("https://github.com")
+if SIGN_IN_WAYS:
+    INSTALLED_APPS += ["allauth", "allauth.account", "allauth.socialaccount"]
+    INSTALLED_APPS += [f"allauth.socialaccount.providers.{provider}" for provider in SOCIALACCOUNT_PROVIDERS]
+    MIDDLEWARE.append("allauth.account.middleware.AccountMiddleware")
+    SOCIALACCOUNT_ADAPTER = "clusters.views.social_adapter.Adapter"
+    SOCIALACCOUNT_EMAIL_VERIFICATION = ACCOUNT_EMAIL_VERIFICATION = "none"
+    SOCIALACCOUNT_EMAIL_REQUIRED = ACCOUNT_UNIQUE_EMAIL = False
+    ACCOUNT_SIGNUP_FIELDS = ["username*"]
+
 # ── files ──
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
@@ -203,6 +253,8 @@ USE_THOUSAND_SEPARATOR = False
 BUNDLE_DIR = DATA_DIR / "bundles"  # published, immutable
 DERIVED_DIR = DATA_DIR / "derived"  # what pages work out of bundles once; safe to delete
 WORKSPACE_DIR = DATA_DIR / "workspaces"  # shards of jobs under way
+EXPORT_DIR = DATA_DIR / "exports"  # files that people asked for, until they expire
+EXPORT_DAYS = env.integer("QW_EXPORT_DAYS", 7, least=1)
 RUNNER = env.choice("QW_RUNNER", "local", ("local", "celery"))
 DEVICE = env.device("QW_DEVICE")  # that workers compute on; jobs for a GPU wait in its own queue
 HEARTBEAT_SECONDS = env.integer("QW_HEARTBEAT_SECONDS", 15, least=1)

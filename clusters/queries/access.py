@@ -25,6 +25,8 @@ def visible_runs(user: User) -> QuerySet[Run]:
 def visible_jobs(user: User) -> QuerySet[Job]:
     """Public jobs, the person's own, and all of them for a superuser; a job is as private as the run it made or asked.
 
+    Whoever a private run is shared with sees the job that made it, but nobody's probes.
+
     The run may have been there before the job: whoever computed the same bundle counts as having made it.
     """
     jobs = Job.objects.all()
@@ -37,8 +39,11 @@ def visible_jobs(user: User) -> QuerySet[Job]:
         | Q(bundle_sha256__in=hidden.values("bundle_sha256"))
         | Q(pk__in=Probe.objects.filter(bundle_sha256__in=hidden.values("bundle_sha256")).values("job"))
     )
-    own = Q(requested_by_id=user.pk) if user.is_authenticated else Q(pk=None)
-    return jobs.filter(~private | own)
+    if not user.is_authenticated:
+        return jobs.filter(~private)
+    shared = Run.readers.through.objects.filter(user_id=user.pk).values("run_id")
+    made = Run.objects.filter(pk__in=shared, job__isnull=False).values("job")
+    return jobs.filter(~private | Q(requested_by_id=user.pk) | Q(pk__in=made))
 
 
 def run_of(user: User, job: Job) -> Run | None:

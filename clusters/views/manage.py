@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods
 from clusters.charts.numbers import bytes_text
 from clusters.models import Run
 from clusters.queries.access import may_manage
+from clusters.queries.people import written_about
 from clusters.services import runs as services
 from clusters.views.runs import get_run
 from compute.errors import StorageError
@@ -43,6 +44,8 @@ def _page(request: HttpRequest, run: Run, *, problems: dict[str, str] | None = N
         "typed": request.POST,
         "frees_bytes": services.folder_bytes(folder) if folder else 0,
         "max_name": services.MAX_NAME,
+        "readers": run.readers.order_by("username"),
+        "written": written_about(run),
     }
     return render(request, "runs/manage.html", context, status=422 if problems else 200)
 
@@ -81,6 +84,25 @@ def _publish(request: HttpRequest, run: Run) -> HttpResponse:
     return redirect("clusters:run-manage", run.slug)
 
 
+def _share(request: HttpRequest, run: Run) -> HttpResponse:
+    try:
+        person = services.add_reader(request.user, run, request.POST.get("reader", ""))
+    except ValidationError as error:
+        return _page(request, run, problems={"reader": error.messages[0]})
+    messages.success(request, f"{person.get_username()} sees the run from now on.")
+    return redirect("clusters:run-manage", run.slug)
+
+
+def _unshare(request: HttpRequest, run: Run) -> HttpResponse:
+    name = request.POST.get("reader", "")
+    try:
+        services.remove_reader(request.user, run, name)
+    except ValidationError as error:
+        return _page(request, run, problems={"reader": error.messages[0]})
+    messages.success(request, f"{name} does not see the run any more.")
+    return redirect("clusters:run-manage", run.slug)
+
+
 def _delete(request: HttpRequest, run: Run) -> HttpResponse:
     if request.POST.get("confirm", "").strip() != run.name:
         return _page(request, run, problems={"confirm": f"Type the name exactly, {run.name}, to delete the run."})
@@ -99,5 +121,7 @@ _ACTIONS: dict[str, Callable[[HttpRequest, Run], HttpResponse]] = {
     "unarchive": _unarchive,
     "hide": _hide,
     "publish": _publish,
+    "share": _share,
+    "unshare": _unshare,
     "delete": _delete,
 }

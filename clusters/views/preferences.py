@@ -1,13 +1,39 @@
-"""How a person wants the pages to look, kept in a cookie."""
+"""How a person wants the pages to look: kept in a cookie and, for those who are signed in, in their profile."""
+
+from collections.abc import Callable
+from typing import cast
 
 from django.conf import settings
+from django.contrib.auth.models import User as Person
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
-from clusters.context_processors import THEMES
+from clusters.context_processors import THEMES, preferences
+from clusters.services.profile import save_theme
 
 YEAR_SECONDS = 365 * 24 * 3600
+
+
+class PreferredUnit:
+    """A page of a run whose address names no unit is shown in the reader's own.
+
+    The unit is put into the page's query, so that its links and downloads name it: what is passed on shows the same
+    to everybody. Scripts and other sites' frames get nats unless they ask.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        query = request.GET
+        is_page = request.method in ("GET", "HEAD") and request.path.startswith("/runs/") and request.path[-1] == "/"
+        if is_page and not query.get("unit") and query.get("embed") != "true" and preferences(request).unit == "bits":
+            changed = query.copy()
+            changed["unit"] = "bits"
+            changed._mutable = False
+            request.GET = changed  # type: ignore[assignment]
+        return self._get_response(request)
 
 
 @require_POST
@@ -16,8 +42,14 @@ def theme(request: HttpRequest) -> HttpResponse:
     response = HttpResponseRedirect(_target(request))
     chosen = request.POST.get("theme", "")
     if chosen in THEMES:
-        response.set_cookie("theme", chosen, max_age=YEAR_SECONDS, samesite="Lax", secure=settings.BEHIND_TLS)
+        keep_theme(response, chosen)
+        if request.user.is_authenticated:
+            save_theme(cast(Person, request.user), chosen)
     return response
+
+
+def keep_theme(response: HttpResponse, chosen: str) -> None:
+    response.set_cookie("theme", chosen, max_age=YEAR_SECONDS, samesite="Lax", secure=settings.BEHIND_TLS)
 
 
 @require_POST

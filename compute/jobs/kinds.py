@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from compute.jobs import log
+from compute.jobs.signals import job_steered
 from compute.jobs.wake import wake_on_commit
 from compute.models import Job, Shard
 
@@ -59,5 +60,6 @@ def enqueue(
         )
         if asked:
             log.write(job.pk, f"asked for: {asked}")
+        job_steered.send(sender=Job, job=job, action="start", user=requested_by)
         wake_on_commit(job.pk)
     return job

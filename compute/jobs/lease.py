@@ -16,6 +16,7 @@ from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterR
 from django.db.models.functions import Coalesce, Greatest, Now
 
 from compute.errors import Cancelled
+from compute.jobs.signals import job_ended
 from compute.models import Job, Shard
 
 _CANDIDATES = 20  # looked at in one claim
@@ -197,4 +198,6 @@ def settle(job_id: int, *, idle: str = Job.State.QUEUED) -> str:
 
 def _close(job: Job, state: str) -> str:
     Job.objects.filter(pk=job.pk).update(state=state, finished_at=Now())
+    job.refresh_from_db()
+    job_ended.send_robust(sender=Job, job=job)
     return state

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from compute.config import RunConfig
 from compute.jobs import log
 from compute.jobs.lease import lock_job, settle
+from compute.jobs.signals import job_steered
 from compute.jobs.wake import wake_on_commit
 from compute.models import Job, Shard
 
@@ -44,6 +45,7 @@ def enqueue(config: RunConfig, requested_by: User | None = None, *, is_private: 
         shards.append(_ingest_shard(job, ordinal=len(specs), phase_number=len(phases)))
         Shard.objects.bulk_create(shards)
         log.write(job.pk, f"asked for: {len(shards)} shards in {len(phases) + 1} phases")
+        job_steered.send(sender=Job, job=job, action="start", user=requested_by)
         wake_on_commit(job.pk)
     return job
 
@@ -73,6 +75,7 @@ def cancel(job: Job, user: User | None = None) -> Job:
             raise JobStateError(_cannot(job, "cancelled"))
         if Job.objects.filter(pk=job.pk, state=Job.State.STALLED).exists():  # nobody is there to hear it
             free(running(job)).update(state=Shard.State.CANCELLED, finished_at=Now())
+        job_steered.send(sender=Job, job=job, action="cancel", user=user)
         settle(job.pk)
         log.write(job.pk, f"cancelled by {who}" if who else "cancelled")
     job.refresh_from_db()
@@ -88,6 +91,7 @@ def resume(job: Job, user: User | None = None) -> Job:
             raise JobStateError(_cannot(job, "resumed"))
         _queue_again(locked)
         log.write(job.pk, f"resumed by {who}" if who else "resumed")
+        job_steered.send(sender=Job, job=job, action="resume", user=user)
         wake_on_commit(job.pk)
     job.refresh_from_db()
     return job
@@ -122,6 +126,7 @@ def take_over(job: Job, user: User | None = None) -> Job:
         free(running(locked)).update(state=Shard.State.QUEUED)
         settle(job.pk)
         log.warn(job.pk, f"taken over{' by ' + who if who else ''}: the shard is queued again")
+        job_steered.send(sender=Job, job=job, action="take-over", user=user)
         wake_on_commit(job.pk)
     job.refresh_from_db()
     return job

@@ -1,0 +1,17 @@
+"""What people send to make an account, or to invite somebody to."""
+
+from __future__ import annotations
+
+from django import forms
+from django.contrib.auth import get_user_model
+from django.contrib.auth.forms import UserCreationForm
+
+
+class SignUpForm(UserCreationForm):  # type: ignore[type-arg]
+    """A name, a password twice and, if wanted, an address for mails."""
+
+    email = forms.EmailField(required=False, max_length=254, label="E-mail")
+
+    class Meta:
+        model = get_user_model()
+        fields = ("username", "email")
