@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any
@@ -36,9 +35,9 @@ from django.urls import URLPattern, path, register_converter
 
 from clusters.charts.chart import Chart
 from clusters.charts.standalone import standalone_svg
+from clusters.values.tables import TYPES, Table, chunks, csv_end, finite, safe_cell
 
 THEMES = ("light", "dark")
-RISKY_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class TwinConverter:
@@ -157,35 +156,22 @@ def json_response(payload: object) -> HttpResponse:
     return HttpResponse(text, content_type="application/json; charset=utf-8")
 
 
-def csv_response(filename: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> StreamingHttpResponse:
-    """Stream a table whose cells no spreadsheet takes for a formula."""
-    response = StreamingHttpResponse(_csv_lines(head, rows), content_type="text/csv; charset=utf-8")
+def csv_response(
+    filename: str, head: Sequence[str], rows: Iterable[Sequence[object]], *, end: str | None = None
+) -> StreamingHttpResponse:
+    """Stream a table whose cells no spreadsheet takes for a formula.
+
+    With `end`, the last line counts the rows and says this of them, so that a cut download is noticed; texts stand in
+    quotes then, for "#" begins a comment.
+    """
+    response = StreamingHttpResponse(_csv_lines(head, rows, end), content_type=TYPES["csv"])
     return _named(response, filename)
 
 
-def finite(value: Any) -> Any:
-    """The same value with NaN and infinities as None, and NumPy numbers as Python's."""
-    if isinstance(value, dict):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [finite(item) for item in value]
-    if hasattr(value, "tolist"):
-        return finite(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (str, int)):
-        return value
-    return str(value)
-
-
-def safe_cell(value: object) -> object:
-    """What a spreadsheet shows as text; numbers stay numbers, what is missing stays empty."""
-    value = finite(value)
-    if value is None:
-        return ""
-    if isinstance(value, str) and value.startswith(RISKY_STARTS):
-        return f"'{value}"
-    return value
+def stream(request: HttpRequest, table: Table, form: str) -> HttpResponseBase:
+    """A whole table as it is read, in the memory of one block; `form` is "csv" or "jsonl"."""
+    body = iter(()) if request.method == "HEAD" else chunks(table, form)
+    return _named(StreamingHttpResponse(body, content_type=TYPES[form]), f"{table.name}.{form}")
 
 
 class _Line:
@@ -193,11 +179,15 @@ class _Line:
         return text
 
 
-def _csv_lines(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    writer = csv.writer(_Line())
+def _csv_lines(head: Sequence[str], rows: Iterable[Sequence[object]], end: str | None) -> Iterator[str]:
+    writer = csv.writer(_Line(), quoting=csv.QUOTE_MINIMAL if end is None else csv.QUOTE_NONNUMERIC)
     yield writer.writerow([safe_cell(cell) for cell in head])
+    n = 0
     for row in rows:
+        n += 1
         yield writer.writerow([safe_cell(cell) for cell in row])
+    if end is not None:
+        yield csv_end(n, end)
 
 
 def _chosen(charts: Sequence[Chart], slug: str, *others: str) -> Chart:
