@@ -1,0 +1,336 @@
+"""Backups of the whole site: the database first, then every file that it names, by hash.
+
+    FOLDER/
+      objects/ab/ab12…            every file of every bundle and uploaded corpus, once, named by its SHA-256
+      20261122T140000Z/           one backup; its manifest.json is written last, so a folder without one is no backup
+        manifest.json             what the database held (rows a table), and which objects make up which folder
+        database.sqlite3          a copy made by SQLite's own online backup, or
+        database.dump             pg_dump's custom format
+
+Bundles are immutable, so what was saved once is never copied again. The secret key is not in it: keep that elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.db import connection, transaction
+
+from clusters.models import RegisteredCorpus, Run
+from compute.bundle import file_sha256
+from compute.errors import StorageError
+from compute.models import Job
+
+FORMAT, VERSION = "quantaweb-backup", 1
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A folder of files that the database names."""
+
+    kind: str  # "bundle" or "corpus"
+    key: str  # a run's bundle_sha256, or the primary key of a corpus
+    path: Path
+
+
+@dataclass(frozen=True)
+class Backup:
+    path: Path
+    n_rows: int
+    n_objects: int
+    n_new: int
+    problems: list[str]  # files that could not be saved, in sentences
+
+
+def back_up(folder: Path, *, report: Report = lambda text: None) -> Backup:
+    """Save the database and what it names. A damaged file is told, and does not keep the rest from being saved."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    partial = Path(folder) / f".{stamp}.partial"
+    partial.mkdir(parents=True)
+    try:
+        rows, kept, dump = _save_database(partial)
+        report(f"database: {sum(rows.values()):,} rows")
+        saved = _Objects(Path(folder) / "objects")
+        folders = [entry for one in kept if (entry := saved.keep(one, report))]
+        manifest: dict[str, Any] = {
+            "format": FORMAT, "version": VERSION, "made_at": stamp, "database": dump, "rows": rows,
+            "data_folder": str(settings.DATA_DIR), "folders": folders, "problems": saved.problems,
+        }  # fmt: skip
+        manifest["database"]["sha256"] = file_sha256(partial / dump["file"])
+        _write(partial / "manifest.json", json.dumps(manifest, indent=1).encode())
+        final = Path(folder) / stamp
+        partial.rename(final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Backup(final, sum(rows.values()), saved.n, saved.n_new, saved.problems)
+
+
+def restore(backup: Path, *, replace: bool = False, report: Report = lambda text: None) -> dict[str, int]:
+    """Bring back everything; give the rows of each table, which are those that the backup counted.
+
+    Nothing is touched before every object was found with the hash that its name says.
+    """
+    manifest = _read_manifest(backup)
+    objects = backup.parent / "objects"
+    _check_objects(manifest, objects, report)
+    if not replace and _has_rows():
+        raise StorageError(
+            "This site's database is not empty, and restoring would replace it. Restore into a new one, or repeat with "
+            "--replace to lose what is there."
+        )
+    if manifest["database"]["engine"] != connection.vendor:
+        raise StorageError(
+            f"The backup is of {manifest['database']['engine']}, and this site uses {connection.vendor}: set "
+            "QW_DATABASE_URL to a database of the same kind."
+        )
+    _load_database(backup / manifest["database"]["file"])
+    for entry in manifest["folders"]:
+        _bring_back(entry, objects, report)
+    _move_jobs(manifest["data_folder"])
+    found = _counted(manifest["rows"])
+    if wrong := {name: n for name, n in manifest["rows"].items() if found.get(name) != n}:
+        raise StorageError(f"After restoring, these tables have other numbers of rows than the backup: {wrong}.")
+    return found
+
+
+# ── the database ──
+
+
+def _save_database(folder: Path) -> tuple[dict[str, int], list[Kept], dict[str, str]]:
+    """Save one moment of the database; rows by table and the folders it names, of the same moment."""
+    if connection.vendor == "sqlite":
+        file = folder / "database.sqlite3"
+        connection.ensure_connection()
+        with closing(sqlite3.connect(file)) as copy:
+            connection.connection.backup(copy)
+            saved = copy.cursor()
+            return _rows(saved), _named(saved), {"file": file.name, "engine": "sqlite"}
+    file = folder / "database.dump"
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("SELECT pg_export_snapshot()")
+        [snapshot] = cursor.fetchone()
+        _postgres("pg_dump", "--format=custom", "--no-owner", f"--snapshot={snapshot}", f"--file={file}")
+        return _rows(cursor), _named(cursor), {"file": file.name, "engine": "postgresql"}
+
+
+def _load_database(file: Path) -> None:
+    if connection.vendor == "postgresql":
+        connection.close()
+        name = str(connection.settings_dict["NAME"])
+        _postgres("pg_restore", "--clean", "--if-exists", "--no-owner", "--single-transaction", f"--dbname={name}",
+                  str(file))  # fmt: skip
+        return
+    with closing(sqlite3.connect(file)) as saved:
+        connection.ensure_connection()
+        saved.backup(connection.connection)
+    connection.close()
+
+
+def _postgres(program: str, *arguments: str) -> None:
+    """Run one of PostgreSQL's own programs on this site's database."""
+    given = connection.settings_dict
+    names = {"PGHOST": "HOST", "PGPORT": "PORT", "PGUSER": "USER", "PGPASSWORD": "PASSWORD", "PGDATABASE": "NAME"}
+    environment = os.environ | {name: str(given[key]) for name, key in names.items() if given.get(key)}
+    try:
+        subprocess.run([program, *arguments], env=environment, check=True, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise StorageError(f"{program} is not installed here; install PostgreSQL's client programs.") from error
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr or "").strip().splitlines()[-1:] or ["no reason given"]
+        raise StorageError(f"{program} failed: {last[0]}") from error
+
+
+def _tables() -> list[str]:
+    return sorted({model._meta.db_table for model in apps.get_models(include_auto_created=True) if model._meta.managed})
+
+
+def _rows(cursor: Any, tables: Iterable[str] = ()) -> dict[str, int]:
+    found = {}
+    for table in tables or _tables():
+        cursor.execute(f'SELECT COUNT(*) FROM "{table}"')  # noqa: S608 (names of our own tables)
+        found[table] = int(cursor.fetchone()[0])
+    return found
+
+
+def _counted(tables: Iterable[str]) -> dict[str, int]:
+    there = set(connection.introspection.table_names())
+    with connection.cursor() as cursor:
+        return _rows(cursor, [table for table in tables if table in there])
+
+
+def _has_rows() -> bool:
+    there = set(connection.introspection.table_names())
+    own = {Run._meta.db_table, "auth_user", Job._meta.db_table} & there
+    with connection.cursor() as cursor:
+        for table in own:
+            cursor.execute(f'SELECT 1 FROM "{table}" LIMIT 1')  # noqa: S608 (names of our own tables)
+            if cursor.fetchone():
+                return True
+    return False
+
+
+def _named(cursor: Any) -> list[Kept]:
+    """The folders that the database names."""
+    cursor.execute(f'SELECT bundle_sha256, bundle_path FROM "{Run._meta.db_table}" ORDER BY id')  # noqa: S608
+    found = [Kept("bundle", key, Path(path)) for key, path in cursor.fetchall()]
+    cursor.execute(
+        f"SELECT id, source FROM \"{RegisteredCorpus._meta.db_table}\" WHERE kind = 'upload' ORDER BY id"  # noqa: S608
+    )
+    return found + [Kept("corpus", str(pk), Path(source).parent) for pk, source in cursor.fetchall()]
+
+
+# ── files, by hash ──
+
+
+class _Objects:
+    """The store that all backups of a folder share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.n, self.n_new = folder, 0, 0
+        self.problems: list[str] = []
+
+    def keep(self, one: Kept, report: Report) -> dict[str, Any] | None:
+        """Save every file of a folder; None, with a problem, where it is not whole."""
+        report(f"{one.kind} {one.path.name}")
+        try:
+            stated = _stated(one)
+            names = {str(path.relative_to(one.path)): path for path in _files(one.path)}
+            if missing := sorted(set(stated) - set(names)):
+                raise StorageError(f"{', '.join(missing[:3])} missing.")
+            files = {name: self._put(path, stated.get(name, "")) for name, path in names.items()}
+        except (OSError, ValueError, StorageError) as error:
+            self.problems.append(f"{one.kind} {one.path}: {error}")
+            return None
+        return {"kind": one.kind, "key": one.key, "name": one.path.name, "files": files}
+
+    def _put(self, path: Path, stated: str) -> str:
+        """Save a file once; a stated hash that is there already is that of a bundle's file, which never changes."""
+        self.n += 1
+        if stated and _place(self.folder, stated).exists():
+            return stated
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = self.folder / f".{uuid.uuid4().hex}.partial"
+        try:
+            shutil.copyfile(path, partial)
+            sha256 = file_sha256(partial)
+            if stated and sha256 != stated:
+                raise StorageError(f"{path.name} is not as its hash says.")
+            target = _place(self.folder, sha256)
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _sync(partial)
+                partial.rename(target)
+                self.n_new += 1
+        finally:
+            partial.unlink(missing_ok=True)
+        return sha256
+
+
+def _stated(one: Kept) -> dict[str, str]:
+    """The hashes that a bundle's manifest says its files have."""
+    if one.kind != "bundle":
+        return {}
+    manifest = json.loads((one.path / "manifest.json").read_text(encoding="utf-8"))
+    stated = {entry["file"]: entry["sha256"] for entry in manifest["arrays"].values()}
+    return stated | {name: entry["sha256"] for name, entry in manifest["files"].items()}
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        raise StorageError("the folder is not there.")
+    return (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink())
+
+
+def _place(objects: Path, sha256: str) -> Path:
+    return objects / sha256[:2] / sha256
+
+
+def _check_objects(manifest: dict[str, Any], objects: Path, report: Report) -> None:
+    wanted = sorted({sha256 for entry in manifest["folders"] for sha256 in entry["files"].values()})
+    for i, sha256 in enumerate(wanted, 1):
+        place = _place(objects, sha256)
+        if not place.is_file() or file_sha256(place) != sha256:
+            raise StorageError(
+                f"Object {sha256} is {'damaged' if place.is_file() else 'missing'} in {objects}; nothing was restored."
+            )
+        if i % 200 == 0:
+            report(f"checked {i:,} of {len(wanted):,} files")
+
+
+def _bring_back(entry: dict[str, Any], objects: Path, report: Report) -> None:
+    """Put a folder where this site keeps its kind, and let the database know."""
+    report(f"{entry['kind']} {entry['name']}")
+    home = Path(settings.BUNDLE_DIR if entry["kind"] == "bundle" else settings.CORPUS_DIR)
+    target = home / Path(entry["name"]).name
+    if not target.exists():
+        with _partial_folder(target) as partial:
+            for name, sha256 in entry["files"].items():
+                path = partial / name
+                if not path.resolve().is_relative_to(partial.resolve()):
+                    raise StorageError(f"The backup names a file outside its folder: {name}.")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(_place(objects, sha256), path)
+    if entry["kind"] == "bundle":
+        Run.objects.filter(bundle_sha256=entry["key"]).update(bundle_path=str(target))
+        return
+    corpus = RegisteredCorpus.objects.get(pk=entry["key"])
+    RegisteredCorpus.objects.filter(pk=corpus.pk).update(source=str(target / Path(corpus.source).name))
+
+
+@contextmanager
+def _partial_folder(target: Path) -> Iterator[Path]:
+    """A folder that gets its name when it is whole."""
+    partial = target.with_name(f".{target.name}.partial-restore")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _move_jobs(old: str) -> None:
+    """Working files lie under another data folder now."""
+    new = str(settings.DATA_DIR)
+    for job in Job.objects.exclude(workspace="", bundle_path="").only("workspace", "bundle_path"):
+        moved = {name: getattr(job, name).replace(old, new, 1) for name in ("workspace", "bundle_path")}
+        Job.objects.filter(pk=job.pk).update(**moved)
+
+
+def _read_manifest(backup: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads((backup / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{backup} is no backup: it has no manifest.json that can be read.") from error
+    if manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
+        raise StorageError(f"{backup} is of another kind or version; this release reads version {VERSION}.")
+    file = backup / manifest["database"]["file"]
+    if not file.is_file() or file_sha256(file) != manifest["database"]["sha256"]:
+        raise StorageError(f"{file.name} is missing or damaged; nothing was restored.")
+    return manifest
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())

@@ -1,0 +1,165 @@
+"""A site that is saved, destroyed and brought back: nothing is missing, and nothing damaged passes for good."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from clusters.models import Cluster, Label, RegisteredCorpus, Run
+from clusters.services import people
+from clusters.services.backup import back_up, restore
+from clusters.services.labels import Content, save_label
+from clusters.stored.arrays import forget_bundles
+from compute.bundle import open_bundle
+from compute.errors import StorageError
+from compute.models import Job
+from tests.databases import Site, default_database
+from tests.factories import UserFactory, make_run
+
+
+@contextmanager
+def another_site(site: Site, request: Any, settings: Any, name: str) -> Iterator[Path]:
+    """An empty database of the same kind and an empty data folder."""
+    data = site.data.parent / name
+    data.mkdir()
+    url = f"sqlite:///{data / 'quantaweb.sqlite3'}"
+    if not site.url.startswith("sqlite"):
+        server = request.getfixturevalue("postgres")
+        server.drop(f"qw_{name}")
+        url = server.create(f"qw_{name}")
+    settings.DATA_DIR, settings.BUNDLE_DIR, settings.CORPUS_DIR = data, data / "bundles", data / "corpora"
+    forget_bundles()
+    with default_database(url):
+        yield data
+    forget_bundles()
+
+
+@pytest.fixture(autouse=True)
+def with_postgres_programs(monkeypatch) -> None:
+    """Debian keeps pg_dump beside its server."""
+    from tests.postgres import find_binaries
+
+    if folder := find_binaries():
+        monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+
+@pytest.fixture
+def lived_in(site: Site, settings: Any) -> Run:
+    """A site with a run, a label, an uploaded corpus and a job that has begun."""
+    settings.CORPUS_DIR = site.data / "corpora"
+    people.make_roles()
+    run = make_run(site.data / "bundles", name="kept")
+    person = UserFactory(is_superuser=True, username="ada")
+    cluster = Cluster.objects.filter(clustering__run=run).order_by("pk")[0]
+    save_label(person, cluster, Content(name="comma after the day", tags=("lexical",)), version=0, submit=True)
+    folder = Path(settings.CORPUS_DIR) / "abc"
+    folder.mkdir(parents=True)
+    (folder / "texts.jsonl").write_text('{"text": "hello"}')
+    RegisteredCorpus.objects.create(name="mine", kind="upload", source=str(folder / "texts.jsonl"))
+    Job.objects.create(name="begun", config={}, workspace=str(site.data / "workspaces" / "7"))
+    return run
+
+
+def test_everything_comes_back_on_an_empty_machine(site, lived_in, request, settings, tmp_path) -> None:
+    sha256 = lived_in.bundle_sha256
+    done = back_up(tmp_path / "backups")
+    assert done.problems == []
+    shutil.rmtree(site.data / "bundles")
+    with another_site(site, request, settings, "empty") as data:
+        rows = restore(done.path)
+        assert rows["clusters_run"] == 1
+        assert sum(rows.values()) == done.n_rows
+        label = Label.objects.get()
+        assert (label.name, [tag.slug for tag in label.tags.all()]) == ("comma after the day", ["lexical"])
+        assert label.revisions.count() == 1
+        run = Run.objects.get(slug="kept")
+        assert Path(run.bundle_path).is_relative_to(data)
+        bundle = open_bundle(run.bundle_path)
+        bundle.verify()
+        assert bundle.sha256 == sha256
+        corpus = RegisteredCorpus.objects.get()
+        assert Path(corpus.source).read_text() == '{"text": "hello"}'
+        assert Path(corpus.source).is_relative_to(data)
+        assert Path(Job.objects.get().workspace) == data / "workspaces" / "7"
+
+
+def test_what_was_saved_once_is_not_copied_again(lived_in, tmp_path) -> None:
+    first = back_up(tmp_path / "backups")
+    second = back_up(tmp_path / "backups")
+    assert first.n_new > 10
+    assert (second.n_new, second.n_objects) == (0, first.n_objects)
+    assert len(list((tmp_path / "backups").glob("*Z"))) == 2
+
+
+def test_a_site_that_is_in_use_is_not_replaced_unasked(lived_in, tmp_path) -> None:
+    done = back_up(tmp_path / "backups")
+    Label.objects.update(name="written since")
+    with pytest.raises(StorageError, match="not empty"):
+        restore(done.path)
+    assert Label.objects.get().name == "written since"
+    restore(done.path, replace=True)
+    assert Label.objects.get().name == "comma after the day"
+
+
+@pytest.mark.parametrize("how", ["flipped", "missing"])
+def test_a_damaged_object_stops_before_anything_is_touched(lived_in, tmp_path, how) -> None:
+    done = back_up(tmp_path / "backups")
+    victim = max((path for path in (tmp_path / "backups" / "objects").rglob("*") if path.is_file()), key=str)
+    if how == "missing":
+        victim.unlink()
+    else:
+        content = bytearray(victim.read_bytes())
+        content[-1] ^= 1
+        victim.write_bytes(content)
+    Label.objects.update(name="written since")
+    with pytest.raises(StorageError, match="nothing was restored"):
+        restore(done.path, replace=True)
+    assert Label.objects.get().name == "written since"
+
+
+def test_a_damaged_bundle_is_told_and_the_rest_is_saved(lived_in, tmp_path) -> None:
+    file = Path(lived_in.bundle_path) / "curves" / "losses.npy"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(CommandError, match=r"losses\.npy is not as its hash says"):
+        call_command("backup", str(tmp_path / "backups"))
+    [place] = (tmp_path / "backups").glob("*Z")
+    manifest = json.loads((place / "manifest.json").read_text())
+    assert [entry["kind"] for entry in manifest["folders"]] == ["corpus"]
+    assert manifest["rows"]["clusters_label"] == 1
+
+
+def test_a_backup_that_was_cut_short_is_none(lived_in, tmp_path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("clusters.services.backup._write", full)
+    with pytest.raises(CommandError, match="No space left"):
+        call_command("backup", str(tmp_path / "backups"))
+    assert list((tmp_path / "backups").glob("*Z")) == []
+    assert list((tmp_path / "backups").glob(".*")) == []
+
+
+def test_what_is_no_backup_is_refused(lived_in, tmp_path) -> None:
+    with pytest.raises(CommandError, match="is no backup"):
+        call_command("restore", str(tmp_path))
+
+
+def test_a_manifest_cannot_write_outside_its_folder(lived_in, tmp_path) -> None:
+    done = back_up(tmp_path / "backups")
+    manifest = json.loads((done.path / "manifest.json").read_text())
+    entry = next(entry for entry in manifest["folders"] if entry["kind"] == "corpus")
+    entry["name"] = "elsewhere"
+    entry["files"] = {"../../escaped": next(iter(entry["files"].values()))}
+    (done.path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(StorageError, match="outside its folder"):
+        restore(done.path, replace=True)
+    assert not list(tmp_path.rglob("escaped"))
