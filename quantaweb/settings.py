@@ -255,8 +255,6 @@ DERIVED_DIR = DATA_DIR / "derived"  # what pages work out of bundles once; safe 
 WORKSPACE_DIR = DATA_DIR / "workspaces"  # shards of jobs under way
 EXPORT_DIR = DATA_DIR / "exports"  # files that people asked for, until they expire
 EXPORT_DAYS = env.integer("QW_EXPORT_DAYS", 7, least=1)
-EXPORT_DIR = DATA_DIR / "exports"  # files that people asked for, until they expire
-EXPORT_DAYS = env.integer("QW_EXPORT_DAYS", 7, least=1)
 RUNNER = env.choice("QW_RUNNER", "local", ("local", "celery"))
 DEVICE = env.device("QW_DEVICE")  # that workers compute on; jobs for a GPU wait in its own queue
 HEARTBEAT_SECONDS = env.integer("QW_HEARTBEAT_SECONDS", 15, least=1)
