@@ -32,8 +32,16 @@ SORTS: Mapping[str, str] = {
     "emergence": "emergence over size, earliest first",
     "emergence-step": "emergence over training, earliest first",
     "rank": "rank, from the last",
+    "label": "label: agreed, labeled, unlabeled",
 }
 VIEWS: Mapping[str, str] = {"grid": "with contexts", "table": "as a table"}
+HOLDINGS: Mapping[str, str] = {  # what a list may be narrowed to, by what people have said of the clusters
+    "any": "any",
+    "labeled": "labeled",
+    "agreed": "agreed",
+    "unlabeled": "unlabeled",
+    "not-by-me": "not by me",
+}
 ORDERS: Mapping[str, str] = {"similarity": "mean similarity", "answer": "answer", "corpus": "place in the corpus"}
 
 
@@ -48,12 +56,15 @@ class ClusterListQuery:
     text: str  # in a context
     least: int | None
     most: int | None
+    holding: str  # of HOLDINGS
+    tag: str  # slug
     view: str
     after: int | None  # rank of the cluster that the list goes on after
 
     @property
     def is_filtered(self) -> bool:
-        return bool(self.answer or self.text or self.least is not None or self.most is not None)
+        is_sized = self.least is not None or self.most is not None
+        return bool(self.answer or self.text or is_sized or self.tag or self.holding != "any")
 
 
 def cluster_list_query(query: QueryDict) -> ClusterListQuery:
@@ -66,6 +77,8 @@ def cluster_list_query(query: QueryDict) -> ClusterListQuery:
         text=search_text(query, "text"),
         least=_size(query, "least"),
         most=_size(query, "most"),
+        holding=chosen(query, "labels", list(HOLDINGS), "any"),
+        tag=search_text(query, "tag"),
         view=chosen(query, "view", list(VIEWS), "grid"),
         after=rank_of(query.get("after", ""), sort),
     )

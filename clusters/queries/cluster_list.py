@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import BadRequest
 from django.db.models import F, QuerySet
 from django.db.models.expressions import Combinable
 
 from clusters.models import Cluster, Clustering, Run
+from clusters.queries.access import User
+from clusters.queries.cluster_labels import counted_labels, narrowed
 from clusters.queries.clusters import evenly, flat_indices, labels_of
 
 _KEYS: dict[str, tuple[Combinable, bool]] = {  # what a list is sorted by, and whether the largest value comes first
@@ -55,8 +58,15 @@ def matching_clusters(
     text: str = "",
     least: int | None = None,
     most: int | None = None,
+    user: User | None = None,
+    holding: str = "any",
+    tag: str = "",
 ) -> Matches:
-    """Clusters with a token whose answer and context contain the texts, of a size within the bounds."""
+    """Clusters with a token whose answer and context contain the texts, of a size within the bounds, labeled so.
+
+    Labels count as far as the `user` may see them.
+    """
+    user = user or AnonymousUser()
     clusters: QuerySet[Cluster] = clustering.clusters.all()
     rows = _rows_with(clustering.run, answer, text) if answer or text else None
     if rows is not None:
@@ -66,6 +76,9 @@ def matching_clusters(
         clusters = clusters.filter(size__gte=least)
     if most is not None:
         clusters = clusters.filter(size__lte=most)
+    clusters = narrowed(clusters, user, holding, tag)
+    if sort == "label":
+        return _by_label(clusters, user, clustering, rows, is_reversed=is_reversed)
     expression, is_falling = _KEYS[sort]
     is_falling ^= is_reversed
     key = F("sort_key")
@@ -79,6 +92,16 @@ def matching_clusters(
         n_unknown=sum(key is None for _, _, key in found),
         rows=rows,
     )
+
+
+def _by_label(
+    clusters: QuerySet[Cluster], user: User, clustering: Clustering, rows: np.ndarray | None, *, is_reversed: bool
+) -> Matches:
+    """The same, those first that are agreed on, then those that most people labeled, then by rank."""
+    counted = counted_labels(user, clustering)
+    found = list(clusters.order_by("rank").values_list("pk", "rank"))
+    found.sort(key=lambda one: counted.get(one[0], (False, 0)), reverse=not is_reversed)
+    return Matches([pk for pk, _ in found], [rank for _, rank in found], 0, rows)
 
 
 def clusters_at(pks: Sequence[int]) -> list[Cluster]:

@@ -63,11 +63,12 @@ def save_label(
     Once submitted, a label stays so: later writes revise it. Raises ConflictError, PermissionDenied, ValidationError.
     """
     _must_write(user, origin)
-    content = _checked(content, cluster)
-    if submit and not (content.name or content.kind):
-        raise ValidationError({"name": "Give the rule a name, or say what kind of cluster it is, before you submit."})
+    content = _checked(content, cluster, is_restored=action == "restore")
     with transaction.atomic():
         label, was = _written(user, cluster, content, version, origin, submit)
+        if label.state == SUBMITTED and not (content.name or content.kind):
+            said = "Give the rule a name, or say what kind of cluster it is, before you submit."
+            raise ValidationError({"name": said})
         act = action or ("revise" if was == SUBMITTED else "submit" if submit else "draft")
         _revise(user, label, act, source)
         if label.state == SUBMITTED and origin == PERSON:
@@ -148,7 +149,7 @@ def _revise(user: User, label: Label, action: str, source: dict[str, Any] | None
     )  # fmt: skip
 
 
-def _checked(content: Content, cluster: Cluster) -> Content:
+def _checked(content: Content, cluster: Cluster, *, is_restored: bool) -> Content:
     """The content, cleaned; ValidationError by field where it cannot be kept."""
     problems: dict[str, str] = {}
     name = " ".join(clean_text(content.name.replace("\n", " ")).split())
@@ -161,21 +162,41 @@ def _checked(content: Content, cluster: Cluster) -> Content:
         problems["kind"] = f"The kind must be one of {', '.join(Label.Kind.values)}, or empty."
     if content.confidence not in (None, *Label.Confidence.values):
         problems["confidence"] = "The confidence must be 1 (a guess), 2 (likely) or 3 (sure), or empty."
-    known = set(Tag.objects.values_list("slug", flat=True))
-    if unknown := sorted(set(content.tags) - known):
-        problems["tags"] = f"No such tag: {', '.join(unknown)[:200]}. There are {', '.join(sorted(known))}."
-    if strangers := sorted(set(content.misfits) - _members(cluster, content.misfits)):
-        problems["misfits"] = f"Not members of this cluster: {', '.join(map(str, strangers[:5]))}."
+    if problem := _tag_problem(content.tags, cluster, is_restored=is_restored):
+        problems["tags"] = problem
+    if problem := _misfit_problem(content.misfits, cluster):
+        problems["misfits"] = problem
     if problems:
         raise ValidationError(problems)
     tags, misfits = tuple(sorted(set(content.tags))), tuple(sorted(set(content.misfits)))
     return Content(name, description, content.kind, content.confidence, tags, misfits)
 
 
-def _members(cluster: Cluster, indices: tuple[int, ...]) -> set[int]:
-    """Which of these flat indices are members of the cluster."""
-    found = cluster.memberships.filter(token__flat_index__in=[i for i in indices if 0 <= i < 2**63])
-    return set(found.values_list("token__flat_index", flat=True))
+def _tag_problem(tags: tuple[str, ...], cluster: Cluster, *, is_restored: bool) -> str:
+    """Why these tags cannot be used; a retired one stays where the cluster has it."""
+    retired_at = dict(Tag.objects.values_list("slug", "retired_at"))
+    offered = ", ".join(slug for slug, retired in retired_at.items() if retired is None)
+    if unknown := sorted(set(tags) - set(retired_at)):
+        return f"No such tag: {', '.join(unknown)[:200]}. There are {offered}."
+    retired = {slug for slug in tags if retired_at[slug] is not None}
+    if not retired or is_restored:
+        return ""
+    kept = set(Tag.objects.filter(slug__in=retired, labels__cluster=cluster).values_list("slug", flat=True))
+    new = sorted(retired - kept)
+    return f"No longer in use: {', '.join(new)}. There are {offered}." if new else ""
+
+
+def _misfit_problem(misfits: tuple[int, ...], cluster: Cluster) -> str:
+    """Why these cannot be its members that do not fit."""
+    if len(set(misfits)) > cluster.size:
+        return f"{len(set(misfits)):,} members are marked as not fitting; the cluster has {cluster.size:,}."
+    possible = [index for index in set(misfits) if 0 <= index < 2**63]
+    members = set(
+        cluster.memberships.filter(token__flat_index__in=possible).values_list("token__flat_index", flat=True)
+    )
+    strangers = sorted(set(misfits) - members)
+    named = ", ".join(str(index)[:20] + ("…" if len(str(index)) > 20 else "") for index in strangers[:5])
+    return f"Not members of this cluster: {named}." if strangers else ""
 
 
 def _must_write(user: User, origin: Label.Origin) -> None:

@@ -14,12 +14,14 @@ from clusters.charts.chart import sparkline
 from clusters.charts.cluster_list import Column, columns, ladder_ticks, sorted_note
 from clusters.charts.ruler import ruler
 from clusters.contexts import Reader, has_text
-from clusters.forms.clusters import SORTS, VIEWS, ClusterListQuery, cluster_list_query, cursor
+from clusters.forms.clusters import HOLDINGS, SORTS, VIEWS, ClusterListQuery, cluster_list_query, cursor
 from clusters.htmx import render_page
 from clusters.models import Cluster, Clustering, Run
 from clusters.parameters import changed, whole_number
 from clusters.queries import cluster_list as reads
+from clusters.queries.cluster_labels import Standing, standings
 from clusters.queries.clusters import clustering_at, ladder, visible_run
+from clusters.queries.tags import vocabulary
 from clusters.views.addresses import cluster_address
 from clusters.views.twins import answer, links_context, page
 
@@ -28,6 +30,7 @@ ROW_ANSWERS = 3
 A_PAGE = {"grid": 12, "table": 60}
 HEAD = ("label", "rank", "size", "n_documents", "top_answer", "dominant_share", "n_answers", "similarity_within",
         "similarity_across", "mean_monogenicity", "emergence_parameters", "emergence_step")  # fmt: skip
+LABEL_HEAD = ("name", "tags", "n_labels", "is_agreed")
 
 
 def index(request: HttpRequest, slug: str, k: str, twin: str | None = None) -> HttpResponseBase:
@@ -40,19 +43,22 @@ def index(request: HttpRequest, slug: str, k: str, twin: str | None = None) -> H
     ks = ladder(run)
     clustering = clustering_at(run, k, asked.affinity, ks)
     clustering.run = run
-    matches = _matches(clustering, asked)
+    matches = _matches(request, clustering, asked)
     start = matches.start_after(asked.after)
     if twin == "csv":
-        rows = [row_of(one) for one in reads.clusters_at(matches.pks)]
-        return answer(twin, name=f"{slug}-k{clustering.k}-clusters", payload=None, head=HEAD, rows=rows)
+        labels = standings(request.user, matches.pks)
+        rows = [row_of(one) + label_row(labels.get(one.pk)) for one in reads.clusters_at(matches.pks)]
+        head = (*HEAD, *LABEL_HEAD)
+        return answer(twin, name=f"{slug}-k{clustering.k}-clusters", payload=None, head=head, rows=rows)
     found = reads.clusters_at(matches.pks[start : start + A_PAGE[asked.view]])
     has_more = start + len(found) < len(matches)
     after = cursor(found[-1].rank, asked.sort) if has_more else None
+    labels = standings(request.user, [one.pk for one in found])
     if twin:
         payload = {"k": clustering.k, "affinity": asked.affinity, "n_matches": len(matches), "first": start + 1,
-                   "next": after, "clusters": [dict(zip(HEAD, row_of(one), strict=True)) for one in found]}  # fmt: skip
+                   "next": after, "clusters": [_facts(one, labels.get(one.pk)) for one in found]}  # fmt: skip
         return answer(twin, name=f"{slug}-k{clustering.k}-clusters", payload=payload)
-    ctx = _part(request, clustering, asked, found, matches) | {
+    ctx = _part(request, clustering, asked, found, matches, labels) | {
         "more_href": changed(request.path, request.GET, after=after) if after else "",
         "first": start + 1, "last": start + len(found), "n_matches": len(matches), "k": clustering.k,
     }  # fmt: skip
@@ -68,7 +74,7 @@ def surprise(request: HttpRequest, slug: str, k: str) -> HttpResponse:
     asked = cluster_list_query(request.GET)
     clustering = clustering_at(run, k, asked.affinity, ladder(run))
     clustering.run = run
-    matches = _matches(clustering, asked)
+    matches = _matches(request, clustering, asked)
     if not len(matches):
         return HttpResponseRedirect(changed(reverse("clusters:clusters", args=[slug, k]), request.GET, after=None))
     rank = random.Random(time.time_ns()).choice(matches.ranks)
@@ -82,10 +88,21 @@ def row_of(cluster: Cluster) -> list[Any]:
     return [top if name == "top_answer" else getattr(cluster, name) for name in HEAD]
 
 
-def _matches(clustering: Clustering, asked: ClusterListQuery) -> reads.Matches:
+def label_row(standing: Standing | None) -> list[Any]:
+    """How a cluster is labeled as the twins give it, in the order of LABEL_HEAD."""
+    one = standing or Standing()
+    return [one.name or None, " ".join(one.tags), one.n_labels, one.is_agreed]
+
+
+def _facts(cluster: Cluster, standing: Standing | None) -> dict[str, Any]:
+    facts = dict(zip((*HEAD, *LABEL_HEAD), row_of(cluster) + label_row(standing), strict=True))
+    return facts | {"tags": standing.tags if standing else []}
+
+
+def _matches(request: HttpRequest, clustering: Clustering, asked: ClusterListQuery) -> reads.Matches:
     return reads.matching_clusters(
         clustering, sort=asked.sort, is_reversed=asked.is_reversed, answer=asked.answer, text=asked.text,
-        least=asked.least, most=asked.most,
+        least=asked.least, most=asked.most, user=request.user, holding=asked.holding, tag=asked.tag,
     )  # fmt: skip
 
 
@@ -96,11 +113,16 @@ def _same_list_at(request: HttpRequest, slug: str, k: int) -> HttpResponseRedire
 
 
 def _part(
-    request: HttpRequest, clustering: Clustering, asked: ClusterListQuery, found: list[Cluster], matches: reads.Matches
+    request: HttpRequest,
+    clustering: Clustering,
+    asked: ClusterListQuery,
+    found: list[Cluster],
+    matches: reads.Matches,
+    labels: dict[int, Standing],
 ) -> dict[str, Any]:
     """What the shown part of the list needs, with the page around it or without."""
     top = max((value for one in found for value in one.mean_curve if value is not None), default=1.0)
-    cards = [_card(clustering, one, top, asked.view) for one in found]
+    cards = [_card(clustering, one, top, asked.view) | {"standing": labels.get(one.pk)} for one in found]
     if asked.view == "grid" and has_text(clustering.run):
         reader = Reader(clustering.run)
         members = reads.sample_of_members(clustering, found, CARD_CANDIDATES, matches.rows)
@@ -144,6 +166,7 @@ def _page(
         "here": "clusters", "clustering": clustering, "n_clusters": len(clustering.sizes),
         "ks": there, "ticks": ladder_ticks(there, clustering.k), "k_at": there.index(clustering.k),
         "k_last": len(there) - 1, "affinities": list(ks), "sorts": SORTS, "views": VIEWS,
+        "holdings": HOLDINGS, "tags": list(vocabulary()),
         "columns": _with_addresses(request, columns(asked.sort, is_reversed=asked.is_reversed), asked),
         "sorted_note": sorted_note(asked.sort, matches.n_unknown, len(matches)),
         "is_begun": start > 0, "has_contexts": has_text(run),

@@ -13,13 +13,15 @@ from clusters.charts.ruler import ruler
 from clusters.contexts import Reader, has_text
 from clusters.forms.clusters import ORDERS, cluster_query
 from clusters.queries import clusters as reads
+from clusters.queries.cluster_labels import labels_of_cluster
 from clusters.values.facts import EMERGENCE_NATS
 from clusters.views import cluster_sections as sections
 from clusters.views.cluster_figures import Figures
 from clusters.views.cluster_list import HEAD, cluster_list_urls, coherence_of, row_of
 from clusters.views.collections import add_panel
 from clusters.views.labeling import queue_panel
-from clusters.views.labels import label_panel
+from clusters.views.label_facts import facts_of_labels
+from clusters.views.label_panel import label_panel, save_from_page
 from clusters.views.suggestions import suggestion_panel
 from clusters.views.twins import answer, links_context, page
 
@@ -28,16 +30,20 @@ MEMBER_HEAD = ("index", "document", "position", "answer", "loss_nats")
 
 
 def show(request: HttpRequest, slug: str, k: str, label: str, twin: str | None = None) -> HttpResponseBase:
-    """One cluster: what its members share, how they are learned, where they sit at other ks, and their contexts."""
+    """One cluster: what its members share, how they are learned, where they sit elsewhere, contexts and labels."""
     run = reads.visible_run(request.user, slug)
     asked = cluster_query(request.GET)
     ks = reads.ladder(run)
     clustering = reads.clustering_at(run, k, asked.affinity, ks)
     clustering.run = run
     cluster = reads.cluster_at(clustering, label)
+    cluster.clustering = clustering
+    refused = save_from_page(request, cluster) if request.method == "POST" and not twin else None
+    if isinstance(refused, HttpResponseBase):
+        return refused
     figures = Figures(clustering, cluster, reads.member_rows(clustering, cluster.label), ks, asked)
     if twin:
-        return _twin(twin, figures, request.GET.get("figure"))
+        return _twin(request, twin, figures)
     has_contexts = has_text(run)
     ctx = {
         "run": run, "here": "clusters", "k": clustering.k, "clustering": clustering, "cluster": cluster,
@@ -53,13 +59,16 @@ def show(request: HttpRequest, slug: str, k: str, label: str, twin: str | None =
     ctx |= sections.standing(figures) | sections.shared(figures, has_contexts=has_contexts)
     ctx |= sections.elsewhere(figures) | sections.marked(figures)
     ctx |= sections.contexts(figures, asked) if has_contexts else {}
-    ctx |= label_panel(request, cluster) | queue_panel(request, cluster)
+    shown = [one["context"].place.index for one in ctx.get("contexts", ())]
+    ctx |= label_panel(request, cluster, shown=shown, refused=refused) | queue_panel(request, cluster)
     ctx |= suggestion_panel(request, cluster) | add_panel(request, run, cluster=cluster)
-    return render(request, "clusters/show.html", ctx | links_context(request, "json", "csv"))
+    status = refused.status if refused else 200
+    return render(request, "clusters/show.html", ctx | links_context(request, "json", "csv"), status=status)
 
 
-def _twin(twin: str, figures: Figures, figure: str | None) -> HttpResponseBase:
-    """The cluster's facts and members, as CSV its members; or one figure or panel."""
+def _twin(request: HttpRequest, twin: str, figures: Figures) -> HttpResponseBase:
+    """The cluster's facts, labels and members, as CSV its members; or one figure or panel."""
+    figure = request.GET.get("figure")
     run, clustering, cluster = figures.run, figures.clustering, figures.cluster
     name = f"{run.slug}-k{clustering.k}-cluster-{cluster.label}"
     has_contexts = has_text(run)
@@ -67,11 +76,13 @@ def _twin(twin: str, figures: Figures, figure: str | None) -> HttpResponseBase:
         panels = _panel(figures, figure or "", has_contexts=has_contexts)
         drawn = [chart for slug in figures.slugs if not figure or slug == figure if (chart := figures.chart(slug))]
         return answer(twin, name=name, payload={"figures": drawn}, charts=drawn, figure=figure, panels=panels)
+    labels = labels_of_cluster(request.user, cluster)
     rows = _members(figures) if has_contexts else [[index, None, None, None, None] for index in figures.tokens]
     payload = dict(zip(HEAD, row_of(cluster), strict=True)) | {
         "run": run.slug, "k": clustering.k, "affinity": clustering.affinity, "top_answers": cluster.top_answers,
         "top_last": cluster.top_last, "mean_curve_nats": cluster.mean_curve, "nearest": cluster.nearest,
         "best_matches": [vars(match) for match in figures.matches],
+        "name": labels.naming.name if labels.naming else None, "labels": list(facts_of_labels(labels)),
         "members": [dict(zip(MEMBER_HEAD, row, strict=True)) for row in rows],
     }  # fmt: skip
     return answer(twin, name=name, payload=payload, head=MEMBER_HEAD, rows=rows)

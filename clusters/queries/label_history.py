@@ -1,0 +1,34 @@
+"""One label and its versions, as far as a person may see them."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from clusters.models import Label, LabelRevision
+from clusters.queries.access import User, may_adjudicate, may_label
+from clusters.queries.labels import AGREED, visible_labels
+from clusters.queries.missing import Missing
+
+MAX_ID = 2**63
+
+
+def visible_label(user: User, pk: int | None) -> Label:
+    """The label of this number, if the person may see it."""
+    labels = visible_labels(user).select_related("cluster__clustering__run")
+    found = labels.filter(pk=pk).first() if pk is not None and pk < MAX_ID else None
+    if found is None:
+        raise Missing("There is no such label", "It may be a draft of somebody else’s; the list has all you may see.")
+    return found
+
+
+def visible_revisions(user: User, label: Label) -> QuerySet[LabelRevision]:
+    """The label's versions, the latest first; what was only a draft is its author's alone."""
+    revisions = label.revisions.order_by("-version")
+    return revisions if label.author_id == user.pk else revisions.exclude(action="draft")
+
+
+def may_change(user: User, label: Label) -> bool:
+    """Whether the person may restore versions of the label and withdraw it."""
+    if label.origin == AGREED:
+        return may_adjudicate(user)
+    return label.origin == Label.Origin.PERSON and label.author_id == user.pk and may_label(user)
