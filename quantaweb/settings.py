@@ -173,11 +173,17 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "PREPROCESSING_HOOKS": ["clusters.api.schema.own_paths"],
+    "ENUM_NAME_OVERRIDES": {
+        "Affinity": ["signed", "absolute"],
+        "JobState": "compute.models.Job.State",
+        "LabelState": "clusters.models.Label.State",
+        "LabelOrigin": "clusters.models.Label.Origin",
+    },
 }
 CORS_ALLOWED_ORIGINS = env.listed("QW_CORS_ORIGINS")
 CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "if-match", "if-none-match", "idempotency-key"]
-CORS_EXPOSE_HEADERS = ["ETag", "Link", "Retry-After"]
+CORS_EXPOSE_HEADERS = ["ETag", "Idempotent-Replayed", "Link", "Location", "Retry-After"]
 
 # ── what the browser may do ──
 CONTENT_SECURITY_POLICY = {

@@ -99,6 +99,8 @@ def _as_drf(error: Exception) -> Exception:
     if isinstance(error, Invalid):
         fields = error.message_dict if hasattr(error, "error_dict") else {"non_field_errors": error.messages}
         return exceptions.ValidationError(fields)
+    if isinstance(error, exceptions.NotAuthenticated):
+        return exceptions.NotAuthenticated("Sign in, or send a key: Authorization: Bearer qw_…")
     if isinstance(error, ComputeError):
         return _of_computing(error)
     return error

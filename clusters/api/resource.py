@@ -112,14 +112,18 @@ class Resource(APIView):
         _refuse_impossible(parsed.validated_data)
         return dict(parsed.validated_data)
 
+    def context(self) -> dict[str, Any]:
+        """What the serializers of the answer know besides the thing itself."""
+        return {"request": self.request}
+
     def one(self, thing: object, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
         """Answer one thing, or those fields of it that are asked for."""
-        return Response(self._sparse(self.answers(thing).data), status=status, headers=headers)
+        return Response(self._sparse(self.answers(thing, context=self.context()).data), status=status, headers=headers)
 
     def many(self, things: Iterable[object], *, next_cursor: str | None) -> Response:
         """Answer one page of a list; `next_cursor` leads to the rest, None at the end."""
-        results = [self._sparse(item) for item in self.answers(things, many=True).data]
-        following = self._address_with(next_cursor) if next_cursor else None
+        results = [self._sparse(item) for item in self.answers(things, many=True, context=self.context()).data]
+        following = self.address_with(next_cursor) if next_cursor else None
         headers = {"Link": f'<{following}>; rel="next"'} if following else None
         return Response({"results": results, "next": following}, headers=headers)
 
@@ -148,7 +152,7 @@ class Resource(APIView):
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
         answered = super().finalize_response(request, response, *args, **kwargs)
         answered["Cache-Control"] = "private, no-cache"  # kept by who asked, and asked for again
-        patch_vary_headers(answered, ("Authorization", "Cookie"))
+        patch_vary_headers(answered, ("Accept", "Authorization", "Cookie"))
         if (tag := getattr(self, "_etag", "")) and answered.status_code in (200, 304):
             answered["ETag"] = tag
         return answered
@@ -164,7 +168,8 @@ class Resource(APIView):
             raise UnknownParameter(f"No such field: {', '.join(unknown)[:200]}. There are {', '.join(data)}.")
         return {name: data[name] for name in names}
 
-    def _address_with(self, cursor: str) -> str:
+    def address_with(self, cursor: str) -> str:
+        """This address, further on."""
         query = self.request.query_params.copy()
         query["cursor"] = cursor
         return self.request.build_absolute_uri(f"{self.request.path}?{query.urlencode()}")
