@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clusters.api.fields import Numbers
 from clusters.api.indices import IndicesField, indices_of
 from clusters.api.resource import One, Resource
 from clusters.models import Run
@@ -33,16 +34,14 @@ class SizeLossSerializer(serializers.Serializer):
 class StepLossesSerializer(serializers.Serializer):
     lm = serializers.CharField(read_only=True)
     n_non_embedding = serializers.IntegerField(read_only=True)
-    steps = serializers.ListField(child=serializers.IntegerField(), read_only=True)
-    losses_nats = serializers.ListField(child=serializers.FloatField(allow_null=True), read_only=True)
+    steps = Numbers(is_integer=True)
+    losses_nats = Numbers()
 
 
 class TokenCurvesSerializer(serializers.Serializer):
     index = serializers.IntegerField(read_only=True)
     sizes = SizeLossSerializer(many=True, read_only=True)
-    losses_nats = serializers.ListField(
-        child=serializers.FloatField(allow_null=True), read_only=True, help_text="Over the sizes; alone as .npy."
-    )
+    losses_nats = Numbers(help_text="Over the sizes; alone as .npy.")
     steps = StepLossesSerializer(many=True, read_only=True)
 
 
@@ -59,6 +58,8 @@ class TokenCurves(Resource):
 
     def get(self, request: Request, slug: str, index: int) -> Response:
         run = visible_run(request.user, slug)
+        if same := self.unchanged(run):
+            return same
         number = reads.token_index(run, str(index))
         losses = reads.size_curve(run, number)
         if losses is None:
@@ -77,16 +78,11 @@ class CurvesParameters(One):
 
 
 class CurvesSerializer(serializers.Serializer):
-    index = serializers.ListField(child=serializers.IntegerField(), read_only=True)
+    index = Numbers(is_integer=True)
     over = serializers.ChoiceField(["parameters", "steps"], read_only=True)
     lms = serializers.ListField(child=serializers.CharField(), read_only=True, help_text="Network of every column.")
-    x = serializers.ListField(
-        child=serializers.IntegerField(), read_only=True, help_text="Non-embedding parameters, or steps, by column."
-    )
-    losses_nats = serializers.ListField(
-        child=serializers.ListField(child=serializers.FloatField(allow_null=True)),
-        read_only=True, help_text="One row a token, in the order asked for.",
-    )  # fmt: skip
+    x = Numbers(is_integer=True, help_text="Non-embedding parameters, or steps, by column.")
+    losses_nats = Numbers(n_axes=2, help_text="One row a token, in the order asked for.")
 
 
 class Curves(Resource):
@@ -100,6 +96,8 @@ class Curves(Resource):
 
     def get(self, request: Request, slug: str) -> Response:
         run = visible_run(request.user, slug)
+        if same := self.unchanged(run):
+            return same
         indices = indices_of(run, self.asked["index"])
         if lm := self.asked.get("lm"):
             curve = _steps_of(run, indices, lm)
@@ -112,7 +110,7 @@ class Curves(Resource):
             lms, x = [size["lm"] for size in sizes], [size["n_non_embedding"] for size in sizes]
         if request.accepted_renderer.format == "npy":
             return Response({self.npy: np.asarray(losses, np.float32)})
-        return Response(self._sparse({"index": indices, "over": over, "lms": lms, "x": x, "losses_nats": losses}))
+        return self.one({"index": indices, "over": over, "lms": lms, "x": x, "losses_nats": losses})
 
 
 class ScoresParameters(One):
@@ -120,12 +118,10 @@ class ScoresParameters(One):
 
 
 class ManyScoresSerializer(serializers.Serializer):
-    index = serializers.ListField(child=serializers.IntegerField(), read_only=True)
+    index = Numbers(is_integer=True)
     classes = serializers.ListField(child=serializers.CharField(), read_only=True)
     names = serializers.ListField(child=serializers.CharField(), read_only=True, help_text="Of the columns of values.")
-    values = serializers.ListField(
-        child=serializers.ListField(child=serializers.FloatField(allow_null=True)), read_only=True
-    )
+    values = Numbers(n_axes=2)
 
 
 class Scores(Resource):
@@ -139,6 +135,8 @@ class Scores(Resource):
 
     def get(self, request: Request, slug: str) -> Response:
         run = visible_run(request.user, slug)
+        if same := self.unchanged(run):
+            return same
         indices = indices_of(run, self.asked["index"])
         has = bundle_of(run).has
         columns = {name: array_of(run, f"curves/{name}") for name in reads.SCORES if has(f"curves/{name}")}
@@ -151,7 +149,7 @@ class Scores(Resource):
             return Response({self.npy: np.asarray(values, np.float32)})
         known = array_of(run, "curves/class")[indices].tolist() if has("curves/class") else [None] * len(indices)
         classes = [reads.class_name(code) for code in known]
-        return Response(self._sparse({"index": indices, "classes": classes, "names": list(columns), "values": values}))
+        return self.one({"index": indices, "classes": classes, "names": list(columns), "values": values})
 
 
 def size_losses(run: Run, losses: np.ndarray) -> list[dict[str, Any]]:

@@ -75,6 +75,8 @@ class DocumentDetail(Resource):
         run = visible_run(request.user, slug)
         if not has_text(run):
             raise Missing(f"“{run.name}” came without its corpus", "Compute the run here to read its documents.")
+        if same := self.unchanged(run):
+            return same
         document = reads.document_number(run, str(number))
         about = reads.facts_of(run, document)
         own = named_checkpoint(run, self.asked.get("checkpoint", ""))

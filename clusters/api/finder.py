@@ -15,6 +15,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clusters.api.fields import Numbers
 from clusters.api.resource import One, Page, Resource
 from clusters.contexts import has_text
 from clusters.forms.finder import BANDS, YES_NO, Asked, asked_of, cursor_text, parts
@@ -144,9 +145,7 @@ class FoundTokenSerializer(ScoresSerializer):
     is_induced = serializers.BooleanField(read_only=True)
     is_clustered = serializers.BooleanField(read_only=True)
     loss_nats = serializers.FloatField(read_only=True, allow_null=True, help_text="Under the clustered checkpoint.")
-    losses_nats = serializers.ListField(
-        child=serializers.FloatField(allow_null=True), read_only=True, help_text="By size, smallest network first."
-    )
+    losses_nats = Numbers(help_text="By size, smallest network first.")
 
 
 class FoundTokensSerializer(serializers.Serializer):
@@ -166,12 +165,15 @@ class Tokens(Resource):
     tag = "tokens"
 
     def get(self, request: Request, slug: str) -> Response:
-        columns = columns_of(visible_run(request.user, slug))
+        run = visible_run(request.user, slug)
+        if same := self.unchanged(run):
+            return same
+        columns = columns_of(run)
         question = asked_of(self._query(), columns.offer)
         found = search(columns, question.criteria)
         order = ORDERS[question.sort]
         indices, after = page_of(columns, found, order, self.asked["limit"], question.after)
-        following = self._address_with(cursor_text(after, question.sort)) if after else None
+        following = self.address_with(cursor_text(after, question.sort)) if after else None
         results = FoundTokenSerializer(tokens_at(columns, np.array(indices, np.int64)), many=True).data
         body = {"count": found.count, "results": [self._sparse(one) for one in results], "next": following}
         return Response(body, headers={"Link": f'<{following}>; rel="next"'} if following else None)
@@ -186,7 +188,7 @@ class Tokens(Resource):
         return query
 
 
-class RuleSerializer(serializers.Serializer):
+class TokenRuleSerializer(serializers.Serializer):
     rule = serializers.CharField(read_only=True)
     group = serializers.CharField(read_only=True, help_text="Whose rule it is.")
     text = serializers.CharField(read_only=True)
@@ -196,19 +198,22 @@ class RuleSerializer(serializers.Serializer):
     tokens = serializers.URLField(read_only=True, help_text="Address of the predictions.")
 
 
-class RulesSerializer(serializers.Serializer):
-    results = RuleSerializer(many=True, read_only=True)
+class TokenRulesSerializer(serializers.Serializer):
+    results = TokenRuleSerializer(many=True, read_only=True)
 
 
-class Rules(Resource):
+class TokenRules(Resource):
     """Rules with a name: our classes, the paper's monogenic and polygenic tokens, and what is never learned."""
 
     parameters = One
-    answers = RulesSerializer
+    answers = TokenRulesSerializer
     tag = "tokens"
 
     def get(self, request: Request, slug: str) -> Response:
-        columns = columns_of(visible_run(request.user, slug))
+        run = visible_run(request.user, slug)
+        if same := self.unchanged(run):
+            return same
+        columns = columns_of(run)
         rules = list(presets(columns.offer))
         where = request.build_absolute_uri(reverse("api:tokens", args=[slug]))
         results = []
@@ -217,7 +222,7 @@ class Rules(Resource):
             query = urlencode([(name, value) for name, value in parts(asked, columns.offer) if value])
             facts = {"rule": rule.key, "group": rule.group, "text": rule.text, "meaning": rule.meaning}
             results.append(facts | {"count": count, "query": query, "tokens": f"{where}?{query}"})
-        return Response({"results": [self._sparse(dict(one)) for one in RuleSerializer(results, many=True).data]})
+        return Response({"results": [self._sparse(dict(one)) for one in TokenRuleSerializer(results, many=True).data]})
 
 
 def columns_of(run: Run) -> Columns:
@@ -248,5 +253,5 @@ def tokens_at(columns: Columns, indices: np.ndarray) -> list[Mapping[str, Any]]:
 
 finder_urls = [
     path("runs/<slug:slug>/tokens/", Tokens.as_view(), name="tokens"),
-    path("runs/<slug:slug>/tokens/rules/", Rules.as_view(), name="token-rules"),
+    path("runs/<slug:slug>/tokens/rules/", TokenRules.as_view(), name="token-rules"),
 ]

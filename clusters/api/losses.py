@@ -13,6 +13,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clusters.api.fields import Numbers
 from clusters.api.resource import One, Page, Resource, read_cursor, write_cursor
 from clusters.api.scaling import scaling_urls
 from clusters.models import Run
@@ -78,6 +79,8 @@ class Losses(Resource):
 
     def get(self, request: Request, slug: str) -> Response:
         run = visible_run(request.user, slug)
+        if same := self.unchanged(run):
+            return same
         found = _distributions(run)
         lm, final = self.asked.get("lm"), self.asked.get("final")
         if lm and lm not in {one.lm for one in found}:
@@ -123,11 +126,9 @@ class CountedSerializer(serializers.Serializer):
 class HistogramsSerializer(serializers.Serializer):
     over = serializers.CharField(read_only=True)
     values = serializers.CharField(read_only=True)
-    edges_nats = serializers.ListField(child=serializers.FloatField(), read_only=True, help_text="One more than bins.")
+    edges_nats = Numbers(help_text="One more than bins.")
     checkpoints = CountedSerializer(many=True, read_only=True, help_text="One for every row.")
-    histograms = serializers.ListField(
-        child=serializers.ListField(child=serializers.FloatField(allow_null=True)), read_only=True
-    )
+    histograms = Numbers(n_axes=2)
 
 
 class Histograms(Resource):
@@ -144,6 +145,8 @@ class Histograms(Resource):
 
     def get(self, request: Request, slug: str) -> Response:
         run = visible_run(request.user, slug)
+        if same := self.unchanged(run):
+            return same
         chosen = self._chosen(run)
         bins = self._bins(chosen[0])
         counted = [Histogram(bins, one.row) for one in chosen]
@@ -157,14 +160,11 @@ class Histograms(Resource):
                 f"{rows.shape[0]} × {rows.shape[1]} numbers are asked for; as JSON at most {MAX_JSON:,} are given. Ask "
                 "for fewer steps or bins, or send Accept: application/x-npy."
             )
-        return Response(
-            self._sparse(
-                {
-                    "over": self.asked["over"], "values": kind, "edges_nats": bins.edges,
-                    "checkpoints": [_counted(one, own) for one, own in zip(chosen, counted, strict=True)],
-                    self.npy: rows,
-                }
-            )
+        return self.one(
+            {
+                "over": self.asked["over"], "values": kind, "edges_nats": bins.edges, self.npy: rows,
+                "checkpoints": [_counted(one, own) for one, own in zip(chosen, counted, strict=True)],
+            }
         )  # fmt: skip
 
     def _chosen(self, run: Run) -> list[Distribution]:

@@ -97,6 +97,8 @@ class Scaling(Resource):
 
     def get(self, request: Request, slug: str) -> Response:
         run = visible_run(request.user, slug)
+        if same := self.unchanged(run):
+            return same
         found = losses.distributions(run)
         if not found:
             raise Missing(f"“{run.name}” came without losses", "Compute the run here from a suite of networks.")

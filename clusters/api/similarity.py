@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clusters.api.fields import Numbers
 from clusters.api.indices import IndicesField, indices_of, numbers_of
 from clusters.api.resource import MAX_LIMIT, One, Resource
 from clusters.contexts import Reader, has_text
@@ -41,10 +42,10 @@ class PairsParameters(SimilarityParameters):
 
 class PairsSerializer(serializers.Serializer):
     affinity = serializers.CharField(read_only=True)
-    a = serializers.ListField(child=serializers.IntegerField(), read_only=True)
-    b = serializers.ListField(child=serializers.IntegerField(), read_only=True)
-    cosines = serializers.ListField(child=serializers.FloatField(allow_null=True), read_only=True)
-    affinities = serializers.ListField(child=serializers.FloatField(allow_null=True), read_only=True)
+    a = Numbers(is_integer=True)
+    b = Numbers(is_integer=True)
+    cosines = Numbers()
+    affinities = Numbers()
 
 
 class Pairs(Resource):
@@ -55,12 +56,15 @@ class Pairs(Resource):
 
     parameters = PairsParameters
     answers = PairsSerializer
+    operation = "similarity_pairs"
     npy = "cosines"
     tag = "similarity"
     is_throttled = False
 
     def get(self, request: Request, slug: str) -> Response:
         run = visible_run(request.user, slug)
+        if same := self.unchanged(run):
+            return same
         matrix = _matrix(run, self.asked["affinity"])
         a, b = (indices_of(run, self.asked[name], name) for name in "ab")
         if len(a) != len(b) and 1 not in (len(a), len(b)):
@@ -70,7 +74,7 @@ class Pairs(Resource):
         if request.accepted_renderer.format == "npy":
             return Response({self.npy: cosines})
         facts = {"affinity": matrix.affinity, "a": a, "b": b, "cosines": cosines}
-        return Response(self._sparse(facts | {"affinities": _affinities(matrix, cosines)}))
+        return self.one(facts | {"affinities": _affinities(matrix, cosines)})
 
 
 class NeighboursParameters(SimilarityParameters):
@@ -108,11 +112,14 @@ class Neighbours(Resource):
 
     parameters = NeighboursParameters
     answers = NeighboursSerializer
+    operation = "similarity_neighbours"
     tag = "similarity"
     is_throttled = False
 
     def get(self, request: Request, slug: str) -> Response:
         run = visible_run(request.user, slug)
+        if same := self.unchanged(run):
+            return same
         matrix = _matrix(run, self.asked["affinity"], self.asked.get("k"))
         _rows(run, np.array([self.asked["token"]]), "token")
         place = reads.place_of(matrix, self.asked["token"])
@@ -147,13 +154,11 @@ class BlockSerializer(serializers.Serializer):
     affinity = serializers.CharField(read_only=True)
     show = serializers.CharField(read_only=True)
     k = serializers.IntegerField(read_only=True)
-    rows = serializers.ListField(child=serializers.IntegerField(), read_only=True, help_text="Flat indices.")
-    columns = serializers.ListField(child=serializers.IntegerField(), read_only=True, help_text="Flat indices.")
-    row_labels = serializers.ListField(child=serializers.IntegerField(), read_only=True, help_text="Clusters at k.")
-    column_labels = serializers.ListField(child=serializers.IntegerField(), read_only=True)
-    values = serializers.ListField(
-        child=serializers.ListField(child=serializers.FloatField(allow_null=True)), read_only=True
-    )
+    rows = Numbers(is_integer=True, help_text="Flat indices.")
+    columns = Numbers(is_integer=True, help_text="Flat indices.")
+    row_labels = Numbers(is_integer=True, help_text="Clusters at k.")
+    column_labels = Numbers(is_integer=True)
+    values = Numbers(n_axes=2)
 
 
 class Block(Resource):
@@ -161,12 +166,15 @@ class Block(Resource):
 
     parameters = BlockParameters
     answers = BlockSerializer
+    operation = "similarity_block"
     npy = "values"
     tag = "similarity"
     is_throttled = False
 
     def get(self, request: Request, slug: str) -> Response:
         run = visible_run(request.user, slug)
+        if same := self.unchanged(run):
+            return same
         matrix = _matrix(run, self.asked["affinity"], self.asked.get("k"), self.asked["show"])
         spans = {"rows": self.asked["rows"], "columns": self.asked.get("columns") or self.asked["rows"]}
         rows, columns = (self._rows_named(matrix, name, text) for name, text in spans.items())
@@ -183,11 +191,11 @@ class Block(Resource):
             ordering.labels[np.searchsorted(ordering.starts, ordering.places[found], side="right") - 1]
             for found in (rows, columns)
         ]
-        return Response(
-            self._sparse(
-                {"affinity": matrix.affinity, "show": matrix.show, "k": matrix.k, "rows": flat[rows],
-                 "columns": flat[columns], "row_labels": labels[0], "column_labels": labels[1], "values": values}
-            )
+        return self.one(
+            {
+                "affinity": matrix.affinity, "show": matrix.show, "k": matrix.k, "rows": flat[rows],
+                "columns": flat[columns], "row_labels": labels[0], "column_labels": labels[1], "values": values,
+            }
         )  # fmt: skip
 
     def _rows_named(self, matrix: Matrix, name: str, text: str) -> np.ndarray:

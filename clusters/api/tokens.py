@@ -68,6 +68,8 @@ class TokenDetail(Resource):
 
     def get(self, request: Request, slug: str, index: int) -> Response:
         run = visible_run(request.user, slug)
+        if same := self.unchanged(run):
+            return same
         return self.one(_token(run, reads.token_index(run, str(index))))
 
 
@@ -99,6 +101,8 @@ class TokenContext(Resource):
 
     def get(self, request: Request, slug: str, index: int) -> Response:
         run = visible_run(request.user, slug)
+        if same := self.unchanged(run):
+            return same
         number = reads.token_index(run, str(index))
         if not has_text(run):
             raise Missing(f"“{run.name}” came without its corpus", "Compute the run here to read contexts.")
