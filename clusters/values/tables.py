@@ -1,4 +1,4 @@
-"""Tables that leave the site: columns read block by block, written as CSV or JSON lines, or by whoever takes the blocks.
+"""Tables that leave the site: columns read block by block, written as CSV or JSON lines, or by whoever takes blocks.
 
 A table says its columns once; its rows come in blocks of columns, NumPy arrays or lists, so that any number of rows
 takes the memory of one block. Both texts end with a mark, so that a download which was cut is noticed.
