@@ -172,6 +172,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_NO_READ_ONLY_REQUIRED": True,  # `fields` leaves any of them out
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "PREPROCESSING_HOOKS": ["clusters.api.schema.own_paths"],
     "ENUM_NAME_OVERRIDES": {
         "Affinity": ["signed", "absolute"],

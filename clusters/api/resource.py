@@ -55,7 +55,9 @@ class Parameters(serializers.Serializer):
 class One(Parameters):
     """Of a single thing: which fields of it."""
 
-    fields_ = serializers.CharField(required=False, max_length=500)  # in the address: `fields`
+    fields_ = serializers.CharField(  # in the address: `fields`
+        required=False, max_length=500, help_text="Names with commas between them; else all."
+    )
 
     def get_fields(self) -> dict[str, serializers.Field]:
         found = super().get_fields()
@@ -65,8 +67,10 @@ class One(Parameters):
 class Page(One):
     """Of a list: how many at once, and from where on."""
 
-    limit = serializers.IntegerField(required=False, min_value=1, max_value=MAX_LIMIT, default=LIMIT)
-    cursor = serializers.CharField(required=False, max_length=MAX_CURSOR)
+    limit = serializers.IntegerField(
+        required=False, min_value=1, max_value=MAX_LIMIT, default=LIMIT, help_text="How many at once."
+    )
+    cursor = serializers.CharField(required=False, max_length=MAX_CURSOR, help_text="As `next` has it.")
 
 
 @method_decorator(gzip_page, name="dispatch")

@@ -7,6 +7,7 @@ from clusters.api import (
     agreement,
     clusterings,
     collections,
+    docs,
     exports,
     imports,
     jobs,
@@ -47,6 +48,7 @@ v1: list[URLPattern] = [
 app_name = "api"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/", include(v1)),
+    path("docs/", include(docs.urls)),
     path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     re_path("^(?P<path>.*)$", nowhere, name="nowhere"),
 ]
