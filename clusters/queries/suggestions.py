@@ -120,7 +120,7 @@ def without_machine(clustering: Clustering, most: int) -> list[Cluster]:
 
 def order_of(one: Suggestion) -> tuple[float, int, int]:
     """A table's order: the likest first."""
-    return -one.jaccard, one.cluster, one.label
+    return -round(one.jaccard, 9), one.cluster, one.label
 
 
 def _labels(user: User, clustering: Clustering) -> QuerySet[Label]:

@@ -1,4 +1,4 @@
-"""Labels that a language model suggests: asked for by people, written by a worker, never anybody's but the machine's."""
+"""Labels that a language model suggests: people ask, a worker writes them, and they are nobody's but the machine's."""
 
 from __future__ import annotations
 
@@ -81,6 +81,7 @@ def start(user: User, clustering: Clustering, clusters: Sequence[Cluster]) -> Jo
         job = kinds.enqueue(
             KIND, name=f"labels for {run.slug}, k = {clustering.k}", config=config, requested_by=user,
             is_private=run.is_private, unit="clusters",
+            prepare=lambda job: Job.objects.filter(pk=job.pk).update(bundle_sha256=run.bundle_sha256),  # as private
             asked=f"{len(labels)} label{'' if len(labels) == 1 else 's'} of {settings.SUGGEST_MODEL} at {endpoint()}",
         )  # fmt: skip
         record(user, "suggestion.ask", f"{run.slug} {clustering.affinity} k={clustering.k}", job=job.pk,
