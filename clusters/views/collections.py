@@ -196,7 +196,8 @@ def _page(
     ctx = {
         "here": "collections", "collection": collection, "holding": held, "may_change": may_change,
         "clusters": [_card(shown) for shown in held.clusters], "tokens": [_card(shown) for shown in held.tokens],
-        "filters": [_card(shown) for shown in held.filters], "page_at": number, "comment_text": comment_text, "comment_problem": comment_problem,
+        "filters": [_card(shown) for shown in held.filters], "page_at": number,
+        "comment_text": comment_text, "comment_problem": comment_problem,
         "comments": [
             {"comment": one, "may_delete": reads.may_delete_comment(request.user, one)}
             for one in reads.comments_of(collection)
