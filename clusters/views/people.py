@@ -62,13 +62,14 @@ def index(request: HttpRequest) -> HttpResponse:
 @for_admins
 @require_POST
 def change(request: HttpRequest, number: str) -> HttpResponse:
-    """Roles given and taken, people let in or not: action names which."""
+    """A role given or taken, or somebody let in or not: each is a button of its own."""
     person = _person(number)
-    action = _ACTIONS.get(request.POST.get("action", ""))
-    if action is None:
-        raise BadRequest(f"action must be one of {', '.join(_ACTIONS)}.")
+    deed = next((name for name in ("grant", "revoke", "account") if name in request.POST), "")
+    act = _DEEDS.get((deed, request.POST.get("account", "")))
+    if act is None:
+        raise BadRequest("Send grant or revoke with a role, or account with activate or deactivate.")
     try:
-        messages.success(request, action(request, person))
+        messages.success(request, act(request, person, request.POST[deed]))
     except (ValidationError, ValueError) as error:
         messages.error(request, error.messages[0] if isinstance(error, ValidationError) else str(error))
     return redirect("clusters:people")
@@ -173,29 +174,32 @@ def _row(person: Person) -> dict[str, Any]:
     return {"person": person, "roles": [{"name": role, "has": role in held} for role in people.ALL_ROLES]}
 
 
-def _grant(request: HttpRequest, person: Person) -> str:
-    role = request.POST.get("role", "")
+def _grant(request: HttpRequest, person: Person, role: str) -> str:
     people.grant_role(request.user, person, role)
     return f"{person.get_username()} has the {role} role now."
 
 
-def _take(request: HttpRequest, person: Person) -> str:
-    role = request.POST.get("role", "")
+def _take(request: HttpRequest, person: Person, role: str) -> str:
     people.revoke_role(request.user, person, role)
     return f"{person.get_username()} has the {role} role no more."
 
 
-def _deactivate(request: HttpRequest, person: Person) -> str:
+def _deactivate(request: HttpRequest, person: Person, _: str) -> str:
     people.deactivate(request.user, person)
     return f"{person.get_username()} is let in no more; what they wrote stays."
 
 
-def _activate(request: HttpRequest, person: Person) -> str:
+def _activate(request: HttpRequest, person: Person, _: str) -> str:
     people.activate(request.user, person)
     return f"{person.get_username()} may come in again."
 
 
-_ACTIONS = {"grant": _grant, "revoke": _take, "deactivate": _deactivate, "activate": _activate}
+_DEEDS = {
+    ("grant", ""): _grant,
+    ("revoke", ""): _take,
+    ("account", "deactivate"): _deactivate,
+    ("account", "activate"): _activate,
+}
 
 
 def _person(number: str) -> Person:

@@ -2,7 +2,42 @@
 
 const root = document.documentElement;
 
-// ── theme: at once, and kept in the cookie that the server reads ──
+// ── keys: a person's own stand for the usual ones, which is all that the rest of the site knows ──
+const typing = (element) => element?.closest?.("input, textarea, select, [contenteditable]");
+const own = JSON.parse(document.body.dataset.keymap ?? "{}"); // usual → own
+const usual = new Map(Object.entries(own).map(([from, to]) => [to, from]));
+const CAPS = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", "-": "−" };
+const isFreed = (key) => key in own && !key.startsWith("Arrow"); // arrows also move within contexts, maps and sliders
+if (usual.size) addEventListener("keydown", (event) => {
+  if (!event.isTrusted || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+  const key = usual.get(event.key);
+  if (!key && !isFreed(event.key)) return;
+  event.stopImmediatePropagation();
+  if (!key) return;
+  const { shiftKey, repeat } = event;
+  const translated = new KeyboardEvent("keydown", { key, shiftKey, repeat, bubbles: true, cancelable: true });
+  if (!event.target.dispatchEvent(translated)) event.preventDefault();
+}, true);
+
+function showKeys(part) {
+  if (!usual.size) return;
+  const caps = new Map(Object.entries(own).map(([from, to]) => [CAPS[from] ?? from, CAPS[to] ?? to]));
+  for (const cap of part.querySelectorAll("kbd:not([data-cap])")) {
+    cap.dataset.cap = cap.textContent.trim(); // as the page was written: each is translated once
+    if (caps.has(cap.dataset.cap)) cap.textContent = caps.get(cap.dataset.cap);
+  }
+}
+
+// ── fields for keys take the key itself ──
+document.querySelector("[data-key-fields]")?.addEventListener("keydown", (event) => {
+  const field = event.target;
+  if (!field.matches("input[type=text]") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key.length === 1 ? event.key === " " : !(event.key in CAPS)) return;
+  event.preventDefault();
+  field.value = CAPS[event.key] ?? event.key;
+});
+
+// ── theme: at once, and kept in the cookie that the server reads; the profile hears of it, too ──
 const themeForm = document.querySelector("[data-theme-form]");
 themeForm?.addEventListener("change", (event) => {
   const theme = event.target.value;
@@ -11,15 +46,36 @@ themeForm?.addEventListener("change", (event) => {
   document.cookie = `theme=${theme}; path=/; max-age=31536000; samesite=lax${secure}`;
   if (theme === "auto") root.removeAttribute("data-theme");
   else root.setAttribute("data-theme", theme);
+  if ("kept" in themeForm.dataset) fetch(themeForm.action, { method: "POST", body: new FormData(themeForm), redirect: "manual" }).catch(() => {});
 });
+
+// ── the account's menu closes as menus do ──
+const menu = document.querySelector("details.menu");
+if (menu) {
+  document.addEventListener("click", (event) => { if (!menu.contains(event.target)) menu.open = false; });
+  menu.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !menu.open) return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+    event.preventDefault();
+  });
+}
 
 // ── copy: the address (it holds the whole state), or the text of another element: <button data-copy="#id" hidden> ──
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-copy-permalink], [data-copy]");
   if (!button) return;
   const source = button.dataset.copy && document.querySelector(button.dataset.copy);
-  copy(button, source ? (source.value ?? source.textContent).trim() : location.href);
+  copy(button, source ? (source.value ?? source.textContent).trim() : permalink());
 });
+
+// what a person's profile decides is said in the address that they pass on
+function permalink() {
+  const address = new URL(location.href);
+  const { unit } = document.body.dataset;
+  if (unit && address.pathname.startsWith("/runs/") && !address.searchParams.has("unit")) address.searchParams.set("unit", unit);
+  return address.href;
+}
 
 async function copy(button, text) {
   const label = button.textContent;
@@ -38,6 +94,7 @@ function show(part) {
   if (navigator.clipboard) for (const button of part.querySelectorAll("[data-copy-permalink], [data-copy]")) button.hidden = false;
   for (const button of found) button.hidden = false;
   if (found.length) import("./png.js");
+  showKeys(part);
 }
 show(document);
 document.addEventListener("htmx:load", (event) => show(event.detail.elt));
@@ -53,7 +110,6 @@ addEventListener("pageshow", (event) => {
 });
 
 // ── keys: data-key="ArrowLeft" on a link, button or field; off while one types ──
-const typing = (element) => element?.closest?.("input, textarea, select, [contenteditable]");
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape" && typing(event.target)) { event.target.blur(); return; }
