@@ -78,8 +78,8 @@ class CurvesParameters(One):
 
 
 class CurvesSerializer(serializers.Serializer):
-    index = Numbers(is_integer=True)
-    over = serializers.ChoiceField(["parameters", "steps"], read_only=True)
+    indices = Numbers(is_integer=True)
+    over = serializers.ChoiceField(["sizes", "steps"], read_only=True)
     lms = serializers.ListField(child=serializers.CharField(), read_only=True, help_text="Network of every column.")
     x = Numbers(is_integer=True, help_text="Non-embedding parameters, or steps, by column.")
     losses_nats = Numbers(n_axes=2, help_text="One row a token, in the order asked for.")
@@ -106,11 +106,11 @@ class Curves(Resource):
             sizes = run.manifest.get("sizes", [])
             if reads.size_curve(run, int(indices[0])) is None:
                 raise no_losses(run)
-            over, losses = "parameters", reads.size_curves(run, indices)
+            over, losses = "sizes", reads.size_curves(run, indices)
             lms, x = [size["lm"] for size in sizes], [size["n_non_embedding"] for size in sizes]
         if request.accepted_renderer.format == "npy":
             return Response({self.npy: np.asarray(losses, np.float32)})
-        return self.one({"index": indices, "over": over, "lms": lms, "x": x, "losses_nats": losses})
+        return self.one({"indices": indices, "over": over, "lms": lms, "x": x, "losses_nats": losses})
 
 
 class ScoresParameters(One):
@@ -118,7 +118,7 @@ class ScoresParameters(One):
 
 
 class ManyScoresSerializer(serializers.Serializer):
-    index = Numbers(is_integer=True)
+    indices = Numbers(is_integer=True)
     classes = serializers.ListField(child=serializers.CharField(), read_only=True)
     names = serializers.ListField(child=serializers.CharField(), read_only=True, help_text="Of the columns of values.")
     values = Numbers(n_axes=2)
@@ -149,7 +149,7 @@ class Scores(Resource):
             return Response({self.npy: np.asarray(values, np.float32)})
         known = array_of(run, "curves/class")[indices].tolist() if has("curves/class") else [None] * len(indices)
         classes = [reads.class_name(code) for code in known]
-        return self.one({"index": indices, "classes": classes, "names": list(columns), "values": values})
+        return self.one({"indices": indices, "classes": classes, "names": list(columns), "values": values})
 
 
 def size_losses(run: Run, losses: np.ndarray) -> list[dict[str, Any]]:

@@ -185,7 +185,7 @@ def test_curves_of_many_tokens_are_one_array_in_the_order_asked_for(client, run)
     assert rows.dtype == np.float32
     np.testing.assert_array_equal(rows, array_of(run, "curves/losses")[wanted])
     found = get(client, "curves/?index=9,2,5-7,2")
-    assert found["index"] == wanted
+    assert (found["indices"], found["over"]) == (wanted, "sizes")
     assert found["x"] == [size for _, size in NETWORKS]
     np.testing.assert_allclose(found["losses_nats"], rows)
 
