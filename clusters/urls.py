@@ -13,6 +13,7 @@ from clusters.views.corpora import corpus_urls
 from clusters.views.documents import document_urls
 from clusters.views.exports import export_urls
 from clusters.views.finder import finder_urls
+from clusters.views.health import health_urls
 from clusters.views.imports import import_urls
 from clusters.views.jobs import job_urls
 from clusters.views.labeling import labeling_urls
@@ -37,6 +38,7 @@ from clusters.views.twins import page
 
 app_name = "clusters"
 urlpatterns: list[URLPattern] = [
+    *health_urls,
     *page("", runs.index, "runs", twin_route="runs"),
     *job_urls,  # before the runs: /runs/new/ is no run
     *corpus_urls,

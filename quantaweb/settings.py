@@ -256,6 +256,10 @@ USE_I18N = False
 USE_TZ = True
 USE_THOUSAND_SEPARATOR = False
 
+# ── being watched ──
+METRICS_KEY = env.text("QW_METRICS_KEY")  # lets others than this machine read /metrics
+METRICS_DIR = env.text("PROMETHEUS_MULTIPROC_DIR")  # where several web processes add up their numbers
+
 # ── computing ──
 BUNDLE_DIR = DATA_DIR / "bundles"  # published, immutable
 DERIVED_DIR = DATA_DIR / "derived"  # what pages work out of bundles once; safe to delete

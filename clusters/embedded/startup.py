@@ -11,9 +11,8 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 
+from clusters.services.health import unapplied_migrations
 from compute.errors import StorageError
 
 
@@ -29,13 +28,6 @@ def require_data_folder() -> None:
                 f"The data folder {folder} cannot be written ({error.strerror}). "
                 "Mend its permissions, or choose another with QW_DATA_DIR."
             ) from error
-
-
-def unapplied_migrations() -> list[str]:
-    """Migrations that the database does not have yet."""
-    executor = MigrationExecutor(connection)
-    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
 
 
 def migrate() -> bool:

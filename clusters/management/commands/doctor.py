@@ -10,9 +10,9 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connection
 
-from clusters.embedded.startup import require_data_folder, unapplied_migrations
+from clusters.embedded.startup import require_data_folder
+from clusters.services.health import Problem, broker, database, findings
 from compute.errors import ComputeError
 from compute.suites import demo_config, expected_sha256, resolve
 
@@ -20,21 +20,14 @@ OLDEST = (3, 11)
 GIGABYTES_NEEDED = 2.0  # the demo's bundle and its working files, with room to spare
 
 
-class Problem(Exception):  # noqa: N818
-    """What is wrong, and how to mend it."""
-
-
 class Command(BaseCommand):
     help = "Check what the site needs on this machine; each finding says how to mend it."
 
     def handle(self, *args: object, **options: object) -> None:
-        n_problems = 0
-        for name, check in CHECKS.items():
-            try:
-                self.stdout.write(f"good     {name}: {check()}")
-            except Problem as problem:
-                n_problems += 1
-                self.stdout.write(f"PROBLEM  {name}: {problem}")
+        found = findings(CHECKS)
+        for name, (is_good, said) in found.items():
+            self.stdout.write(f"{'good    ' if is_good else 'PROBLEM '} {name}: {said}")
+        n_problems = sum(not is_good for is_good, _ in found.values())
         if n_problems:
             raise CommandError(f"{n_problems} of {len(CHECKS)} checks found something to mend.")
 
@@ -58,17 +51,6 @@ def disk() -> str:
     if free < GIGABYTES_NEEDED:
         raise Problem(f"{free:.1f} GB are free; the demo needs {GIGABYTES_NEEDED:.0f}. Free some, or set QW_DATA_DIR.")
     return f"{free:.0f} GB free"
-
-
-def database() -> str:
-    try:
-        left = unapplied_migrations()
-    except DatabaseError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise Problem(f"cannot be reached ({reason}). Start it, or mend QW_DATABASE_URL.") from error
-    if left:
-        raise Problem(f"{len(left)} migrations are missing; run: manage.py migrate")
-    return f"{connection.display_name}, current"
 
 
 def weights() -> str:
@@ -95,21 +77,6 @@ def compute() -> str:
         return ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "scikit-learn"))
     except PackageNotFoundError as error:
         raise Problem(f"{error.name} is not installed; runs can be looked at, not computed. Run: make demo") from error
-
-
-def broker() -> str:
-    if settings.RUNNER != "celery":
-        return "not needed (QW_RUNNER=local)"
-    from kombu import Connection
-
-    try:
-        with Connection(settings.CELERY_BROKER_URL, connect_timeout=3) as link:
-            link.ensure_connection(max_retries=1, timeout=5)
-    except Exception as error:  # any transport's own error
-        raise Problem(
-            f"cannot be reached ({type(error).__name__}). Start it, mend QW_BROKER_URL, or set QW_RUNNER=local."
-        ) from error
-    return "answers"
 
 
 def secret() -> str:

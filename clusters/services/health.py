@@ -1,0 +1,74 @@
+"""Whether this site can do its work now; each finding says how to mend it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+LEAST_FREE = 0.1  # of the data folder's disk
+
+
+class Problem(Exception):  # noqa: N818
+    """What is wrong, and how to mend it."""
+
+
+def unapplied_migrations() -> list[str]:
+    """Migrations that the database does not have yet."""
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
+
+
+def database() -> str:
+    try:
+        left = unapplied_migrations()
+    except DatabaseError as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise Problem(f"cannot be reached ({reason}). Start it, or mend QW_DATABASE_URL.") from error
+    if left:
+        raise Problem(f"{len(left)} migrations are missing; run: manage.py migrate")
+    return f"{connection.display_name}, current"
+
+
+def broker() -> str:
+    if settings.RUNNER != "celery":
+        return "not needed (QW_RUNNER=local)"
+    from kombu import Connection
+
+    try:
+        with Connection(settings.CELERY_BROKER_URL, connect_timeout=3) as link:
+            link.ensure_connection(max_retries=1, timeout=5)
+    except Exception as error:  # any transport's own error
+        raise Problem(
+            f"cannot be reached ({type(error).__name__}). Start it, mend QW_BROKER_URL, or set QW_RUNNER=local."
+        ) from error
+    return "answers"
+
+
+def disk() -> str:
+    """Room for what jobs write; a tenth of the disk is kept free."""
+    if not os.access(settings.DATA_DIR, os.W_OK):
+        raise Problem(f"{settings.DATA_DIR} cannot be written; mend its permissions, or set QW_DATA_DIR.")
+    usage = shutil.disk_usage(settings.DATA_DIR)
+    if usage.free < LEAST_FREE * usage.total:
+        raise Problem(f"{usage.free / 1e9:.1f} GB of {usage.total / 1e9:.0f} are free; free some, or add room.")
+    return f"{usage.free / 1e9:.0f} GB free"
+
+
+READY: dict[str, Callable[[], str]] = {"database": database, "broker": broker, "disk": disk}
+
+
+def findings(checks: dict[str, Callable[[], str]]) -> dict[str, tuple[bool, str]]:
+    """Every check by name: whether it is good, and a sentence."""
+    found = {}
+    for name, check in checks.items():
+        try:
+            found[name] = True, check()
+        except Problem as problem:
+            found[name] = False, str(problem)
+    return found
