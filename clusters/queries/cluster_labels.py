@@ -46,10 +46,9 @@ class ClusterLabels:
 
 
 def labels_of_cluster(user: User, cluster: Cluster) -> ClusterLabels:
-    """Two reads, and a third for people who are signed in."""
+    """Everything of it; two reads."""
     labels = list(visible_labels(user).filter(cluster=cluster).order_by("submitted_at", "pk"))
-    tags, offered = _tags_of([label.pk for label in labels])
-    is_blind = user.is_authenticated and blind_clusters(user).filter(item__cluster=cluster).exists()
+    tags, offered, is_blind = _tags_of([label.pk for label in labels], user, cluster)
     own = next((one for one in labels if one.origin == PERSON and one.author_id == user.pk), None)
     return ClusterLabels(
         own=own,
@@ -62,20 +61,22 @@ def labels_of_cluster(user: User, cluster: Cluster) -> ClusterLabels:
     )
 
 
-def _tags_of(labels: list[int]) -> tuple[dict[int, list[Tag]], list[Tag]]:
-    """Every label's tags, and those that are offered: one read for both."""
-    number = BigIntegerField()
-    all_tags = Tag.objects.order_by().annotate(on_label=Value(0, output_field=number))
-    used = Tag.objects.order_by().filter(labels__in=labels).annotate(on_label=Cast("labels__pk", number))
-    rows = all_tags.union(used, all=True).order_by("ordinal", "slug")
+def _tags_of(labels: list[int], user: User, cluster: Cluster) -> tuple[dict[int, list[Tag]], list[Tag], bool]:
+    """Every label's tags, the tags that are offered, and whether others' labels are hidden: one read for all."""
+    number, waiting = BigIntegerField(), blind_clusters(user).filter(item__cluster=cluster)
+    every = Tag.objects.order_by().annotate(on_label=Value(0, output_field=number), is_blind=Exists(waiting))
+    used = Tag.objects.order_by().filter(labels__in=labels)
+    used = used.annotate(on_label=Cast("labels__pk", number), is_blind=Value(False))
     tags: dict[int, list[Tag]] = {}
     offered: list[Tag] = []
-    for tag in rows:
-        if tag.on_label:  # type: ignore[attr-defined]
-            tags.setdefault(tag.on_label, []).append(tag)  # type: ignore[attr-defined]
+    is_blind = False
+    for tag in every.union(used, all=True).order_by("ordinal", "slug"):
+        is_blind |= bool(tag.is_blind)
+        if tag.on_label:
+            tags.setdefault(tag.on_label, []).append(tag)
         elif tag.retired_at is None:
             offered.append(tag)
-    return tags, offered
+    return tags, offered, is_blind
 
 
 def next_unlabeled(user: User, cluster: Cluster) -> Cluster | None:

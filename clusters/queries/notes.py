@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 from clusters.models import Run, TokenNote
 from clusters.queries.access import User
 from clusters.queries.labels import visible_notes
+from clusters.queries.missing import Missing
 from clusters.values.labels import NoteFilter
 
 
@@ -28,3 +29,12 @@ def matching_notes(user: User, asked: NoteFilter) -> QuerySet[TokenNote]:
     if asked.is_mine:
         notes = notes.filter(own)
     return notes.filter(own, is_bookmarked=True) if asked.is_bookmarked else notes
+
+
+def visible_note(user: User, pk: int) -> TokenNote:
+    """The note of this number, if the person may see it."""
+    notes = visible_notes(user).select_related("run__corpus")
+    found = notes.filter(pk=pk).first() if pk < 2**63 else None
+    if found is None:
+        raise Missing("There is no such note", "The list of notes has all you may see.")
+    return found

@@ -79,6 +79,13 @@ def save_label(
     return label
 
 
+def change_label(user: User, label: Label, content: Content, *, version: int, submit: bool = False) -> Label:
+    """Write a label that is there already: the person's own, or the one that is agreed on."""
+    _must_own(user, label)
+    origin = Label.Origin(label.origin)
+    return save_label(user, label.cluster, content, version=version, submit=submit, origin=origin)
+
+
 def withdraw_label(user: User, label: Label, *, version: int) -> Label:
     """Make the person's submitted label a draft again: others see it no longer, its history stays."""
     _must_own(user, label)
@@ -208,7 +215,9 @@ def _must_write(user: User, origin: Label.Origin) -> None:
 
 def _must_own(user: User, label: Label) -> None:
     _must_write(user, Label.Origin(label.origin))
-    if label.origin != AGREED and label.author_id != user.pk:
+    if label.origin == Label.Origin.MACHINE:
+        raise PermissionDenied("A language model wrote this; take it as a suggestion, and yours can be changed.")
+    if label.origin == PERSON and label.author_id != user.pk:
         raise PermissionDenied(f"This is {label.author_name}’s label; only they may change it.")
 
 

@@ -46,6 +46,13 @@ def save_note(user: User, run: Run, index: int, *, text: str, is_bookmarked: boo
     return note
 
 
+def change_note(user: User, note: TokenNote, *, text: str, is_bookmarked: bool, version: int) -> TokenNote:
+    """Write a note that is there already: the person's own."""
+    if note.author_id is None or note.author_id != user.pk:
+        raise PermissionDenied(f"This is {note.author_name}’s note; only they may change it.")
+    return save_note(user, note.run, note.flat_index, text=text, is_bookmarked=is_bookmarked, version=version)
+
+
 def _written(user: User, run: Run, index: int, version: int, *, text: str, is_bookmarked: bool) -> TokenNote:
     whose = {"run": run, "flat_index": index, "author_id": user.pk}
     fields = {"text": text, "is_bookmarked": is_bookmarked, "updated_at": timezone.now(),

@@ -58,7 +58,7 @@ def label_panel(
         "label_more_elsewhere": ",".join(map(str, off_page[MOST_LISTED:])),
         "label_n_elsewhere": max(len(off_page) - MOST_LISTED, 0),
         "label_problems": refused.problems if refused else {},
-        "label_conflict": _conflict(refused) if refused and refused.current else None,
+        "label_conflict": _conflict(refused.entry, refused.current) if refused and refused.current else None,
         "label_top_kind": found.kinds[0] if found.kinds else None,
         "label_n_kinds": sum(n for _, n in found.kinds),
         "label_max_name": MAX_NAME,
@@ -140,10 +140,8 @@ def _said(label: Label, found: ClusterLabels) -> dict[str, Any]:
     return {"label": label, "tags": found.tags.get(label.pk, []), "n_misfits": len(label.misfits)}
 
 
-def _conflict(refused: Refused) -> dict[str, Any]:
+def _conflict(entry: LabelEntry, current: Label) -> dict[str, Any]:
     """Both texts, field by field, with what differs."""
-    current, entry = refused.current, refused.entry
-    assert current is not None
     theirs = _as_texts(current.content)
     yours = _as_texts({**vars(entry), "tags": sorted(entry.tags)})
     rows = [

@@ -17,7 +17,7 @@ from clusters.forms.notes import NoteEntry, note_entry, note_list_query
 from clusters.models import Run, TokenNote
 from clusters.models.labels import MAX_TEXT
 from clusters.parameters import changed
-from clusters.queries.access import may_label
+from clusters.queries.access import User, may_label
 from clusters.queries.clusters import visible_run
 from clusters.queries.notes import matching_notes, notes_at
 from clusters.queries.tokens import token_index
@@ -48,7 +48,7 @@ def note_panel(request: HttpRequest, run: Run, index: int, refused: Refused | No
         "note_own": own,
         "note_others": [note for note in others if note.text],
         "note_entry": (refused.entry if refused else entry) if may_write or refused else None,
-        "note_conflict": _conflict(refused) if refused and refused.current else None,
+        "note_conflict": _conflict(refused.entry, refused.current) if refused and refused.current else None,
         "note_max": MAX_TEXT,
     }
 
@@ -80,7 +80,7 @@ def index(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     asked = note_list_query(request.GET)
     notes = matching_notes(request.user, asked.filter).order_by("-pk")
     if twin == "csv":
-        rows = (list(_facts(request, note).values()) for note in notes.iterator(500))
+        rows = (list(facts_of(request.user, note).values()) for note in notes.iterator(500))
         return answer(twin, name="notes", payload=None, head=HEAD, rows=rows)
     if asked.place:
         notes = notes.filter(pk__lt=asked.place[0])
@@ -88,7 +88,7 @@ def index(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     after = write_cursor([found[A_PAGE - 1].pk], "latest") if len(found) > A_PAGE else None
     found = found[:A_PAGE]
     if twin:
-        payload = {"next": after, "notes": [_facts(request, note) for note in found]}
+        payload = {"next": after, "notes": [facts_of(request.user, note) for note in found]}
         return answer(twin, name="notes", payload=payload)
     ctx = {
         "here": "notes", "asked": asked, "wanted": asked.filter, "notes": found, "is_begun": bool(asked.place),
@@ -110,9 +110,9 @@ def _views(request: HttpRequest, is_mine: bool, is_bookmarked: bool) -> list[dic
     ]  # fmt: skip
 
 
-def _facts(request: HttpRequest, note: TokenNote) -> dict[str, Any]:
+def facts_of(user: User, note: TokenNote) -> dict[str, Any]:
     """A note as twins give it; whether it is a bookmark, its author alone learns."""
-    is_own = note.author_id == request.user.pk
+    is_own = note.author_id == user.pk
     values = (note.pk, note.run.slug, note.flat_index, note.author_name, note.text,
               note.is_bookmarked if is_own else None, note.version, note.created_at.isoformat(),
               note.updated_at.isoformat())  # fmt: skip
@@ -125,10 +125,8 @@ def _again(request: HttpRequest, run: Run, number: int, refused: Refused, status
     return render(request, "notes/refused.html", ctx | note_panel(request, run, number, refused), status=status)
 
 
-def _conflict(refused: Refused) -> dict[str, Any]:
-    current = refused.current
-    assert current is not None
-    pieces = word_changes(current.text, "\n".join(refused.entry.text.splitlines()))
+def _conflict(entry: NoteEntry, current: TokenNote) -> dict[str, Any]:
+    pieces = word_changes(current.text, "\n".join(entry.text.splitlines()))
     return {
         "current": current,
         "theirs": [piece for piece in pieces if piece.kind != "ins"],
