@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from django.utils import timezone
+from django.utils.text import slugify
 
 from clusters.ingest import ingest
 from clusters.models import Import
@@ -81,13 +82,9 @@ def _bundle_from_files(one: Import, percent: Callable[[int, int, int, int], None
         folder / LABELS,
         contexts if contexts.exists() else None,
         bundle_folder(),
-        told=Told(name=_folder_name(one.asked["name"])),
+        told=Told(name=slugify(one.asked["name"])[:80] or Told.name),
         report=lambda what, done, total: percent(0, CHECKED, done, total),
     )
-
-
-def _folder_name(name: str) -> str:
-    return name if _NAME.fullmatch(name) else Told.name
 
 
 def _unpacked(one: Import, archive: Path, report: Report) -> Path:
@@ -108,8 +105,8 @@ def _unpacked(one: Import, archive: Path, report: Report) -> Path:
 
 def _moved(bundle: Bundle) -> Path:
     """The bundle in the data folder; one of the same hash that is there already stays, unless it is damaged."""
-    name = str(bundle.manifest.get("name") or "bundle")
-    target = bundle_folder() / f"{_folder_name(name)}-{bundle.sha256[:12]}"
+    name = str(bundle.manifest.get("name"))
+    target = bundle_folder() / f"{name if _NAME.fullmatch(name) else 'bundle'}-{bundle.sha256[:12]}"
     with storage_errors(bundle_folder()):
         bundle_folder().mkdir(parents=True, exist_ok=True)
         try:
