@@ -40,6 +40,7 @@ class Members(Resource):
     """The tokens in the cluster, in the order of the corpus."""
 
     operation = "cluster_members"
+    tag = "clusters"
     parameters = Page
     answers = MemberSerializer
     is_list = True
@@ -77,6 +78,7 @@ class ClusterContexts(Resource):
     """The members with the text before them, in the order of the corpus."""
 
     operation = "cluster_contexts"
+    tag = "clusters"
     parameters = ContextsParameters
     answers = ClusterContextSerializer
     is_list = True
@@ -123,6 +125,7 @@ class MemberCurves(Resource):
     """Losses of the members over parameters or over training steps. As `.npy`: members × x, of all."""
 
     operation = "cluster_curves"
+    tag = "clusters"
     parameters = CurveParameters
     answers = MemberCurvesSerializer
     npy = "losses_nats"
@@ -187,6 +190,7 @@ class Crosswalk(Resource):
     """Where the cluster's tokens sit in other clusterings."""
 
     operation = "cluster_crosswalk"
+    tag = "clusters"
     parameters = CrosswalkParameters
     answers = CrosswalkSerializer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
@@ -20,6 +21,8 @@ from clusters.queries.runs import default_affinity, default_k
 from clusters.views.errors import NotFound
 
 METHODS = ("get", "post", "put", "patch", "delete")
+ROOT = "/api/v1"
+LAST = ("limit", "cursor", "fields")  # what nearly every list takes
 MAX_DEPTH = 4  # of fields within fields
 _FREE = {"string": "…", "integer": 1, "number": 0.5, "boolean": True}  # stand-ins in an example's body
 
@@ -47,7 +50,7 @@ def _about(request: HttpRequest) -> dict[str, Any]:
     rates = PerKey.THROTTLE_RATES
     return {
         "here": "api",
-        "root": request.build_absolute_uri("/api/v1/"),
+        "root": request.build_absolute_uri(f"{ROOT}/"),
         "most": MAX_LIMIT,
         "rates": {name: rates[name].partition("/")[0] for name in ("person", "anonymous", "jobs")},
     }
@@ -81,9 +84,9 @@ def _operation(address: str, method: str, told: dict[str, Any], parts: dict[str,
     done = next((_content(answers[code]) for code in answers if code.startswith("2")), None)
     first, _, rest = told.get("description", "").partition("\n\n")
     return {
-        "id": told["operationId"], "method": method.upper(), "path": address,
+        "id": told["operationId"], "method": method.upper(), "path": address, "short": address.removeprefix(ROOT),
         "summary": _pieces(first.replace("\n", " ")), "more": _pieces(rest.replace("\n", " ")),
-        "parameters": [_parameter(one, parts) for one in told.get("parameters", ())],
+        "parameters": sorted((_parameter(one, parts) for one in told.get("parameters", ())), key=_order(address)),
         "takes": _fields(body, parts), "answers": _fields(_item(done, parts), parts),
         "is_list": bool(done) and _item(done, parts) is not done,
         "is_open": {} in told.get("security", ()),
@@ -121,6 +124,18 @@ def _parameter(told: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
         "type": _type(schema, parts), "default": _written(schema.get("default")),
         "about": _pieces(told.get("description", "")),
     }  # fmt: skip
+
+
+def _order(address: str) -> Callable[[dict[str, Any]], tuple[int, int]]:
+    """What stands in the address first, in its order; what nearly every list takes last."""
+
+    def place(parameter: dict[str, Any]) -> tuple[int, int]:
+        name = parameter["name"]
+        if parameter["is_path"]:
+            return 0, address.index(f"{{{name}}}")
+        return (2, LAST.index(name)) if name in LAST else (1, 0)
+
+    return place
 
 
 def _fields(schema: dict[str, Any] | None, parts: dict[str, Any], depth: int = 0) -> list[dict[str, Any]]:

@@ -76,6 +76,7 @@ class RankFrequency(Resource):
     parameters = RankFrequencyParameters
     answers = RankFrequencySerializer
     npy = "envelope"
+    tag = "clusterings"
 
     def get(self, request: Request, slug: str) -> Response:
         run = visible_run(request.user, slug)

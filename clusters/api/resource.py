@@ -85,10 +85,11 @@ class Resource(APIView):
     scope: ClassVar[str] = READ  # that a key needs for anything but reading
     is_personal: ClassVar[bool] = False  # reading needs a person, too
     is_throttled: ClassVar[bool] = True  # False for pure numbers that people drag through
-    # what only the schema reads: the operation's name where the class's own does not fit ("run" → run_list, run_read,
+    # what only the schema reads; the operation's name where the class's own does not fit ("run" → run_list, run_read,
     # run_create …), the statuses of methods that answer otherwise than 200, 201 to POST and 204 to DELETE, and what
     # they answer if not `answers`
     operation: ClassVar[str] = ""
+    tag: ClassVar[str] = ""  # the noun that it belongs to; else its module's name
     statuses: ClassVar[Mapping[str, Sequence[int]]] = {}
     answers_to: ClassVar[Mapping[str, Any]] = {}
 

@@ -10,7 +10,6 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clusters.api.rank_frequency import RankFrequency
 from clusters.api.resource import Page, Resource
 from clusters.models import Clustering, Run
 from clusters.queries.clusters import visible_run
@@ -129,5 +128,4 @@ urls = [
     path("runs/", Runs.as_view(), name="runs"),
     path("runs/<slug:slug>/", RunDetail.as_view(), name="run"),
     path("runs/<slug:slug>/checkpoints/", RunCheckpoints.as_view(), name="run-checkpoints"),
-    path("runs/<slug:slug>/rank-frequency/", RankFrequency.as_view(), name="rank-frequency"),
 ]

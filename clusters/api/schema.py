@@ -32,8 +32,8 @@ ERROR = inline_serializer(
 PATHS: dict[str, dict[str, Any]] = {  # what stands in addresses
     "slug": {"description": "The run, as its address names it."},
     "affinity": {"description": "Which clusterings: by signed or by absolute cosines.", "enum": Affinity.values},
-    "k": {"description": "The number of clusters."},
-    "label": {"description": "The cluster’s number within its clustering, from 0; it is not the rank."},
+    "k": {"description": "The number of clusters.", "type": "integer"},
+    "label": {"description": "The cluster’s number in its clustering, from 0; not the rank.", "type": "integer"},
 }
 MEANINGS = {
     "304": "You hold this answer already (If-None-Match).",
@@ -65,7 +65,7 @@ class Schema(AutoSchema):
 
     def get_tags(self) -> list[str]:
         """The noun that the resource's module is called by."""
-        return [getattr(self.view, "tag", "") or type(self.view).__module__.rpartition(".")[2]]
+        return [self.view.tag or type(self.view).__module__.rpartition(".")[2]]
 
     def get_operation_id(self) -> str:
         name = self.view.operation or _snake(type(self.view).__name__.removesuffix("Detail"))
@@ -115,7 +115,7 @@ class Schema(AutoSchema):
         found = super()._resolve_path_parameters(variables)
         for one in found:
             known = PATHS.get(one["name"], {})
-            one["schema"] |= {"enum": known["enum"]} if "enum" in known else {}
+            one["schema"] |= {name: known[name] for name in ("enum", "type") if name in known}
             one["description"] = known.get("description", "") or one.get("description", "")
         return found
 
@@ -126,7 +126,7 @@ class NumbersSchema(OpenApiSerializerFieldExtension):
     target_class = "clusters.api.fields.Numbers"
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
-        schema: dict[str, Any] = {"type": ["integer" if self.target.is_integer else "number", "null"]}
+        schema: dict[str, Any] = {"type": "integer" if self.target.is_integer else ["number", "null"]}
         for _ in range(self.target.n_axes):
             schema = {"type": "array", "items": schema}
         return schema | ({"type": ["array", "null"]} if self.target.allow_null else {})

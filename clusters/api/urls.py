@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularJSONAPIView
 from clusters.api import (
     agreement,
     clusterings,
+    clusters,
     collections,
     docs,
     exports,
@@ -29,6 +30,7 @@ v1: list[URLPattern] = [
     *runs.urls,
     *suites.urls,
     *clusterings.urls,
+    *clusters.urls,
     *tokens.urls,
     *similarity.urls,
     *losses.urls,
