@@ -51,7 +51,8 @@ def token_index(run: Run, text: str) -> int:
     """The flat index that an address names; 404 with those that there are."""
     index, n = whole_number(text), run.corpus.n_predictions
     if index is None or index >= n:
-        raise Missing(f"“{run.name}” has no token {text[:20]}", f"Its predicted tokens count from 0 to {n - 1}.")
+        there = f"Its predicted tokens count from 0 to {n - 1}." if n else "It came without its text."
+        raise Missing(f"“{run.name}” has no token {text[:20]}", there)
     return index
 
 

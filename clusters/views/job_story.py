@@ -34,7 +34,9 @@ _DOING = {
     "map": "Laying out the maps",
     "bundle": "Writing the bundle",
     "ingest": "Reading the bundle into the database",
+    "import": "Reading in what was brought",
 }
+_DONE = {"qdg": "The run is computed", "import": "The run is read in", "export": "The file is written"}
 _MIN_CHART_POINTS = 5
 _MEASURED = ("MB",)  # units that a number makes no sense without
 
@@ -94,7 +96,7 @@ def done_of(phase: Phase) -> str:
 def title(job: Job, progress: Progress) -> str:
     phase, state = progress.current, progress.state
     if state == "succeeded":
-        return "The run is computed"
+        return _DONE.get(job.kind, "Done")
     if phase is None or state == "queued":
         return "Waiting for a worker" if not progress.n_ahead else f"Waiting, {_jobs(progress.n_ahead)} ahead"
     where = f"{phase.name}, {done_of(phase)}".rstrip(", ")
@@ -157,6 +159,8 @@ def _cancelled(job: Job, progress: Progress) -> str:
 
 
 def _succeeded(job: Job, progress: Progress) -> str:
+    if job.kind != "qdg":
+        return f"After {duration(took(progress))} of work."
     clustering = next((phase for phase in progress.phases if phase.name == "clustering"), None)
     n_tokens = job.config.get("selection", {}).get("n_tokens")
     what = f"{clustering.n_total:,} clusterings of {n_tokens:,} tokens" if clustering and n_tokens else "All shards"
