@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from compute.numerics.proportions import wilson
+from compute.numerics.proportions import at_least, wilson
 
 N_SHOWN, N_MEMBERS = 5, 4
 BY_GUESSING = 1 / N_SHOWN
+BY_CHANCE = 0.025  # guessing that is right as often is less likely than that
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,17 @@ class IntruderScore:
         return f"{round(100 * self.low)}–{round(100 * self.high)}%"
 
     @property
+    def is_told(self) -> bool:
+        """Whether guessing would hardly be right as often."""
+        return at_least(self.n_right, self.n_asked, BY_GUESSING) < BY_CHANCE
+
+    @property
     def verdict(self) -> str:
-        """Against guessing."""
-        if self.low > BY_GUESSING:
+        """Against guessing: by how likely that is to be right as often, or as seldom."""
+        if self.is_told:
             return "more often than by guessing"
-        return "less often than by guessing" if self.high < BY_GUESSING else "not told from guessing yet"
+        is_less = 1 - at_least(self.n_right + 1, self.n_asked, BY_GUESSING) < BY_CHANCE
+        return "less often than by guessing" if is_less else "not told from guessing yet"
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def results(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     names = names_of(request.user, [one.thing.pk for one in scores])
     ctx = _about(clustering, None) | {
         "ks": ks.get(clustering.affinity, []), "affinities": list(ks), "asked": asked, "orders": ORDERS,
-        "overall": overall, "title": _title(overall), "n_told": sum(one.score.low > BY_GUESSING for one in scores),
+        "overall": overall, "title": _title(overall), "n_told": sum(one.score.is_told for one in scores),
         "rows": [_drawn(one) | {"name": names.get(one.thing.pk), "href": _address(one.thing, clustering)}
                  for one in scores],
         "people": [_drawn(one) for one in _people(request.user, clustering)],

@@ -53,3 +53,38 @@ def wilson(n_right: int, n: int, *, z: float = Z_95) -> tuple[float, float]:
     low = 0.0 if n_right == 0 else max(centre - half, 0.0)
     high = 1.0 if n_right == n else min(centre + half, 1.0)
     return low, high
+
+
+def at_least(n_right: int, n: int, chance: float) -> float:
+    """The chance that guessing is right as often.
+
+    Parameters
+    ----------
+    n_right : int
+        Right answers, 0 to n.
+    n : int
+        Answers, at least 1.
+    chance : float
+        Of one guess, in (0, 1).
+
+    Returns
+    -------
+    float
+        P(X >= n_right) for X binomial, in [0, 1].
+
+    Notes
+    -----
+    Sum of C(n, i) chance^i (1 - chance)^(n - i) over i from n_right to n: exact for however few answers, where an
+    interval is rough. Answers count as independent.
+
+    Examples
+    --------
+    >>> round(at_least(2, 2, 0.2), 3)
+    0.04
+    """
+    terms = (
+        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1)
+        + i * math.log(chance) + (n - i) * math.log1p(-chance)
+        for i in range(n_right, n + 1)
+    )  # fmt: skip
+    return min(math.fsum(map(math.exp, terms)), 1.0)

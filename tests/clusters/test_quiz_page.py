@@ -236,7 +236,7 @@ def test_a_cluster_that_nobody_answered_about_has_no_score(clustering, ana, djan
 
 @pytest.mark.parametrize(
     ("n_right", "n", "verdict"),
-    [(1, 5, "not told from guessing yet"), (5, 5, "more often than by guessing"),
+    [(1, 1, "not told from guessing yet"), (2, 5, "not told from guessing yet"), (5, 5, "more often than by guessing"),
      (0, 40, "less often than by guessing")],
 )  # fmt: skip
 def test_the_verdict_is_against_one_in_five(n_right, n, verdict):
