@@ -38,7 +38,7 @@ PARTS = {  # what the pages ask for later, by the names of their routes
     "map-colours": "/runs/secretive/map/{map_version}/colours",
 }
 TWINS = [f"{path[:-1]}.{twin}" for path in PAGES if "manage" not in path for twin in ("json", "csv", "svg", "html")]
-ONLY_POSTED = {"probe-delete"}
+ONLY_POSTED = {"probe-delete", "note-save"}
 LISTS = ("/", "/runs.json", "/runs.csv", "/jobs/", "/jobs.json", "/jobs.csv")
 
 
