@@ -52,13 +52,6 @@ def idempotent(post: Callable[..., Response]) -> Callable[..., Response]:
     return once
 
 
-def answered_before(request: Request) -> bool:
-    """Whether the request asks again for an answer that is kept."""
-    key = request.headers.get("Idempotency-Key", "").strip()
-    known = IdempotentRequest.objects.filter(user_id=request.user.pk, key=key[:200], status__isnull=False)
-    return bool(key) and known.exists()
-
-
 def _begun(request: Request, key: str) -> IdempotentRequest:
     """The request's row: new, taken over from a process that was killed, or with the answer that was given."""
     now, said = timezone.now(), _print(request)

@@ -8,10 +8,10 @@ from rest_framework import serializers
 
 from clusters.forms.run import MAX_KS, MAX_LENGTH, MAX_TOKENS, RunForm
 from clusters.forms.suites import RUN_FORMS
+from clusters.forms.texts import DEMO
 from clusters.queries.access import User
 from clusters.queries.corpora import visible_corpora
 from compute.config import AFFINITIES, EFFORTS, GRADIENT_SCOPES, PRECISIONS, VECTORS
-from compute.suites import DEMO
 
 LINES = ("repositories", "folders")  # texts of one entry a line
 
@@ -73,6 +73,16 @@ class JobSettingsSerializer(serializers.Serializer):
         help_text="On the server: NAME=PATH or NAME/REVISION=PATH.",
     )  # fmt: skip
     tokenizer = serializers.CharField(required=False, max_length=2000)
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        """What says nothing of its own meaning says what the page does."""
+        fields = super().get_fields()
+        for name in set(fields) & set(RunForm.base_fields):
+            shown = RunForm.base_fields[name]
+            fields[name].help_text = fields[name].help_text or ". ".join(
+                filter(None, (str(shown.label), str(shown.help_text)))
+            )
+        return fields
 
 
 def run_form(user: User, sent: dict[str, Any]) -> RunForm:

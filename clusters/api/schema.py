@@ -69,6 +69,8 @@ class Schema(AutoSchema):
 
     def get_operation_id(self) -> str:
         name = self.view.operation or _snake(type(self.view).__name__.removesuffix("Detail"))
+        if self.view.operation and not hasattr(self.view, "get") and self.method == "POST":
+            return name  # "job_cancel": what is done, not what is made
         if self.method == "GET":
             return f"{name}_{'list' if self.view.is_list else 'read'}"
         return f"{name}_{_ACTIONS[self.method]}"
