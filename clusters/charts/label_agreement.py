@@ -38,20 +38,32 @@ def agreement_chart(rows: Sequence[tuple[str, Alpha]], *, number: int = 1) -> Ch
     )  # fmt: skip
 
 
-def _title(known: Sequence[tuple[str, Alpha]]) -> str:
-    """What the intervals allow to be said of the first measure, which is the verdict."""
-    name, found = known[0]
+def finding(rows: Sequence[tuple[str, Alpha]]) -> str:
+    """What the intervals allow to be said of the first measure that has a value, which is the verdict."""
+    name, found = next(((name, one) for name, one in rows if one.alpha is not None), ("", None))
+    if found is None:
+        return ""
     value = f"α = {fixed(found.alpha)}"
     if found.low is None or found.high is None:
-        return f"On {name}, {value}; too few clusters to say how sure"
+        return f"On {name}, {value}; too little is in to say how sure"
     if found.low >= RELIABLE:
         return f"On {name}, people agree reliably: {value}"
     if found.low > 0:
-        mark = f", which may or may not reach {RELIABLE}" if found.high >= RELIABLE else f", and less than {RELIABLE}"
+        mark = f", and may reach {RELIABLE}" if found.high >= RELIABLE else f", but less than {RELIABLE}"
         return f"On {name}, people agree more than by chance{mark}: {value}"
     if found.high < 0:
         return f"On {name}, people disagree more than by chance: {value}"
     return f"On {name}, agreement cannot be told from chance: {value}"
+
+
+def _title(known: Sequence[tuple[str, Alpha]]) -> str:
+    """How many of the measures the data set apart from chance."""
+    bounded = [found.low for _, found in known if found.low is not None]
+    if not bounded:
+        return f"{count(len(known))} measure{'' if len(known) == 1 else 's'} of agreement, none of them sure yet"
+    above = sum(low > 0 for low in bounded)
+    which = "None" if above == 0 else "All" if above == len(known) else count(above)
+    return f"{which} of {count(len(known))} measures {'is' if above == 1 else 'are'} surely better than chance"
 
 
 def _reading(known: Sequence[tuple[str, Alpha]]) -> str:

@@ -68,7 +68,9 @@ def clustering_choices(clusterings: Iterable[Clustering]) -> list[tuple[str, lis
     groups: dict[str, list[tuple[str, str]]] = {}
     for one in clusterings:
         value = Place(one.run.slug, one.affinity, one.k).text
-        groups.setdefault(f"{one.run.name}, {one.affinity}", []).append((value, f"k = {one.k}"))
+        groups.setdefault(f"{one.run.name}, {one.affinity}", []).append(
+            (value, f"{one.run.name}, {one.affinity}, k = {one.k}")
+        )
     return list(groups.items())
 
 

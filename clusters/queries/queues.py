@@ -31,6 +31,11 @@ def labelers(run: Run) -> QuerySet[Person]:
     return people.distinct().order_by("username")
 
 
+def adjudicators() -> set[int]:
+    """Who may decide; a new queue does not ask them unless somebody chooses so."""
+    return set(Person.objects.with_perm("clusters.adjudicate_label", backend=BACKEND).values_list("pk", flat=True))
+
+
 @dataclass(frozen=True)
 class Progress:
     """How much of something is in."""

@@ -12,7 +12,7 @@ from django.urls import URLPattern
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from clusters.charts.label_agreement import agreement_chart
+from clusters.charts.label_agreement import agreement_chart, finding
 from clusters.forms.agreement import AgreementQuery, agreement_query
 from clusters.forms.queues import clustering_choices
 from clusters.models import Cluster, Label, Tag
@@ -85,7 +85,8 @@ def show(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     if scope is None:
         return render(request, "agreement/choose.html", _choices(request.user))
     found = found_in(request.user, scope, asked)
-    chart = agreement_chart([(one.name, one.found) for one in found.measures if isinstance(one.found, Alpha)])
+    alphas = [(one.name, one.found) for one in found.measures if isinstance(one.found, Alpha)]
+    chart = agreement_chart(alphas)
     if twin:
         return answer(
             twin, name=_name(scope), payload=payload_of(found, asked), head=HEAD,
@@ -95,7 +96,8 @@ def show(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     several = len(found.disagreements)
     ctx = _choices(request.user) | {
         "of": asked.place.text if asked.place else "",
-        "scope": scope, "asked": asked, "chart": chart, "n_labels": len(found.said), "n_several": several,
+        "scope": scope, "asked": asked, "chart": chart, "finding": finding(alphas), "n_labels": len(found.said),
+        "n_several": several,
         "people": sorted({one.person for one in found.said}), "n_clusters": len(reads.by_cluster(found.said)),
         "rows": [_measure(one) for one in found.measures], "pairs": found.pairs, "shown": SHOWN,
         "disagreements": [_disagreement(one) for one in found.disagreements[:SHOWN]],

@@ -27,7 +27,7 @@ from clusters.models import Clustering
 from clusters.queries.access import may_adjudicate
 from clusters.queries.cluster_list import Matches, matching_clusters
 from clusters.queries.clusters import clustering_at, ladder, visible_run
-from clusters.queries.queues import labelers, visible_clusterings
+from clusters.queries.queues import adjudicators, labelers, visible_clusterings
 from clusters.services import queues as services
 from clusters.views.addresses import clusters_address
 from clusters.views.queues import get_queue, queue_context
@@ -49,8 +49,9 @@ def new(request: HttpRequest) -> HttpResponse:
     query = filter_of(request.GET)
     asked = cluster_list_query(query)
     matches = matches_of(clustering, asked)
-    able = list(labelers(run))
-    initial = {"name": f"{run.name}, {place.affinity}, k = {place.k}"[:120], "people": [one.pk for one in able]}
+    able, deciding = list(labelers(run)), adjudicators()
+    usual = [one.pk for one in able if one.pk not in deciding]
+    initial = {"name": f"{run.name}, {place.affinity}, k = {place.k}"[:120], "people": usual}
     form = QueueForm(request.POST or None, people=able, initial=initial)
     if request.method == "POST" and form.is_valid():
         plan = services.Plan(

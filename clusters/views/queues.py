@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from clusters.forms.queues import DescriptionForm, PeopleForm
-from clusters.models import Clustering, Label, Queue, QueueItem
+from clusters.models import Clustering, Label, Queue
 from clusters.parameters import page_number, whole_number
 from clusters.queries import queues as reads
 from clusters.queries.access import User, may_adjudicate

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 Level = Literal["nominal", "ordinal"]
 Reason = Literal["", "no pairs", "no variation"]
 N_RESAMPLES, LEAST_UNITS, MOST_UNDEFINED = 1000, 6, 0.05
-N_CHANCE_PAIRS = 4000
+N_CHANCE_PAIRS = 2000
 MANY_VALUES = 12  # beyond so many values the package's table of all units and pairs of values grows too large
 _WORD = re.compile(r"\w+")
 
@@ -393,6 +393,6 @@ def _by_chance(units: Sequence[Sequence[Any]], likeness: Callable[[Any, Any], fl
     flat = [(i, given) for i, unit in enumerate(units) for given in unit]
     if len({i for i, _ in flat}) < 2:
         return None
-    pairs = np.random.default_rng(seed).integers(0, len(flat), (N_CHANCE_PAIRS, 2))
+    pairs = np.random.default_rng(seed).integers(0, len(flat), (N_CHANCE_PAIRS, 2)).tolist()
     found = [likeness(flat[a][1], flat[b][1]) for a, b in pairs if flat[a][0] != flat[b][0]]
     return float(np.mean(found)) if found else None
