@@ -114,7 +114,7 @@ SWITCHES = ("as_agreed", "make_tags", "only_new")
 def wanted_from(query: QueryDict, asked: dict[str, Any]) -> dict[str, Any]:
     """How a file of labels is to be read: as the address says, else as it was asked for when the file came."""
     if query.get("set") != "1":
-        return {name: asked[name] for name in ("run", "author", "as_agreed") if name in asked}
+        return {name: asked[name] for name in ("run", "author", *SWITCHES) if name in asked}
     texts = {name: query.get(name, "").replace("\0", "")[:200] for name in ("run", "author")}
     for name in SWITCHES:
         if query.get(name, "") not in ("", "on"):

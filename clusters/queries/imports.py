@@ -28,8 +28,11 @@ def imports_folder() -> Path:
     return Path(settings.DATA_DIR) / "imports"
 
 
+STATES = ("waiting", "running", "done", "refused", "cancelled", "dry run")
+
+
 def state_of(one: Import) -> str:
-    """waiting, running, done, refused or cancelled; of labels: to be looked at, or done."""
+    """One of STATES; of labels the last, until they are written."""
     if one.done_at:
         return "done"
     if one.kind == Import.Kind.LABELS:
@@ -38,3 +41,10 @@ def state_of(one: Import) -> str:
         return "refused"
     states = {"queued": "waiting", "failed": "refused", "succeeded": "done", "cancelled": "cancelled"}
     return states.get(one.job.state, "running")
+
+
+def problem_of(one: Import) -> str:
+    """Why a bundle or published clusters were refused; empty where they were not."""
+    if one.kind == Import.Kind.LABELS or one.done_at:
+        return ""
+    return one.job.error if one.job else "Its job was deleted."

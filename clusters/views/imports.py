@@ -21,7 +21,7 @@ from clusters.htmx import render_page
 from clusters.models import Import, Run
 from clusters.parameters import changed, chosen, page_number, whole_number
 from clusters.queries.access import may_adjudicate, may_label, may_start_jobs, visible_runs
-from clusters.queries.imports import folder_of, state_of, visible_imports
+from clusters.queries.imports import folder_of, problem_of, state_of, visible_imports
 from clusters.services import imports as services
 from clusters.services.import_labels import ACTIONS, Plan, PlanChangedError, Wanted, apply_plan, plan_of
 from clusters.uploads import refusal_of
@@ -246,7 +246,7 @@ def _step_row(step: Any) -> list[Any]:
 
 def _entry(request: HttpRequest, one: Import) -> dict[str, Any]:
     state = state_of(one)
-    return {"one": one, "state": state, "status": STATUS[state], "run": _run(request, one), "problem": _problem(one)}
+    return {"one": one, "state": state, "status": STATUS[state], "run": _run(request, one), "problem": problem_of(one)}
 
 
 def _run(request: HttpRequest, one: Import) -> Run | None:
@@ -257,17 +257,11 @@ def _run(request: HttpRequest, one: Import) -> Run | None:
     return None
 
 
-def _problem(one: Import) -> str:
-    if one.kind == Import.Kind.LABELS or one.done_at:
-        return ""
-    return one.job.error if one.job else "Its job was deleted."
-
-
 def _row(request: HttpRequest, one: Import) -> list[Any]:
     run = _run(request, one)
     return [
         one.pk, one.kind, one.file_name, state_of(one), run.slug if run else None, one.job_id,
-        one.owner.get_username() if one.owner else "", one.created_at.isoformat(), _problem(one),
+        one.owner.get_username() if one.owner else "", one.created_at.isoformat(), problem_of(one),
     ]  # fmt: skip
 
 
