@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -21,10 +22,8 @@ class Asked(BaseHTTPRequestHandler):
         self.body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append(self)
         answer = self.server.answers[min(len(self.server.asked), len(self.server.answers)) - 1]
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # whoever asked has heard enough
             answer(self)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # whoever asked has heard enough
 
     def reply(self, body: bytes, status: int = 200, **headers: str) -> None:
         self.send_response(status)

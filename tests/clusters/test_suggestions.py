@@ -118,7 +118,8 @@ def test_drafts_withdrawn_nameless_and_machine_labels_are_not_offered(run, ana, 
 def test_labels_of_another_run_over_the_same_text_go_by_flat_index(run, ana, ben, tmp_path):
     flat = flat_indices(run)[5:35]  # another selection: 30 tokens, of which 15 are in cluster 0 of k3
     arrays = {
-        "selection/flat_index": np.array(flat), "clustering/signed/k3": np.repeat([0, 1, 2], [16, 10, 4]).astype(np.int32)
+        "selection/flat_index": np.array(flat),
+        "clustering/signed/k3": np.repeat([0, 1, 2], [16, 10, 4]).astype(np.int32),
     }  # fmt: skip
     arrays |= {f"clustering/{name}": np.arange(30, dtype=np.int32) % k for name, k in
                (("signed/k6", 6), ("absolute/k3", 3), ("absolute/k6", 6))}  # fmt: skip
