@@ -130,7 +130,8 @@ def write_parquet(table: Table, run: Run, path: Path) -> None:
             if sum(batch.num_rows for batch in waiting) >= ROW_GROUP:
                 writer.write_table(pa.Table.from_batches(waiting, schema), row_group_size=ROW_GROUP)
                 waiting = []
-        writer.write_table(pa.Table.from_batches(waiting, schema), row_group_size=ROW_GROUP)
+        if waiting:
+            writer.write_table(pa.Table.from_batches(waiting, schema), row_group_size=ROW_GROUP)
 
 
 def _chained(first: Block | None, rest: Iterator[Block]) -> Iterator[Block]:

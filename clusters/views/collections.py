@@ -322,7 +322,7 @@ def _keep(request: HttpRequest, sent: dict[str, Any]) -> str:
 
 def _next(request: HttpRequest) -> str:
     """Where the person came from, on this site; their collections otherwise."""
-    there = request.POST.get("next") or request.POST.get("path", "")
+    there = (request.POST.get("next") or request.POST.get("path", "")).strip()
     safe = url_has_allowed_host_and_scheme(there, {request.get_host()}, require_https=request.is_secure())
     return there if safe and there.startswith("/") else reverse("clusters:collections")
 
