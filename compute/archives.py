@@ -208,6 +208,7 @@ def _tar_members(stream: IO[bytes], n_read: Callable[[], int]) -> Iterator[_Memb
             part.skip_rest(padding)
         elif info.type != tarfile.DIRTYPE:
             raise BundleError(f"The archive holds {info.name[:80]!r}, a link or device; only plain files are taken.")
+    raise BundleError("The archive is cut short; send it again.")
 
 
 def _require_harmless(extra: bytes) -> None:
