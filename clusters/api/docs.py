@@ -84,7 +84,8 @@ def _operation(address: str, method: str, told: dict[str, Any], parts: dict[str,
     done = next((_content(answers[code]) for code in answers if code.startswith("2")), None)
     first, _, rest = told.get("description", "").partition("\n\n")
     return {
-        "id": told["operationId"], "method": method.upper(), "path": address, "steps": address.removeprefix(ROOT).split("/"),
+        "id": told["operationId"], "method": method.upper(), "path": address,
+        "steps": address.removeprefix(ROOT).split("/"),
         "summary": _pieces(first.replace("\n", " ")), "more": _pieces(rest.replace("\n", " ")),
         "parameters": sorted((_parameter(one, parts) for one in told.get("parameters", ())), key=_order(address)),
         "takes": _fields(body, parts), "answers": _fields(_item(done, parts), parts),

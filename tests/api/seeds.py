@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.utils import timezone
 
 from clusters.models import ApiKey, Cluster, Label, Run, Tag
 from clusters.services.labels import Content, save_label
@@ -19,8 +18,10 @@ SCOPES = list(ApiKey.Scope.values)
 
 def make_key(person: Any, *scopes: str, expiry: timedelta | None = timedelta(days=1), **fields: Any) -> str:
     """A key of this person, as they would send it."""
-    key, text = ApiKey.objects.create(user=person, expiry=expiry, name="test", scopes=list(scopes), **fields)
-    return text
+    made: tuple[ApiKey, str] = ApiKey.objects.create(
+        user=person, expiry=expiry, name="test", scopes=list(scopes), **fields
+    )
+    return made[1]
 
 
 def bearer(text: str) -> dict[str, str]:
@@ -36,10 +37,6 @@ def seeded_site(directory: Any) -> tuple[Run, Any, str]:
     save_label(admin, cluster, Content(name="the first", tags=("lexical",)), version=0, submit=True)
     queue.enqueue(demo_config(), admin)
     return run, admin, make_key(admin, *SCOPES)
-
-
-def expired() -> Any:
-    return timezone.now() - timedelta(seconds=1)
 
 
 def first_label() -> Label:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -38,7 +37,7 @@ CHECKS = [
 
 
 @pytest.fixture
-def api(site: Site, tmp_path: Any, monkeypatch: Any) -> Iterator[tuple[Any, dict[str, Any], dict[str, str]]]:  # noqa: F811
+def api(site: Site, tmp_path: Any, monkeypatch: Any) -> tuple[Any, dict[str, Any], dict[str, str]]:  # noqa: F811
     """The schema, real values for its addresses, and the headers of a key that may do all."""
     monkeypatch.setattr(PerKey, "THROTTLE_RATES", {"person": "1000000/min", "anonymous": "1000000/min"})
     monkeypatch.setattr(JobsPerPerson, "RATE", "1000000/hour")
@@ -48,7 +47,7 @@ def api(site: Site, tmp_path: Any, monkeypatch: Any) -> Iterator[tuple[Any, dict
         "runs": {"slug": run.slug, "affinity": "signed", "k": 6, "label": 0, "index": 3, "number": 0, "id": 1},
         "tags": {"slug": "lexical"}, "labels": {"id": first_label().pk}, "jobs": {"id": Job.objects.get().pk},
     }  # fmt: skip
-    yield schema, known, {**bearer(key), "If-Match": '"1"', "Accept-Encoding": "identity"}
+    return schema, known, {**bearer(key), "If-Match": '"1"', "Accept-Encoding": "identity"}
 
 
 @pytest.mark.timeout(900)
