@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpResponseBase
 from django.urls import path, reverse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from clusters.api.idempotency import idempotent
 from clusters.api.renderers import FiniteJSONRenderer
 from clusters.api.resource import Page, Parameters, Resource
+from clusters.api.schema import ERROR, MEANINGS
 from clusters.models import Export
 from clusters.queries.clusters import visible_run
 from clusters.queries.missing import Missing
@@ -25,6 +26,7 @@ from clusters.views.twins import stream
 from compute.models import Job
 
 QUERY_HELP = "Narrows the table as its page's own query does: the finder's conditions for tokens, affinity and k else."
+REFUSALS = ("400", "401", "403", "404", "406", "429", "503")
 
 
 class ExportSerializer(serializers.Serializer):
@@ -114,6 +116,12 @@ class TableParameters(Parameters):
     query = serializers.CharField(required=False, max_length=2000, help_text=QUERY_HELP)
 
 
+def _answers_text(kind: str) -> Any:
+    """A method's answers for the schema: text of this kind, or an error in JSON."""
+    errors = {code: OpenApiResponse(ERROR, description=MEANINGS[code]) for code in REFUSALS}
+    return extend_schema(responses={("200", kind): OpenApiTypes.STR, **errors})
+
+
 class _ExportTable(Resource):
     """A whole table of the run, streamed. Its last line says how many rows there are: a cut download lacks it."""
 
@@ -136,7 +144,7 @@ class ExportCsv(_ExportTable):
 
     kind_of_text = "csv"
 
-    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
+    @_answers_text("text/csv")
     def get(self, request: Request, slug: str, table: str) -> HttpResponseBase:
         return self.streamed(request, slug, table)
 
@@ -146,7 +154,7 @@ class ExportJsonl(_ExportTable):
 
     kind_of_text = "jsonl"
 
-    @extend_schema(responses={(200, "application/jsonl"): OpenApiTypes.STR})
+    @_answers_text("application/jsonl")
     def get(self, request: Request, slug: str, table: str) -> HttpResponseBase:
         return self.streamed(request, slug, table)
 

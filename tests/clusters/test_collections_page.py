@@ -156,7 +156,7 @@ def test_a_page_is_kept_with_all_that_it_asks_for(ana, run, collection):
     "path",
     ["//evil.example/runs/synthetic/", "https://evil.example/", "/collections/", "/runs/synthetic/manage/",
      "/runs/synthetic/tokens.json", "/runs/nobody/tokens/", "/runs/synthetic/exports/", "/runs/new/",
-     "/runs/synthetic/tokens/?a=\n1", "/runs/synthetic/k/6/clusters/random/x", "\\runs\\synthetic", "/runs/synthetic/#x",
+     "/runs/synthetic/tokens/?a=\n1", "\\runs\\synthetic", "/runs/synthetic/#x",
      "javascript:alert(1)", "/runs/" + "x" * 2000],
 )  # fmt: skip
 def test_what_is_no_page_of_a_run_is_not_kept(ana, run, collection, path):
