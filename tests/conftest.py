@@ -6,11 +6,18 @@ import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 CACHE = Path(__file__).parent.parent / ".cache"
 
 for _name in ("QW_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before anything imports numpy or torch
     os.environ.setdefault(_name, "1")
+
+
+def alone(name: str) -> FileLock:
+    """What several test processes would make at once is made by one of them."""
+    CACHE.mkdir(exist_ok=True)
+    return FileLock(CACHE / f"{name}.lock")
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +31,8 @@ def small_bundle() -> Path:
     """A published bundle of real clusters; not to be written to."""
     from tests.small import cached_small_bundle
 
-    return cached_small_bundle(CACHE)
+    with alone("small"):
+        return cached_small_bundle(CACHE)
 
 
 @pytest.fixture(scope="session")
@@ -32,4 +40,5 @@ def tiny_suite() -> Path:
     """A folder of three very small trained networks, their tokenizer and a corpus; not to be written to."""
     from tests.tiny import cached_tiny_suite
 
-    return cached_tiny_suite(CACHE)
+    with alone("tiny"):
+        return cached_tiny_suite(CACHE)
