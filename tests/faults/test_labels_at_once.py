@@ -115,12 +115,12 @@ def test_as_many_versions_as_writes_and_no_word_lost(site: Site, server: str) ->
         done = list(pool.map(Writer.run, writers))
     seconds = time.monotonic() - began
     statuses = sum((writer.statuses for writer in done), Counter[int]())
-    print(f"{PEOPLE * WRITES} writes in {seconds:.1f} s: {dict(statuses)}")  # noqa: T201
+    print(f"{PEOPLE * WRITES} writes in {seconds:.1f} s: {dict(statuses)}")
 
     written = {place: text for writer in done for place, text in writer.written.items()}
     assert len(written) == PEOPLE * WRITES, "two writes were answered with the same version"
-    kept = {(label, version): content["name"]
-            for label, version, content in LabelRevision.objects.values_list("label", "version", "content")}  # fmt: skip
+    rows = LabelRevision.objects.values_list("label", "version", "content")
+    kept = {(label, version): content["name"] for label, version, content in rows}
     assert kept == written
     assert set(statuses) <= {200, 201, 409, 412, 429}
     counted = Label.objects.annotate(n=Count("revisions"))
