@@ -58,6 +58,7 @@ _UNKNOWN = {
     "coherence": "no pair within or no token across",
     "within": "no pair of members",
     "monogenicity": "no score",
+    "dominant": "no text, so no answers",
     "emergence": f"a mean loss that never crosses {EMERGENCE_NATS} nats over size",
     "emergence-step": f"a mean loss that never crosses {EMERGENCE_NATS} nats over training",
 }

@@ -147,12 +147,15 @@ def _kinds_for(request: HttpRequest) -> list[tuple[str, str, str]]:
 
 
 def _form(request: HttpRequest, kind: str) -> ImportForm:
+    is_sent = request.method == "POST"
+    data, files = (
+        (request.POST, request.FILES) if is_sent else (None, None)
+    )  # what came is read here, and may be refused
     options: dict[str, Any] = {"refusal": refusal_of(request)}
     if kind == Import.Kind.LABELS:
         runs = list(visible_runs(request.user).filter(archived_at=None).only("slug", "name")[:MOST_RUNS])
         options |= {"runs": runs, "may_adjudicate": may_adjudicate(request.user)}
-    is_sent = request.method == "POST"
-    return IMPORT_FORMS[kind](request.POST if is_sent else None, request.FILES if is_sent else None, **options)
+    return IMPORT_FORMS[kind](data, files, **options)
 
 
 def _started(request: HttpRequest, form: ImportForm) -> Import | None:
