@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -235,7 +235,7 @@ def columns_of(run: Run) -> Columns:
     return Columns(run)
 
 
-def tokens_at(columns: Columns, indices: np.ndarray) -> list[Mapping[str, Any]]:
+def tokens_at(columns: Columns, indices: np.ndarray) -> list[dict[str, Any]]:
     """What is known of some predictions, in the order of their indices given."""
     if not len(indices):
         return []
@@ -244,7 +244,7 @@ def tokens_at(columns: Columns, indices: np.ndarray) -> list[Mapping[str, Any]]:
     losses = rows.scores_of(columns, indices).get("loss")
     found = []
     for i, row in enumerate(rows.rows_of(columns, indices)):
-        facts = dict.fromkeys(NAMES) | dict(zip(head[:N_FACTS], row[:N_FACTS], strict=True))
+        facts: dict[str, Any] = dict.fromkeys(NAMES) | dict(zip(head[:N_FACTS], row[:N_FACTS], strict=True))
         facts |= dict(zip(known, row[N_FACTS : N_FACTS + len(known)], strict=True))
         facts["loss_nats"] = None if losses is None else float(losses[i])
         found.append(facts | {"losses_nats": row[N_FACTS + len(known) :]})
