@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import SequenceMatcher
 from typing import Any
 
 from django.contrib import messages
@@ -27,6 +26,7 @@ from clusters.queries.cluster_list import sample_of_members
 from clusters.queries.labels import blind_clusters
 from clusters.services.adjudication import agree_on, agree_with
 from clusters.services.labels import ConflictError, Content
+from clusters.values.differences import word_changes
 from clusters.views.addresses import cluster_address
 from clusters.views.errors import NotFound
 from clusters.views.queues import get_queue
@@ -132,7 +132,7 @@ def _shown(cluster: Cluster, labels: list[Label], tags: list[Tag], queue: Queue 
     first = labels[0].description if labels else ""
     ctx: dict[str, Any] = {
         "here": "labeling", "cluster": cluster, "clustering": clustering, "run": clustering.run, "queue": queue,
-        "columns": [{"label": label, "pieces": differences(first, label.description), "key": i}
+        "columns": [{"label": label, "pieces": _pieces(first, label.description), "key": i}
                     for i, label in enumerate(labels, 1)],
         "matrix": sorted(matrix, key=lambda row: (-row["n"], row["tag"].ordinal)),
         "cluster_href": cluster_address(clustering.run.slug, clustering.k, cluster.label, clustering.affinity),
@@ -147,14 +147,11 @@ def _shown(cluster: Cluster, labels: list[Label], tags: list[Tag], queue: Queue 
     return ctx
 
 
-def differences(before: str, after: str) -> list[tuple[str, bool]]:
-    """The second text in pieces, each with whether it differs from the first."""
-    old, new = before.split(), after.split()
-    pieces: list[tuple[str, bool]] = []
-    for what, _, _, start, end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if end > start:
-            pieces.append((" ".join(new[start:end]), what != "equal" and bool(before)))
-    return pieces
+def _pieces(before: str, after: str) -> list[tuple[str, bool]]:
+    """The second text in pieces, each with whether the first one lacks it; all alike where there is no first."""
+    if not before:
+        return [(after, False)] if after else []
+    return [(piece.text, piece.kind == "ins") for piece in word_changes(before, after) if piece.kind != "del"]
 
 
 @require_safe

@@ -17,7 +17,6 @@ from clusters.values.sharing import Share, dealt
 from tests.factories import make_run
 from tests.labeling import adjudicator, clustering_of, clusters_of, labelers, person, queue_of, seen_by, submit
 
-
 # ── dealing ──
 
 

@@ -136,7 +136,7 @@ def test_distances_must_be_distances():
         ("ab", "ab", 0),
         ("a", "b", 1),
         ("", "a", 1),
-        ("a", "ab", 1 - 1 / 2 * 2 / 3),
+        ("a", "ab", 2 / 3),
         ("ab", "bc", 1 - 1 / 9),
     ],
 )
