@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 
 from django.db.models import QuerySet
 
@@ -25,7 +25,7 @@ def events(asked: AuditAsked) -> QuerySet[AuditEvent]:
     if asked.since:
         rows = rows.filter(at__gte=datetime.combine(asked.since, time.min, UTC))
     if asked.until:
-        rows = rows.filter(at__lt=datetime.combine(asked.until, time.min, UTC) + timedelta(days=1))
+        rows = rows.filter(at__lte=datetime.combine(asked.until, time.max, UTC))
     return rows.filter(pk__lt=asked.before) if asked.before else rows
 
 

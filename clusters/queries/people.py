@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
 
+from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User as Person
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
@@ -104,11 +105,9 @@ def written_about(run: Run) -> Written:
     )
 
 
-def connected_accounts(person: Person) -> list[dict[str, Any]]:
-    """Accounts elsewhere that let the person in; none where signing in elsewhere is not set up."""
-    from django.apps import apps
-
+def connected_accounts(person: Person) -> dict[str, datetime]:
+    """Providers whose accounts let the person in, and since when; none where signing in elsewhere is not set up."""
     if not apps.is_installed("allauth.socialaccount"):
-        return []
-    rows = apps.get_model("socialaccount", "SocialAccount").objects.filter(user=person).order_by("pk")
-    return [{"provider": row.provider, "since": row.date_joined} for row in rows]
+        return {}
+    rows = apps.get_model("socialaccount", "SocialAccount").objects.filter(user=person)
+    return dict(rows.values_list("provider", "date_joined"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from django.apps import apps
 from django.contrib.auth.models import User as Person
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -52,3 +53,15 @@ def save_keys(person: Person, written: Mapping[str, str]) -> Profile:
         profile, _ = Profile.objects.update_or_create(user=person, defaults={"keys": own})
         record(person, "profile.keys", person.get_username(), n_changed=len(own))
     return profile
+
+
+def disconnect(person: Person, provider: str) -> None:
+    """Let an account elsewhere open this one no more, unless it is the only way in."""
+    if not apps.is_installed("allauth.socialaccount"):
+        raise ValidationError("Signing in elsewhere is not set up here.")
+    with transaction.atomic():
+        rows = apps.get_model("socialaccount", "SocialAccount").objects.filter(user=person)
+        if not person.has_usable_password() and not rows.exclude(provider=provider).exists():
+            raise ValidationError("It is your only way in; choose a password first.")
+        if rows.filter(provider=provider).delete()[0]:
+            record(person, "profile.disconnect", person.get_username(), provider=provider[:40])

@@ -42,9 +42,9 @@ def show(request: HttpRequest) -> HttpResponse:
     """The page; preferences and key bindings are sent to it, each by a form of its own."""
     if request.method != "POST":
         return _page(request)
-    action = {"preferences": _preferences, "keys": _keys, "usual-keys": _usual_keys}.get(request.POST.get("action", ""))
+    action = _ACTIONS.get(request.POST.get("action", ""))
     if action is None:
-        raise BadRequest("action must be one of preferences, keys, usual-keys.")
+        raise BadRequest(f"action must be one of {', '.join(_ACTIONS)}.")
     return action(request)
 
 
@@ -76,6 +76,18 @@ def _usual_keys(request: HttpRequest) -> HttpResponse:
     services.save_keys(_person(request), {})
     messages.success(request, "All keys are the usual ones again.")
     return redirect("clusters:profile")
+
+
+def _disconnect(request: HttpRequest) -> HttpResponse:
+    try:
+        services.disconnect(_person(request), request.POST.get("provider", ""))
+    except ValidationError as error:
+        return _page(request, problems=_sentences(error))
+    messages.success(request, "That account lets nobody in here any more.")
+    return redirect("clusters:profile")
+
+
+_ACTIONS = {"preferences": _preferences, "keys": _keys, "usual-keys": _usual_keys, "disconnect": _disconnect}
 
 
 @never_cache
@@ -136,8 +148,7 @@ def _page(
         "secret": secret,
         "most_keys": settings.REST_KNOX["TOKEN_LIMIT_PER_USER"],
         "roles": [group.name for group in person.groups.order_by("name")] + (["admin"] if person.is_superuser else []),
-        "ways": sign_in_ways(),
-        "accounts": reads.connected_accounts(person),
+        "ways": _ways(person),
     }
     return render(request, "profile/show.html", ctx, status=422 if problems else 201 if made else 200)
 
@@ -152,6 +163,13 @@ def _action_rows(own: dict[str, str], written: dict[str, str] | None, problems: 
         }
         for action in ACTIONS
     ]
+
+
+def _ways(person: Person) -> list[dict[str, Any]]:
+    """Where one may sign in elsewhere, and since when the person may."""
+    ways = sign_in_ways()
+    since = reads.connected_accounts(person) if ways else {}
+    return [{**way, "since": since.get(way["id"])} for way in ways]
 
 
 def _key_row(key: ApiKey) -> dict[str, Any]:

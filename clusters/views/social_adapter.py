@@ -36,8 +36,9 @@ class Adapter(DefaultSocialAccountAdapter):
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> Person:
         """The account with what its invitation or the settings give it; only a proven address is kept."""
-        proven = [address.email for address in sociallogin.email_addresses if address.verified]
-        sociallogin.user.email = proven[0] if proven else ""
+        proven = [address for address in sociallogin.email_addresses if address.verified]
+        sociallogin.email_addresses = proven
+        sociallogin.user.email = proven[0].email if proven else ""
         with transaction.atomic():
             person: Person = super().save_user(request, sociallogin, form)
             secret = request.session.pop(INVITATION, "")
