@@ -24,24 +24,46 @@ def word_changes(before: str, after: str) -> list[Piece]:
     old, new = _WORDS.findall(before), _WORDS.findall(after)
     start = _n_shared(old, new)
     end = _n_shared(old[start:][::-1], new[start:][::-1])
-    mid_old, mid_new = old[start : len(old) - end], new[start : len(new) - end]
-    pieces = [Piece("same", "".join(old[:start])), *_middle(mid_old, mid_new)]
-    pieces.append(Piece("same", "".join(old[len(old) - end :])))
-    return [piece for piece in pieces if piece.text]
+    pieces = _shared(old[:start], new[:start])
+    pieces += _middle(old[start : len(old) - end], new[start : len(new) - end])
+    pieces += _shared(old[len(old) - end :], new[len(new) - end :])
+    return _joined(pieces)
 
 
 def _n_shared(old: list[str], new: list[str]) -> int:
-    """How many words two lists have in common at their beginning."""
-    return next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    """How many words two lists have in common at their beginning, whatever space follows each."""
+    pairs = enumerate(zip(old, new, strict=False))
+    return next((i for i, (a, b) in pairs if a.rstrip() != b.rstrip()), min(len(old), len(new)))
+
+
+def _shared(old: list[str], new: list[str]) -> list[Piece]:
+    """The same words; where other space follows one, the space has changed."""
+    pieces: list[Piece] = []
+    for a, b in zip(old, new, strict=True):
+        word = a if a == b else a.rstrip()
+        pieces += [Piece("same", word), Piece("del", a[len(word) :]), Piece("ins", b[len(word) :])]
+    return pieces
 
 
 def _middle(old: list[str], new: list[str]) -> list[Piece]:
     if len(old) * len(new) > MOST_COMPARED:
         return [Piece("del", "".join(old)), Piece("ins", "".join(new))]
+    bare_old, bare_new = [word.rstrip() for word in old], [word.rstrip() for word in new]
     pieces: list[Piece] = []
-    for tag, i, j, m, n in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    for tag, i, j, m, n in SequenceMatcher(None, bare_old, bare_new, autojunk=False).get_opcodes():
         if tag == "equal":
-            pieces.append(Piece("same", "".join(old[i:j])))
-            continue
-        pieces += [Piece("del", "".join(old[i:j])), Piece("ins", "".join(new[m:n]))]
+            pieces += _shared(old[i:j], new[m:n])
+        else:
+            pieces += [Piece("del", "".join(old[i:j])), Piece("ins", "".join(new[m:n]))]
     return pieces
+
+
+def _joined(pieces: list[Piece]) -> list[Piece]:
+    """The same pieces, neighbours of one kind made one, and none empty."""
+    joined: list[Piece] = []
+    for piece in pieces:
+        if joined and piece.text and joined[-1].kind == piece.kind:
+            joined[-1] = Piece(piece.kind, joined[-1].text + piece.text)
+        elif piece.text:
+            joined.append(piece)
+    return joined

@@ -19,9 +19,9 @@ from clusters.views import cluster_sections as sections
 from clusters.views.cluster_figures import Figures
 from clusters.views.cluster_list import HEAD, cluster_list_urls, coherence_of, row_of
 from clusters.views.collections import add_panel
-from clusters.views.labeling import queue_panel
 from clusters.views.label_facts import facts_of_labels
 from clusters.views.label_panel import label_panel, save_from_page
+from clusters.views.labeling import queue_panel
 from clusters.views.suggestions import suggestion_panel
 from clusters.views.twins import answer, links_context, page
 
@@ -45,7 +45,7 @@ def show(request: HttpRequest, slug: str, k: str, label: str, twin: str | None =
     if twin:
         return _twin(request, twin, figures)
     has_contexts = has_text(run)
-    ctx = {
+    ctx: dict[str, Any] = {
         "run": run, "here": "clusters", "k": clustering.k, "clustering": clustering, "cluster": cluster,
         "asked": asked, "numbers": figures.numbers, "n_clusters": len(clustering.sizes),
         "charts": {slug.replace("-", "_"): figures.chart(slug) for slug in SHOWN_AT_ONCE}, "orders": ORDERS,

@@ -96,7 +96,7 @@ def _texts(content: dict[str, Any]) -> dict[str, str]:
         "name": content.get("name", ""),
         "description": content.get("description", ""),
         "kind": kinds.get(content.get("kind", ""), content.get("kind", "")),
-        "confidence": str(sure.get(content.get("confidence"), "")),
+        "confidence": str(sure.get(content.get("confidence") or 0, "")),
         "tags": " ".join(content.get("tags", [])),
         "not fitting": " ".join(map(str, content.get("misfits", []))),
     }

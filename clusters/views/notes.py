@@ -100,7 +100,7 @@ def index(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
 
 def _views(request: HttpRequest, is_mine: bool, is_bookmarked: bool) -> list[dict[str, Any]]:
     """Whose notes: everybody's, mine, my bookmarks."""
-    choices = [("All", None, None)]
+    choices: list[tuple[str, str | None, str | None]] = [("All", None, None)]
     if request.user.is_authenticated:
         choices += [("Mine", "yes", None), ("My bookmarks", "yes", "yes")]
     return [
