@@ -35,8 +35,14 @@ _DOING = {
     "bundle": "Writing the bundle",
     "ingest": "Reading the bundle into the database",
     "import": "Reading in what was brought",
+    "suggest": "Asking the language model",
 }
-_DONE = {"qdg": "The run is computed", "import": "The run is read in", "export": "The file is written"}
+_DONE = {
+    "qdg": "The run is computed",
+    "import": "The run is read in",
+    "export": "The file is written",
+    "suggest": "The language model has answered",
+}
 _MIN_CHART_POINTS = 5
 _MEASURED = ("MB",)  # units that a number makes no sense without
 

@@ -24,6 +24,7 @@ from clusters.queries.access import is_hidden_run, run_of, visible_jobs
 from clusters.queries.probe import probed_run
 from clusters.views import job_story as story
 from clusters.views import new_run, twins
+from clusters.views.addresses import cluster_address, clusters_address
 from clusters.views.errors import NotFound
 from clusters.views.shown_settings import asked, shown_config, text_filter
 from compute.jobs import queue
@@ -113,6 +114,7 @@ def show(request: HttpRequest, number: str, twin: str | None = None) -> HttpResp
         "chart": chart,
         "drawings": _drawings(chart) if chart else [],
         "run_of_job": run,
+        "answered": _answered(job) if run else None,
         "no_run": "" if run or job.state != Job.State.SUCCEEDED else story.no_run(is_hidden=is_hidden_run(job)),
         "buttons": _buttons(job, progress) if may_steer(request, job) else [],
         **_panel(request, job, progress),
@@ -140,10 +142,29 @@ def _panel(request: HttpRequest, job: Job, progress: Progress) -> dict[str, Any]
 
 
 def _asked(job: Job) -> list[tuple[str, str]]:
+    if job.kind != "qdg":  # a few plain words and numbers
+        return [("kind", job.kind), *((name, _plain(value)) for name, value in job.config.items())]
     rows = asked(job.config)
     if job.state != Job.State.SUCCEEDED:
         rows.append(("resumes from", "the last whole shard" if job.workspace else "the beginning"))
     return rows
+
+
+def _answered(job: Job) -> dict[str, str] | None:
+    """Where a language model's label is, once it is there; of several, their list."""
+    if job.kind != "suggest" or job.state != Job.State.SUCCEEDED:
+        return None
+    asked_of = job.config
+    place = (asked_of["run"], asked_of["k"])
+    if len(asked_of["clusters"]) > 1:
+        return {"href": clusters_address(*place, asked_of["affinity"]), "text": "Open the clusters"}
+    label = asked_of["clusters"][0]
+    href = cluster_address(*place, label, asked_of["affinity"])
+    return {"href": f"{href}#h-suggested", "text": f"Open cluster {label}"}
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _log(request: HttpRequest, job: Job) -> dict[str, Any]:
