@@ -14,6 +14,7 @@ from clusters.models import Affinity, Run
 from clusters.parameters import chosen, whole_number
 from clusters.queries import runs as queries
 from clusters.queries.access import may_manage, visible_runs
+from clusters.queries.labels import names_of
 from clusters.values.facts import FinalCheckpoint, RankCurves
 from clusters.views import twins
 from clusters.views.errors import NotFound
@@ -113,6 +114,7 @@ def overview(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRe
             charts=[chart for chart in charts.values() if chart], figure=request.GET.get("figure"),
         )  # fmt: skip
     clustering = curves[affinity].at(k) if affinity in curves else None
+    names = names_of(request.user, [cluster.pk for cluster in largest]) if largest else {}
     ctx = {
         "run": run,
         "here": "overview",
@@ -124,7 +126,8 @@ def overview(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRe
         "charts": charts,
         "clustering": clustering,
         "agreement": queries.agreement(run, k) if k else None,
-        "largest": [{"cluster": cluster, "answers": cluster.top_answers[:4], "n_more": max(cluster.n_answers - 4, 0)}
+        "largest": [{"cluster": cluster, "answers": cluster.top_answers[:4], "n_more": max(cluster.n_answers - 4, 0),
+                     "name": names[cluster.pk].name if cluster.pk in names else f"cluster {cluster.label}"}
                     for cluster in largest],
         "is_scored": any(cluster.mean_monogenicity is not None for cluster in largest),
         "most": largest[0].size if largest else 0,

@@ -9,8 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from clusters.models import Run
+from clusters.models import Cluster, Run
 from clusters.queries import runs as queries
+from clusters.services.labels import Content, save_label
 from compute.models import Job
 from tests.factories import NETWORKS, UserFactory, make_run
 
@@ -219,3 +220,11 @@ def test_an_exact_comparison_is_said_to_be_one(client, run):
     run.manifest["similarity"] = {"vectors": "activations", "mode": "exact"}
     run.save()
     assert "activations, exactly" in page(client, run.get_absolute_url())
+
+
+def test_the_largest_clusters_go_by_the_names_that_people_gave_them(client, tmp_path) -> None:
+    run = make_run(tmp_path)
+    cluster = Cluster.objects.filter(clustering__run=run).order_by("rank")[0]
+    save_label(UserFactory(is_superuser=True), cluster, Content(name="close the <bracket>"), version=0, submit=True)
+    here = client.get(run.get_absolute_url(), {"k": cluster.clustering.k, "affinity": cluster.clustering.affinity})
+    assert "close the &lt;bracket&gt;</a>" in here.content.decode()
