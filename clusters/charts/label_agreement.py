@@ -62,8 +62,10 @@ def _title(known: Sequence[tuple[str, Alpha]]) -> str:
     if not bounded:
         return f"{count(len(known))} measure{'' if len(known) == 1 else 's'} of agreement, none of them sure yet"
     above = sum(low > 0 for low in bounded)
-    which = "None" if above == 0 else "All" if above == len(known) else count(above)
-    return f"{which} of {count(len(known))} measures {'is' if above == 1 else 'are'} surely better than chance"
+    which = "None" if above == 0 else count(above)
+    return (
+        f"{which} of {count(len(known))} measures {'is' if above == 1 else 'are'} above chance with the whole interval"
+    )
 
 
 def _reading(known: Sequence[tuple[str, Alpha]]) -> str:

@@ -32,7 +32,7 @@ def filter_of(query: QueryDict) -> QueryDict:
     kept = QueryDict(mutable=True)
     for name in FILTER:
         if query.get(name):
-            kept[name] = query[name]
+            kept[name] = query.get(name, "")
     return kept
 
 
@@ -53,7 +53,7 @@ def place_of(query: QueryDict) -> Place | None:
     """The clustering that the address names, as one word or as run, affinity and k."""
     run, affinity, k = query.get("run", ""), query.get("affinity") or Affinity.SIGNED, query.get("k", "")
     if query.get("of"):
-        run, _, rest = query["of"].partition("/")
+        run, _, rest = query.get("of", "").partition("/")
         affinity, _, k = rest.partition("/")
     if not run and not k:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib.auth.models import User as Person
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
@@ -78,8 +79,8 @@ def progress_of(user: User, queues: Iterable[Queue]) -> list[QueueProgress]:
     """How far these queues are; two queries, however many they are."""
     queues = list(queues)
     whose = Q(person_id=user.pk) if user.is_authenticated else Q(pk=None)
-    work = {
-        row["queue"]: row
+    work: dict[int, dict[str, Any]] = {
+        row["queue"]: dict(row)
         for row in Assignment.objects.filter(item__queue__in=queues)
         .order_by()
         .values(queue=F("item__queue"))
@@ -87,8 +88,8 @@ def progress_of(user: User, queues: Iterable[Queue]) -> list[QueueProgress]:
     }
     agreed = Label.objects.filter(cluster=OuterRef("cluster"), origin=Label.Origin.AGREED)
     waiting = Assignment.objects.filter(item=OuterRef("pk"), done_at=None)
-    items = {
-        row["queue"]: row
+    items: dict[int, dict[str, Any]] = {
+        row["queue"]: dict(row)
         for row in QueueItem.objects.filter(queue__in=queues)
         .annotate(is_waiting=Exists(waiting), is_agreed=Exists(agreed))
         .order_by()
@@ -99,7 +100,7 @@ def progress_of(user: User, queues: Iterable[Queue]) -> list[QueueProgress]:
     return [_progress(queue, work.get(queue.pk, {}), items.get(queue.pk, {})) for queue in queues]
 
 
-def _progress(queue: Queue, work: dict[str, int], items: dict[str, int]) -> QueueProgress:
+def _progress(queue: Queue, work: dict[str, Any], items: dict[str, Any]) -> QueueProgress:
     return QueueProgress(
         queue, Progress(work.get("n", 0), work.get("n_done", 0)), Progress(work.get("own", 0), work.get("own_done", 0)),
         items.get("n", 0), items.get("n_ready", 0), items.get("n_agreed", 0),
@@ -117,7 +118,7 @@ def people_of(queue: Queue) -> list[PersonProgress]:
     return [PersonProgress(row["n"], row["n_done"], row["person"], row["name"]) for row in rows]
 
 
-def items_of(queue: Queue) -> QuerySet[QueueItem]:
+def items_of(queue: Queue) -> QuerySet[Any]:
     """The queue's clusters in its order: how many labels of each are asked for and in, and whether one is agreed."""
     agreed = Label.objects.filter(cluster=OuterRef("cluster"), origin=Label.Origin.AGREED)
     items = queue.items.select_related("cluster").order_by("ordinal")

@@ -74,8 +74,6 @@ def decide(request: HttpRequest, number: str) -> HttpResponse:
                 return redirect(_with_queue(reverse("clusters:adjudicate-next"), queue))
         except ConflictError as error:
             conflict = error.current
-            form.data = form.data.copy()
-            form.data["version"] = str(conflict.version)
             messages.warning(request, str(error))
     ctx = _shown(cluster, labels, tags, queue) | {
         "form": form, "agreed": conflict or agreed, "conflict": conflict,

@@ -140,9 +140,10 @@ def test_the_chart_counts_what_is_surely_above_chance():
     assert finding([("kind", nothing)]) == ""
     rows = [("kind", Alpha(0.9, 0.8, 1.0, 9, 18)), ("tags", Alpha(0.1, -0.1, 0.3, 9, 18)), ("misfits", nothing)]
     chart = agreement_chart(rows)
-    assert chart["title"] == "1 of 2 measures is surely better than chance"
+    assert chart["title"] == "1 of 2 measures is above chance with the whole interval"
     assert len(chart["table"]["rows"]) == 3
-    assert agreement_chart(rows[:1])["title"].startswith("All of 1")
+    assert agreement_chart(rows[1:])["title"].startswith("None of 1")
+    assert agreement_chart(rows[:1])["title"].startswith("1 of 1")
 
 
 # ── the page ──
@@ -224,13 +225,14 @@ def test_others_do_not_see_it(run, eva, people):
 def hidden_in(run, cluster, label) -> list[str]:
     """Every address that might tell of the label."""
     at, api = f"/runs/{run.slug}/k/6/clusters", f"/api/v1/runs/{run.slug}/clusterings/signed/6/clusters"
+    number = Queue.objects.get().pk
     return [
-        f"{at}/{cluster.label}/", f"{at}/{cluster.label}.json", f"{at}/", f"{at}/?view=table", f"{at}.json", f"{at}.csv",
-        "/labels/", "/labels.json", "/labels.csv", f"/labels/{label.pk}/", f"/labels/{label.pk}.json",
-        "/labeling/", f"/labeling/queues/{Queue.objects.first().pk}/", f"/labeling/queues/{Queue.objects.first().pk}.json",
+        f"{at}/{cluster.label}/", f"{at}/{cluster.label}.json", f"{at}/", f"{at}/?view=table", f"{at}.json",
+        f"{at}.csv", "/labels/", "/labels.json", "/labels.csv", f"/labels/{label.pk}/", f"/labels/{label.pk}.json",
+        "/labeling/", f"/labeling/queues/{number}/", f"/labeling/queues/{number}.json",
         "/labeling.json", "/api/v1/labels/?limit=100", f"/api/v1/labels/{label.pk}/",
         f"/api/v1/labels/{label.pk}/revisions/", f"{api}/?limit=100", f"{api}/{cluster.label}/",
-        f"/api/v1/queues/{Queue.objects.first().pk}/", f"/api/v1/queues/{Queue.objects.first().pk}/clusters/",
+        f"/api/v1/queues/{number}/", f"/api/v1/queues/{number}/clusters/",
         f"/runs/{run.slug}/", f"/runs/{run.slug}/suggestions/", f"/runs/{run.slug}/k/3/clusters/0/",
         f"/api/v1/runs/{run.slug}/exports/labels.csv", f"/api/v1/runs/{run.slug}/exports/labels.jsonl",
         f"/runs/{run.slug}/exports/labels.csv", "/collections/",
