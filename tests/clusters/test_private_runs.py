@@ -24,7 +24,8 @@ PAGES = (
     "/runs/secretive/k/6/clusters/", "/runs/secretive/k/6/clusters/0/", "/runs/secretive/similarity/",
     "/runs/secretive/sequence/", "/runs/secretive/compare/", "/runs/secretive/tokens/", "/runs/secretive/tokens/3/",
     "/runs/secretive/documents/0/", "/runs/secretive/map/", "/runs/secretive/probe/", "/runs/secretive/losses/",
-    "/runs/secretive/scaling/", "/runs/secretive/search/",
+    "/runs/secretive/scaling/", "/runs/secretive/search/", "/runs/secretive/exports/",
+    "/runs/secretive/suggestions/",
 )  # fmt: skip
 PARTS = {  # what the pages ask for later, by the names of their routes
     "rank-frequency-fit": "/runs/secretive/rank-frequency/fit?first=1&last=5",
@@ -34,11 +35,12 @@ PARTS = {  # what the pages ask for later, by the names of their routes
     "similarity-pair": "/runs/secretive/similarity/pair/signed/similarity/k6/?row=0&column=1",
     "similarity-pair-twin": "/runs/secretive/similarity/pair/signed/similarity/k6.json?row=0&column=1",
     "losses-frames": "/runs/secretive/losses/frames.json",
+    "export-table": "/runs/secretive/exports/clusters.csv",
     "map-positions": "/runs/secretive/map/{map_version}/positions",
     "map-colours": "/runs/secretive/map/{map_version}/colours",
 }
 TWINS = [f"{path[:-1]}.{twin}" for path in PAGES if "manage" not in path for twin in ("json", "csv", "svg", "html")]
-ONLY_POSTED = {"probe-delete", "note-save"}
+ONLY_POSTED = {"probe-delete", "export-delete", "note-save", "suggestions-ask", "cluster-suggestions"}
 LISTS = ("/", "/runs.json", "/runs.csv", "/jobs/", "/jobs.json", "/jobs.csv")
 
 
