@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.core.exceptions import BadRequest
+from django.core.exceptions import BadRequest, RequestDataTooBig
 from django.core.exceptions import PermissionDenied as Forbidden
 from django.core.exceptions import ValidationError as Invalid
 from django.http import Http404
@@ -13,6 +13,7 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from clusters.api.parsers import TOO_LARGE
 from clusters.services.labels import ConflictError
 from clusters.stored.arrays import forget_bundles
 from compute.errors import BeingPrepared, BundleError, ComputeError, StorageError
@@ -20,6 +21,7 @@ from compute.jobs.queue import JobStateError
 
 logger = logging.getLogger(__name__)
 RETRY_S = 5
+SIGN_IN = "Sign in, or send a key: Authorization: Bearer qw_…"
 
 
 class UnknownParameter(exceptions.ParseError):
@@ -78,7 +80,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
 
 def body(code: int, error: Exception) -> dict[str, Any]:
     detail = getattr(error, "detail", str(error))
-    found: dict[str, Any] = {"status": code, "code": _code(error), "message": _message(detail)}
+    found: dict[str, Any] = {"status": code, "code": _code(error), "message": sentences(_message(detail))}
     if isinstance(detail, dict):
         found["fields"] = {str(name): _message(value) for name, value in detail.items()}
     if (current := getattr(error, "current", None)) is not None:
@@ -87,6 +89,8 @@ def body(code: int, error: Exception) -> dict[str, Any]:
 
 
 def _as_drf(error: Exception) -> Exception:
+    if isinstance(error, RequestDataTooBig):
+        return exceptions.ParseError(TOO_LARGE)
     if isinstance(error, BadRequest):
         return exceptions.ParseError(str(error) or None)
     if isinstance(error, Http404):
@@ -100,7 +104,7 @@ def _as_drf(error: Exception) -> Exception:
         fields = error.message_dict if hasattr(error, "error_dict") else {"non_field_errors": error.messages}
         return exceptions.ValidationError(fields)
     if isinstance(error, exceptions.NotAuthenticated):
-        return exceptions.NotAuthenticated("Sign in, or send a key: Authorization: Bearer qw_…")
+        error.detail = exceptions.ErrorDetail(SIGN_IN, "not_authenticated")
     if isinstance(error, ComputeError):
         return _of_computing(error)
     return error
@@ -120,7 +124,7 @@ def _of_computing(error: ComputeError) -> Exception:
 
 def sentences(*said: str) -> str:
     """What was said, as sentences."""
-    return " ".join(text if text.endswith((".", "?", "!")) else f"{text}." for text in filter(None, said))
+    return " ".join(text if text.endswith((".", "?", "!", "…")) else f"{text}." for text in filter(None, said))
 
 
 def _code(error: Exception) -> str:

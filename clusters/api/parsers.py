@@ -11,7 +11,8 @@ from typing import IO, Any
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
-MAX_BYTES = 5_000_000
+MAX_BYTES = 2_500_000
+TOO_LARGE = f"The body is larger than {MAX_BYTES:,} bytes; send less at a time."
 MAX_DEPTH = 64
 LEAST_INTEGER, MOST_INTEGER = -(2**63), 2**63 - 1  # what every database holds
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
@@ -19,14 +20,14 @@ _TOO_DEEP = f"The body is nested more than {MAX_DEPTH} deep."
 
 
 class StrictJSONParser(JSONParser):
-    """JSON in UTF-8, at most 5 MB and 64 deep, without NaN, NUL, halves of characters or numbers of no database."""
+    """JSON in UTF-8, at most 2.5 MB and 64 deep, without NaN, NUL, halves of characters or numbers of no database."""
 
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         raw = stream.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
-            raise ParseError(f"The body is larger than {MAX_BYTES:,} bytes; send less at a time.")
+            raise ParseError(TOO_LARGE)
         try:
             value = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
         except UnicodeDecodeError as error:

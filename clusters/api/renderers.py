@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from rest_framework.renderers import BaseRenderer, JSONRenderer
-
-from clusters.views.twins import finite
 
 NPY = "application/x-npy"
 
@@ -23,7 +22,7 @@ class FiniteJSONRenderer(JSONRenderer):
     ) -> bytes:
         if data is None:
             return b""
-        text = json.dumps(finite(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str)
+        text = json.dumps(_plain(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str)
         return text.encode("utf-8", "replace")
 
 
@@ -48,6 +47,22 @@ class NpyRenderer(BaseRenderer):
         file = io.BytesIO()
         np.save(file, _array(data[view.npy]), allow_pickle=False)
         return file.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """The same with None where there is no number, and NumPy's numbers as Python's; arrays are not walked through."""
+    if isinstance(value, (str, int)) or value is None:
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        is_number = np.isfinite(value)
+        return value.tolist() if is_number.all() else np.where(is_number, value.astype(object), None).tolist()
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    return [_plain(item) for item in value] if isinstance(value, Sequence) else value
 
 
 def _array(values: Any) -> np.ndarray:
