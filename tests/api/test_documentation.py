@@ -60,6 +60,10 @@ def test_the_python_of_the_document_runs_as_it_stands(key):
     assert (said["revised"]["state"], said["revised"]["tags"]) == ("submitted", ["lexical", "syntactic"])
     assert said["labels"]["name"].tolist() == ["closing brackets"]
     assert said["job"]["state"] == "cancelled"
+    assert (len(said["memberships"]), set(said["memberships"]["k"])) == (400, {100})
+    assert said["plan"]["counts"] == {"new": 0, "changed": 1, "same": 0, "refused": 0}
+    assert said["applied"].json()["counts"]["changed"] == 1
+    assert len(said["measures"]) > 0
     assert list(said["near"].columns) == ["index", "answer", "cosine", "affinity", "cluster"]
 
 
