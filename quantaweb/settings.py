@@ -155,11 +155,12 @@ REST_FRAMEWORK = {
     "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
+KEYS_PER_PERSON = 10  # that work
 REST_KNOX = {
     "TOKEN_MODEL": "clusters.ApiKey",
     "TOKEN_PREFIX": "qw_",
     "TOKEN_TTL": timedelta(days=30),
-    "TOKEN_LIMIT_PER_USER": 10,
+    "TOKEN_LIMIT_PER_USER": KEYS_PER_PERSON,
     "AUTH_HEADER_PREFIX": "Bearer",
 }
 KNOX_TOKEN_MODEL = REST_KNOX["TOKEN_MODEL"]

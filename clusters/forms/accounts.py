@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.forms import UserCreationForm
 
 
-class SignUpForm(UserCreationForm):  # type: ignore[type-arg]
+class SignUpForm(UserCreationForm):
     """A name, a password twice and, if wanted, an address for mails."""
 
     email = forms.EmailField(required=False, max_length=254, label="E-mail")

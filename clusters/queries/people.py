@@ -109,5 +109,6 @@ def connected_accounts(person: Person) -> dict[str, datetime]:
     """Providers whose accounts let the person in, and since when; none where signing in elsewhere is not set up."""
     if not apps.is_installed("allauth.socialaccount"):
         return {}
-    rows = apps.get_model("socialaccount", "SocialAccount").objects.filter(user=person)
-    return dict(rows.values_list("provider", "date_joined"))
+    from allauth.socialaccount.models import SocialAccount
+
+    return dict(SocialAccount.objects.filter(user=person).values_list("provider", "date_joined"))

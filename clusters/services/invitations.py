@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
+from typing import cast
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -40,7 +41,7 @@ def invite(actor: User, *, email: str = "", roles: list[str]) -> tuple[Invitatio
             token_sha256=hashed(secret),
             email=email,
             roles=known_roles(roles),
-            invited_by=get_user_model().objects.get(pk=actor.pk),
+            invited_by=cast(Person, actor),
             expires_at=timezone.now() + LIFETIME,
         )
         record(actor, "invitation.make", f"invitation {invitation.pk}", roles=invitation.roles)

@@ -45,7 +45,7 @@ def make_key(person: Person, *, name: str, scopes: Sequence[str], days: int = US
     with transaction.atomic():
         get_user_model().objects.select_for_update().get(pk=person.pk)  # two at once could pass the limit
         live = live_keys(person)
-        most = settings.REST_KNOX["TOKEN_LIMIT_PER_USER"]
+        most = settings.KEYS_PER_PERSON
         if live.count() >= most:
             raise ValidationError(f"You have {most} keys that work, which is the most; revoke one first.")
         if live.filter(name=shown).exists():

@@ -59,8 +59,10 @@ def disconnect(person: Person, provider: str) -> None:
     """Let an account elsewhere open this one no more, unless it is the only way in."""
     if not apps.is_installed("allauth.socialaccount"):
         raise ValidationError("Signing in elsewhere is not set up here.")
+    from allauth.socialaccount.models import SocialAccount
+
     with transaction.atomic():
-        rows = apps.get_model("socialaccount", "SocialAccount").objects.filter(user=person)
+        rows = SocialAccount.objects.filter(user=person)
         if not person.has_usable_password() and not rows.exclude(provider=provider).exists():
             raise ValidationError("It is your only way in; choose a password first.")
         if rows.filter(provider=provider).delete()[0]:

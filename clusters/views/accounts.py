@@ -136,7 +136,8 @@ class ChooseAgain(PasswordResetConfirmView):
     def form_valid(self, form: Any) -> HttpResponse:
         with transaction.atomic():
             response = super().form_valid(form)
-            record(self.user, "password.reset", self.user.get_username())
+            person = cast(Person, self.user)
+            record(person, "password.reset", person.get_username())
         messages.success(self.request, "The new password holds from now on; sign in with it.")
         return response
 

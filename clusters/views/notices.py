@@ -33,7 +33,7 @@ def read(request: HttpRequest, number: str = "") -> HttpResponse:
     """Mark one notice as read, or all; what was read already stays so."""
     person = cast(Person, request.user)
     key = whole_number(number) if number else None
-    if number and (key is None or not person.notices.filter(pk=key).exists()):  # type: ignore[attr-defined]
+    if number and (key is None or not person.notices.filter(pk=key).exists()):
         raise NotFound("There is no such notice", href="/notices/", text="Your notices")
     n_read = services.mark_read(person, key)
     if not number:

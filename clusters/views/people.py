@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, cast
 
 from django.conf import settings
@@ -11,7 +12,7 @@ from django.contrib.auth import get_user_model, login
 from django.contrib.auth.models import User as Person
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -38,10 +39,11 @@ ROLE_TEXTS = {
 }
 
 
-def for_admins(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def for_admins(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
     """Strangers sign in first; to everyone else the page does not exist."""
 
-    def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    @wraps(view)
+    def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if is_admin(request.user):
             return view(request, *args, **kwargs)
         if request.user.is_authenticated or kwargs.get("twin"):

@@ -1,10 +1,8 @@
 """How a person wants the pages to look: kept in a cookie and, for those who are signed in, in their profile."""
 
 from collections.abc import Callable
-from typing import cast
 
 from django.conf import settings
-from django.contrib.auth.models import User as Person
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
@@ -44,7 +42,7 @@ def theme(request: HttpRequest) -> HttpResponse:
     if chosen in THEMES:
         keep_theme(response, chosen)
         if request.user.is_authenticated:
-            save_theme(cast(Person, request.user), chosen)
+            save_theme(request.user, chosen)
     return response
 
 

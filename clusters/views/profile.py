@@ -146,7 +146,7 @@ def _page(
         "days": key_form.data.get("days", "")[:10] if key_form else key_services.USUAL_DAYS,
         "made": made,
         "secret": secret,
-        "most_keys": settings.REST_KNOX["TOKEN_LIMIT_PER_USER"],
+        "most_keys": settings.KEYS_PER_PERSON,
         "roles": [group.name for group in person.groups.order_by("name")] + (["admin"] if person.is_superuser else []),
         "ways": _ways(person),
     }

@@ -36,6 +36,64 @@ def test_the_secret_is_made_once_and_for_its_owner_only(tmp_path: Path, monkeypa
     assert list(file.parent.iterdir()) == [file]
 
 
+@pytest.mark.parametrize(
+    ("set_", "server"),
+    [
+        ({}, None),
+        (
+            {"QW_EMAIL_URL": "smtp://ana:p%40ss@mail.example.org"},
+            ("mail.example.org", 587, "ana", "p@ss", True, False),
+        ),
+        ({"QW_EMAIL_URL": "smtps://mail.example.org:4465"}, ("mail.example.org", 4465, "", "", False, True)),
+        (
+            {"QW_EMAIL_HOST": "mail", "QW_EMAIL_USER": "a@b", "QW_EMAIL_PASSWORD": "x/y:z@"},
+            ("mail", 587, "a@b", "x/y:z@", True, False),
+        ),
+        ({"QW_EMAIL_HOST": "mail", "QW_EMAIL_SECURITY": "none"}, ("mail", 25, "", "", False, False)),
+    ],
+)
+def test_a_mail_server_is_named_in_one_line_or_in_several(
+    monkeypatch: pytest.MonkeyPatch, set_: dict[str, str], server: tuple[object, ...] | None
+) -> None:
+    for name, value in set_.items():
+        monkeypatch.setenv(name, value)
+    found = env.mail_server()
+    assert (tuple(found.values()) if found else None) == server
+
+
+@pytest.mark.parametrize("url", ["mail.example.org", "http://mail", "smtp://", "smtp://mail:99999", "smtp://mail:x"])
+def test_what_names_no_mail_server_is_refused_without_its_password(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("QW_EMAIL_URL", url.replace("://", "://ana:hush@"))
+    with pytest.raises(env.ImproperlyConfigured, match="names no mail server") as caught:
+        env.mail_server()
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["quanta.example.org", "ftp://x", "https://", "https://x/?a=1"])
+def test_what_is_no_site_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("QW_SITE_URL", value)
+    with pytest.raises(env.ImproperlyConfigured, match="write a whole address"):
+        env.address("QW_SITE_URL")
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ({"QW_EMAIL_HOST": "mail"}, "set QW_SITE_URL"),
+        ({"QW_SIGNUP": "maybe"}, "choose among off, invitation, open"),
+        ({"QW_SIGNUP_ROLES": "labeler,admin"}, "QW_SIGNUP_ROLES names admin"),
+        ({"QW_OIDC_ISSUER": "https://id.example.org"}, "QW_OIDC_CLIENT_ID is not"),
+        ({"QW_GITHUB_CLIENT_ID": "x"}, "QW_GITHUB_CLIENT_SECRET is not"),
+    ],
+)
+def test_half_a_setting_stops_the_start_with_a_sentence(tmp_path: Path, own: dict[str, str], said: str) -> None:
+    rest = {key: value for key, value in os.environ.items() if not key.startswith("QW_")}
+    given = rest | own | {"QW_DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "quantaweb.settings"}
+    done = subprocess.run([sys.executable, "-c", SAY_WHERE], env=given, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert said in done.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize("value", ["cpu", "cuda", "cuda:1"])
 def test_a_device_is_taken(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("QW_DEVICE", value)
