@@ -16,6 +16,7 @@ from clusters.contexts import has_text
 from clusters.forms.finder import Asked, asked_of, lasso_text
 from clusters.htmx import render_page, wants_fragment
 from clusters.queries.clusters import visible_run
+from clusters.queries.exports import tokens_table
 from clusters.queries.finder import rows
 from clusters.queries.finder.columns import Columns
 from clusters.queries.finder.pages import page_of
@@ -23,7 +24,7 @@ from clusters.queries.finder.search import density, facet_counts, search
 from clusters.queries.missing import Missing
 from clusters.values.finding import LEAST_SIZES, ORDERS, Criteria
 from clusters.views.finder_parts import Parts, class_counts, dots
-from clusters.views.twins import answer, links_context, page
+from clusters.views.twins import answer, links_context, page, stream
 
 PAGE_SIZE = 20
 ANSWERS = "answers"  # ?figure=answers: the commonest answers, loaded after the page
@@ -41,8 +42,7 @@ def index(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespo
     asked = asked_of(request.GET, columns.offer)
     found = search(columns, asked.criteria)
     if twin == "csv" and not request.GET.get("figure"):
-        return answer(twin, name=f"{slug}-tokens", payload=None, head=rows.table_head(columns),
-                      rows=rows.all_rows(columns, found))  # fmt: skip
+        return stream(request, tokens_table(columns, found), twin)
     indices, after = page_of(columns, found, ORDERS[asked.sort], PAGE_SIZE, asked.after)
     parts = Parts(columns, asked, reverse("clusters:tokens", args=[slug]))
     next_href = parts.href(asked.other(after=after)) if after else ""

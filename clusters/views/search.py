@@ -23,7 +23,7 @@ from clusters.queries.search.hits import hits_of
 from clusters.queries.search.text import can_search, text_of
 from clusters.values.searching import MODES, MOST_HITS, NotSearchableError, Question
 from clusters.views import search_parts as parts
-from clusters.views.twins import answer, links_context, page
+from clusters.views.twins import answer, csv_response, links_context, page
 
 PAGE_SIZE = 20
 SECONDS, MORE_SECONDS, TABLE_SECONDS = 0.2, 0.1, 5.0
@@ -138,17 +138,25 @@ def _in_contexts(run: Run, asked: Asked, question: Question) -> Listed:
 
 
 def _table(run: Run, asked: Asked, question: Question) -> HttpResponseBase:
-    """All hits that are counted."""
-    name = f"{run.slug}-search"
+    """All hits that are counted; the last line says where that is not all there are."""
+    filename = f"{run.slug}-search.csv"
     if asked.place == "contexts":
-        found = contexts.search(run, question, seconds=TABLE_SECONDS)
-        rows = parts.context_table(run, asked, found.keys)
-        return answer("csv", name=name, payload=None, head=CONTEXT_HEAD, rows=rows)
-    hits = hits_of(run, corpus.search(run, question, seconds=TABLE_SECONDS), affinity=asked.affinity, k=asked.k)
+        matches = contexts.search(run, question, seconds=TABLE_SECONDS)
+        rows = parts.context_table(run, asked, matches.keys)
+        end = _unsearched(matches.n_searched, matches.n_tokens, "contexts")
+        return csv_response(filename, CONTEXT_HEAD, rows, end=end)
+    found = corpus.search(run, question, seconds=TABLE_SECONDS)
+    hits = hits_of(run, found, affinity=asked.affinity, k=asked.k)
     table: Iterator[list[object]] = (
         [hit.document, hit.first, hit.last, hit.index, hit.text, hit.loss_nats, hit.label] for hit in hits
     )
-    return answer("csv", name=name, payload=None, head=HEAD, rows=table)
+    end = "; there are more" if found.is_over else _unsearched(found.n_searched, found.n_documents, "documents")
+    return csv_response(filename, HEAD, table, end=end)
+
+
+def _unsearched(n_searched: int, n_whole: int, what: str) -> str:
+    """What a table leaves out because its time was up; nothing where it is whole."""
+    return f"; only {n_searched} of {n_whole} {what} were searched in time" if n_searched < n_whole else ""
 
 
 def _payload(asked: Asked, question: Question, listed: Listed | None, path: str) -> dict[str, Any]:

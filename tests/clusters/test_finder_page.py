@@ -46,7 +46,9 @@ def facts(client, query: str = "") -> dict:
 def table(client, query: str = "") -> list[dict[str, str]]:
     response = client.get(f"/runs/synthetic/tokens.csv?{query}")
     assert response.status_code == 200
-    return list(csv.DictReader(io.StringIO(b"".join(response.streaming_content).decode())))
+    *lines, end = b"".join(response.streaming_content).decode().splitlines(keepends=True)
+    assert end.startswith("# end, ")
+    return list(csv.DictReader(io.StringIO("".join(lines))))
 
 
 def column(run, name: str) -> np.ndarray:

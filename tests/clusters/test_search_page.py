@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import numpy as np
 import pytest
 
 from clusters.forms.search import cursor_text
+from clusters.queries.search import corpus
 from clusters.views import search as view
 from tests.factories import LENGTH, N_DOCUMENTS, make_run
 
@@ -43,7 +45,9 @@ def facts(client, **query: str) -> dict:
 def table(client, **query: str) -> list[dict[str, str]]:
     response = client.get(f"/runs/synthetic/search.csv?{urlencode(query)}")
     assert response.status_code == 200
-    return list(csv.DictReader(io.StringIO(b"".join(response.streaming_content).decode())))
+    *lines, end = b"".join(response.streaming_content).decode().splitlines(keepends=True)
+    assert end.startswith("# end, ")
+    return list(csv.DictReader(io.StringIO("".join(lines))))
 
 
 def rows(page: str) -> list[str]:
@@ -168,3 +172,10 @@ def test_a_run_without_text_says_so(client, tmp_path, monkeypatch):
     monkeypatch.setattr(view, "can_search", lambda run: False)
     assert "came without its corpus" in get(client)
     get(client, path="/runs/synthetic/search.json", status=404)
+
+
+def test_a_table_says_in_its_last_line_what_was_not_searched(client, run, monkeypatch):
+    whole = corpus.search
+    monkeypatch.setattr(corpus, "search", lambda *args, **options: replace(whole(*args, **options), n_searched=5))
+    text = client.get("/runs/synthetic/search.csv?q=c.t&mode=regex").getvalue().decode()
+    assert "only 5 of 12 documents were searched in time" in text.splitlines()[-1]
