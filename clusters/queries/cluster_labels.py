@@ -69,9 +69,9 @@ def _tags_of(labels: list[int], user: User, cluster: Cluster) -> tuple[dict[int,
     used = used.annotate(on_label=Cast("labels__pk", number), is_blind=Value(False))
     tags: dict[int, list[Tag]] = {}
     offered: list[Tag] = []
-    is_blind = False
-    for tag in every.union(used, all=True).order_by("ordinal", "slug"):
-        is_blind |= bool(tag.is_blind)
+    rows = list(every.union(used, all=True).order_by("ordinal", "slug"))
+    is_blind = any(tag.is_blind for tag in rows) if rows else waiting.exists()
+    for tag in rows:
         if tag.on_label:
             tags.setdefault(tag.on_label, []).append(tag)
         elif tag.retired_at is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from django.db.models import Q
 
 from clusters.models import Affinity, Cluster, Clustering, Run
 from clusters.parameters import whole_number
@@ -61,33 +62,46 @@ def cluster_at(clustering: Clustering, label_text: str) -> Cluster:
     return found
 
 
+def cluster_named(run: Run, k_text: str, affinity: str, ks: dict[str, list[int]], label_text: str) -> Cluster:
+    """The cluster that an address names, with its clustering and run, in one read; 404 with what there is instead."""
+    k, label = whole_number(k_text), whole_number(label_text)
+    found = None
+    if k is not None and k in ks.get(affinity, []) and label is not None:
+        clusters = Cluster.objects.select_related("clustering")
+        found = clusters.filter(
+            clustering__run=run, clustering__affinity=affinity, clustering__k=k, label=label
+        ).first()  # fmt: skip
+    cluster = found or cluster_at(clustering_at(run, k_text, affinity, ks), label_text)
+    cluster.clustering.run = run
+    return cluster
+
+
 @dataclass(frozen=True)
-class Neighbours:
-    """The clusters beside one in the order by rank, and those that share its size."""
+class Surroundings:
+    """The clusters beside one in the order by rank, those that share its size, and those most like it."""
 
     previous: Cluster | None
     following: Cluster | None
     tied: list[Cluster]  # those nearest in rank, by rank
     n_tied: int
+    nearest: list[tuple[Cluster, float]]  # with the cosine of their mean gradients and this one's
 
 
-def neighbours_by_rank(clustering: Clustering, cluster: Cluster) -> Neighbours:
-    """Who stands beside a cluster; ties stand together, for clusters are ranked by size."""
+def surroundings(clustering: Clustering, cluster: Cluster) -> Surroundings:
+    """What stands near a cluster, in one read; ties stand together, for clusters are ranked by size."""
     first, n = clustering.sizes.index(cluster.size) + 1, clustering.sizes.count(cluster.size)
     ties = sorted((r for r in range(first, first + n) if r != cluster.rank), key=lambda r: (abs(r - cluster.rank), r))
-    wanted = {cluster.rank - 1, cluster.rank + 1, *ties[:MOST_TIED]}
-    rows = clustering.clusters.filter(rank__in=wanted).only("label", "rank", "size", "clustering")
-    by_rank = {other.rank: other for other in rows}
-    tied = [by_rank[rank] for rank in sorted(ties[:MOST_TIED]) if rank in by_rank]
-    return Neighbours(by_rank.get(cluster.rank - 1), by_rank.get(cluster.rank + 1), tied, n - 1)
-
-
-def nearest_clusters(cluster: Cluster) -> list[tuple[Cluster, float]]:
-    """The clusters whose gradients are most like this one's, with the cosine of their means."""
-    labels = [label for label, _ in cluster.nearest]
-    rows = Cluster.objects.filter(clustering=cluster.clustering_id, label__in=labels)
-    by_label = {other.label: other for other in rows.defer("mean_curve", "nearest", "top_last")}
-    return [(by_label[label], value) for label, value in cluster.nearest if label in by_label]
+    ranks = {cluster.rank - 1, cluster.rank + 1, *ties[:MOST_TIED]}
+    rows = clustering.clusters.filter(Q(rank__in=ranks) | Q(label__in=[label for label, _ in cluster.nearest]))
+    others = list(rows.defer("mean_curve", "nearest", "top_last"))
+    by_rank, by_label = {one.rank: one for one in others}, {one.label: one for one in others}
+    return Surroundings(
+        previous=by_rank.get(cluster.rank - 1),
+        following=by_rank.get(cluster.rank + 1),
+        tied=[by_rank[rank] for rank in sorted(ties[:MOST_TIED]) if rank in by_rank],
+        n_tied=n - 1,
+        nearest=[(by_label[label], value) for label, value in cluster.nearest if label in by_label],
+    )
 
 
 def labels_of(run: Run, affinity: str, k: int) -> np.ndarray:

@@ -28,7 +28,7 @@ MOST_OVERLAPS = 5
 def standing(figures: Figures) -> dict[str, Any]:
     """Ranks beside the cluster, its ties, and the clusters most like it."""
     clustering, cluster = figures.clustering, figures.cluster
-    beside = reads.neighbours_by_rank(clustering, cluster)
+    beside = reads.surroundings(clustering, cluster)
     return {
         "list_href": clusters_address(clustering.run.slug, clustering.k, clustering.affinity),
         "previous": beside.previous,
@@ -45,7 +45,7 @@ def standing(figures: Figures) -> dict[str, Any]:
         "nearest": [
             {"cluster": other, "cosine": cosine, "affinity": centroid_affinity(cosine, clustering.affinity),
              "href": _address(clustering, other.label), "answer": other.top_answers[0][0] if other.top_answers else ""}
-            for other, cosine in reads.nearest_clusters(cluster)
+            for other, cosine in beside.nearest
         ],
     }  # fmt: skip
 

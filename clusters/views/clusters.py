@@ -34,10 +34,8 @@ def show(request: HttpRequest, slug: str, k: str, label: str, twin: str | None =
     run = reads.visible_run(request.user, slug)
     asked = cluster_query(request.GET)
     ks = reads.ladder(run)
-    clustering = reads.clustering_at(run, k, asked.affinity, ks)
-    clustering.run = run
-    cluster = reads.cluster_at(clustering, label)
-    cluster.clustering = clustering
+    cluster = reads.cluster_named(run, k, asked.affinity, ks, label)
+    clustering = cluster.clustering
     refused = save_from_page(request, cluster) if request.method == "POST" and not twin else None
     if isinstance(refused, HttpResponseBase):
         return refused

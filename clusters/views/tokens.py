@@ -16,6 +16,7 @@ from clusters.models import Affinity, Membership, Run
 from clusters.parameters import changed, context_view, reach_choices, unit_of, whole_number
 from clusters.queries import tokens as reads
 from clusters.queries.clusters import visible_run
+from clusters.queries.labels import names_of
 from clusters.values.readings import StepCurve, Unit
 from clusters.views.addresses import cluster_address
 from clusters.views.collections import add_panel
@@ -47,6 +48,9 @@ def show(request: HttpRequest, slug: str, index: str, twin: str | None = None) -
             head=["lm", "n_non_embedding", "step", "loss_nats"], rows=learning["curve_rows"], charts=figures,
             panels={"context": ("tokens/_one.html", ctx), "panel": ("tokens/_panel.html", ctx)},
         )  # fmt: skip
+    names = names_of(request.user, [rung["cluster"].pk for rung in clusters]) if clusters else {}
+    for rung in clusters:
+        rung["name"] = names[rung["cluster"].pk].name if rung["cluster"].pk in names else ""
     affinities, table = _ladder(clusters)
     ctx |= {
         "steps": steps, "step": step, "last_step": steps[-1] if steps else None,
