@@ -26,20 +26,25 @@ def lede(run: Run) -> str:
     sure = f" predicted below {threshold:g} nats" if threshold else ""
     ks = queries.ks_of(run, queries.default_affinity(run))
     groups = f" into {count(ks[0])} to {count(ks[-1])} clusters" if len(ks) > 1 else ""
+    if not run.corpus.n_predictions:
+        return (
+            f"{count(run.n_tokens)} tokens that a network of {size} parameters{sure.replace('predicted', 'predicts')}, "
+            f"grouped by the direction of their gradients{groups}. Their labels were read in, without the text."
+        )
     return (
         f"Where does a network of {size} parameters, reading “{run.corpus.name}”, keep what it knows? "
         f"{count(run.n_tokens)} tokens{sure}, grouped by the direction of their gradients{groups}."
     )
 
 
-def mean_loss_fact(run: Run, finals: Sequence[FinalCheckpoint]) -> dict[str, str]:
+def mean_loss_fact(run: Run, finals: Sequence[FinalCheckpoint]) -> dict[str, Any]:
     """The clustered network's mean loss, beside the smallest network's."""
     own = next((one.mean_loss_nats for one in finals if one.is_clustered), None)
     if own is None:
         own = queries.clustered_mean_loss(run)
     small = finals[0] if finals and not finals[0].is_clustered else None
     beside = f"{compact(small.n_non_embedding)} parameters: {fixed(small.mean_loss_nats)}" if small else ""
-    return {"value": fixed(own), "beside": beside}
+    return {"value": fixed(own), "beside": beside, "is_known": own is not None}
 
 
 def provenance(run: Run) -> list[dict[str, str]]:
@@ -68,12 +73,13 @@ def _network(run: Run) -> list[dict[str, Any]]:
 
 
 def _corpus(run: Run) -> list[dict[str, Any]]:
+    text = f"{count(run.corpus.n_documents)} documents, {count(run.corpus.n_predictions)} predictions"
     overlap = run.manifest.get("overlap") or {}
     share = overlap.get("share")
     seen = f"{percent(share)} of the clustered tokens, with the 16 before them" if share is not None else ""
     return [
         _fact("corpus", run.corpus.name, f"sha256 {short_hash(run.corpus.sha256)}", code=True),
-        _fact("text", f"{count(run.corpus.n_documents)} documents, {count(run.corpus.n_predictions)} predictions"),
+        _fact("text", text if run.corpus.n_documents else ""),
         _fact("in training text", seen),
     ]
 
