@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
-from clusters.models import Assignment, Cluster, Label, Queue, QueueItem
+from clusters.models import Assignment, Cluster, Clustering, Label, Queue, QueueItem
 from clusters.queries.access import User, visible_runs
-from clusters.queries.agreement import Disagreement, Said, disagreements
+from clusters.queries.agreement import Disagreement, disagreements, said_now
 from clusters.queries.labels import blind_clusters, visible_labels
-from compute.numerics.label_agreement import words_of
 
 PERSON, AGREED, SUBMITTED = Label.Origin.PERSON, Label.Origin.AGREED, Label.State.SUBMITTED
 
@@ -40,29 +38,28 @@ def waiting_clusters(user: User, queue: Queue | None = None) -> QuerySet[Cluster
 
 def to_adjudicate(user: User, queue: Queue | None = None) -> list[Disagreement]:
     """Clusters that wait, those that people disagree on most first, by what their labels say now."""
-    waiting = waiting_clusters(user, queue).select_related("clustering__run")
-    waiting = waiting.defer("mean_curve", "top_last", "nearest", "clustering__sizes", "clustering__run__manifest")
+    waiting = waiting_clusters(user, queue).only("label", "rank", "size", "clustering")
     clusters = {cluster.pk: cluster for cluster in waiting}
-    said = [said_by(label) for label in labels_of(user, clusters)]
+    places = Clustering.objects.select_related("run").only("affinity", "k", "run__slug", "run__name")
+    clusterings = places.in_bulk({cluster.clustering_id for cluster in clusters.values()})
+    for cluster in clusters.values():
+        cluster.clustering = clusterings[cluster.clustering_id]
+    said = said_now(submitted_labels(user, clusters))
     found = disagreements(said, clusters)
     several = {one.cluster.pk for one in found}
     alone = [Disagreement(clusters[one.cluster], 1, [one.kind], 0, 0, 0) for one in said if one.cluster not in several]
     return [*found, *sorted(alone, key=lambda one: (one.cluster.clustering_id, one.cluster.rank))]
 
 
-def labels_of(user: User, clusters: Any) -> QuerySet[Label]:
-    """People's submitted labels of these clusters that this person may see, by author."""
-    labels = visible_labels(user).filter(cluster__in=list(clusters), origin=PERSON, state=SUBMITTED)
-    return labels.prefetch_related("tags").order_by("cluster_id", "author_name", "pk")
+def submitted_labels(user: User, clusters: Iterable[int]) -> QuerySet[Label]:
+    """People's submitted labels of these clusters that this person may see."""
+    return visible_labels(user).filter(cluster__in=list(clusters), origin=PERSON, state=SUBMITTED)
 
 
-def said_by(label: Label) -> Said:
-    """What a label says now."""
-    return Said(
-        cluster=label.cluster_id, person=label.author_name, name=label.name, description=label.description,
-        kind=label.kind, confidence=label.confidence, tags=frozenset(tag.slug for tag in label.tags.all()),
-        misfits=frozenset(label.misfits), words=words_of(f"{label.name} {label.description}"),
-    )  # fmt: skip
+def labels_of(user: User, cluster: Cluster) -> list[Label]:
+    """People's labels of one cluster, by author."""
+    labels = submitted_labels(user, [cluster.pk]).prefetch_related("tags")
+    return list(labels.order_by("author_name", "pk"))
 
 
 def agreed_label(user: User, cluster: Cluster) -> Label | None:

@@ -19,6 +19,7 @@ from compute.numerics import label_agreement as numbers
 
 Which = Literal["first", "now"]
 SUBMITTED, PERSON = Label.State.SUBMITTED, Label.Origin.PERSON
+_CONTENT = ("name", "description", "kind", "confidence", "misfits")
 
 
 @dataclass(frozen=True)
@@ -76,25 +77,34 @@ def said_in(user: User, scope: Scope, which: Which = "first") -> list[Said]:
             item__queue=scope.queue, item__cluster=OuterRef("cluster"), person=OuterRef("author")
         )
         labels = labels.filter(Exists(asked))
-    labels = labels.order_by("cluster_id", "author_name")
-    if which == "now":
-        rows = [(label, label.content) for label in labels.prefetch_related("tags")]
-    else:
-        first = _first_submitted(labels)
-        rows = [(label, first[label.pk]) for label in labels if label.pk in first]
-    return [_said(label, content) for label, content in rows]
+    return said_now(labels) if which == "now" else _said_first(labels)
 
 
-def _first_submitted(labels: QuerySet[Label]) -> dict[int, dict[str, Any]]:
-    """Content of each label when it first came in: by its author's submit, or as it was imported or accepted."""
+def said_now(labels: QuerySet[Label]) -> list[Said]:
+    """What these labels say as they stand, by cluster and person."""
+    tags: dict[int, list[str]] = {}
+    given = Label.tags.through.objects.filter(label__in=labels.order_by().values("pk"))
+    for label, slug in given.values_list("label_id", "tag__slug"):
+        tags.setdefault(label, []).append(slug)
+    found = labels.order_by("cluster_id", "author_name", "pk").values_list("pk", "cluster_id", "author_name", *_CONTENT)
+    return [
+        _said(cluster, person, dict(zip(_CONTENT, content, strict=True)) | {"tags": tags.get(pk, ())})
+        for pk, cluster, person, *content in found
+    ]
+
+
+def _said_first(labels: QuerySet[Label]) -> list[Said]:
+    """What these labels said when they first came in: by a submit of their author's, or imported or accepted."""
     came_in = Q(action="submit") | Q(at__gte=F("label__submitted_at"))
     revisions = LabelRevision.objects.filter(came_in, label__in=labels.order_by().values("pk")).order_by("-version")
-    return dict(revisions.values_list("label_id", "content"))
+    first = dict(revisions.values_list("label_id", "content"))
+    found = labels.order_by("cluster_id", "author_name", "pk").values_list("pk", "cluster_id", "author_name")
+    return [_said(cluster, person, first[pk]) for pk, cluster, person in found if pk in first]
 
 
-def _said(label: Label, content: dict[str, Any]) -> Said:
+def _said(cluster: int, person: str, content: dict[str, Any]) -> Said:
     return Said(
-        cluster=label.cluster_id, person=label.author_name, name=content["name"], description=content["description"],
+        cluster=cluster, person=person, name=content["name"], description=content["description"],
         kind=content["kind"], confidence=content["confidence"], tags=frozenset(content["tags"]),
         misfits=frozenset(content["misfits"]),
         words=numbers.words_of(f"{content['name']} {content['description']}"),

@@ -122,6 +122,7 @@ def items_of(queue: Queue) -> QuerySet[Any]:
     """The queue's clusters in its order: how many labels of each are asked for and in, and whether one is agreed."""
     agreed = Label.objects.filter(cluster=OuterRef("cluster"), origin=Label.Origin.AGREED)
     items = queue.items.select_related("cluster").order_by("ordinal")
+    items = items.only("ordinal", "queue", "cluster__label", "cluster__rank", "cluster__size", "cluster__clustering")
     return items.annotate(
         n_asked=Count("assignments"), n_done=Count("assignments__done_at"), is_agreed=Exists(agreed)
     ).prefetch_related("assignments__person")

@@ -62,7 +62,7 @@ def decide(request: HttpRequest, number: str) -> HttpResponse:
     """One cluster's labels side by side; what is posted becomes what is agreed on."""
     _must_adjudicate(request.user)
     cluster, queue = _cluster(request.user, number), _queue(request)
-    labels = list(reads.labels_of(request.user, [cluster.pk]))
+    labels = reads.labels_of(request.user, cluster)
     agreed = reads.agreed_label(request.user, cluster)
     tags = list(Tag.objects.filter(Q(retired_at=None) | Q(labels__in=labels)).distinct())
     form = AgreedForm(request.POST or None, tags=tags, initial=_initial(request, labels, agreed))

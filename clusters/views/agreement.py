@@ -64,7 +64,7 @@ def scope_of(user: User, asked: AgreementQuery) -> reads.Scope | None:
 
 def found_in(user: User, scope: reads.Scope, asked: AgreementQuery) -> Found:
     said = reads.said_in(user, scope, asked.which)
-    clusters = Cluster.objects.in_bulk({one.cluster for one in said})
+    clusters = Cluster.objects.only("label", "rank", "size", "clustering").in_bulk({one.cluster for one in said})
     for one in clusters.values():
         one.clustering = scope.clustering
     sizes = {key: one.size for key, one in clusters.items()}

@@ -23,7 +23,7 @@ from clusters.views.twins import answer, links_context
 
 HEAD = ("queue", "name", "run", "affinity", "k", "clusters", "labels_each", "blind", "labels", "labels_in", "mine",
         "mine_in", "ready", "agreed", "made", "closed")  # fmt: skip
-A_PAGE = 100
+A_PAGE = 50
 ITEM_HEAD = ("place", "cluster", "rank", "size", "asked", "in", "agreed", "people")
 
 

@@ -295,7 +295,9 @@ def alpha_of_sets(sets: Sequence[Sequence[frozenset[str]]], *, seed: int = 0) ->
     0.4444444444444444
     """
     domain = sorted({given for unit in sets for given in unit}, key=sorted)
-    distances = [[masi_distance(a, b) for b in domain] for a in domain]
+    distances = np.zeros((len(domain), len(domain)))
+    for (i, a), (j, b) in combinations(enumerate(domain), 2):
+        distances[i, j] = distances[j, i] = masi_distance(a, b)
     return alpha(counts_of(sets, domain), distances=distances, seed=seed)
 
 
