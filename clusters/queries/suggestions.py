@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 
 import numpy as np
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -59,13 +57,12 @@ def suggestions_for(user: User, cluster: Cluster, most: int = MOST) -> list[Sugg
     sources = list(_sources(user, clustering))
     rows = np.flatnonzero(labels_of(run, clustering.affinity, clustering.k) == cluster.label)
     found = {source.pk: pairs for source in sources if (pairs := _overlaps(clustering, source, rows)) is not None}
-    wanted = [
-        Q(cluster__clustering_id=key, cluster__label__in=pairs.other.tolist())
-        for key, pairs in found.items() if len(pairs.other)
-    ]  # fmt: skip
+    wanted = {key: pairs.other.tolist() for key, pairs in found.items() if len(pairs.other)}
     if not wanted:
         return []
-    labels = _labels(user, clustering).filter(reduce(or_, wanted)).exclude(Exists(_dismissed(user, cluster)))
+    near = {label for labels in wanted.values() for label in labels}  # some of other clusterings: dropped below
+    labels = _labels(user, clustering).filter(cluster__clustering_id__in=wanted, cluster__label__in=near)
+    labels = labels.exclude(Exists(_dismissed(user, cluster)))
     is_blind = blind_clusters(user).filter(item__cluster=cluster)
     labels = labels.filter(Q(author_id=user.pk) | ~Exists(is_blind))
     return _offered(list(labels.values_list(*_FIELDS)), sources, found, {cluster.label: cluster.pk}, most)
