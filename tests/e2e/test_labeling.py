@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from clusters.models import Cluster, Label
 from clusters.services.labels import Content, save_label
-from tests.e2e.people import offer_tags, person, signed_in_as
+from tests.e2e.people import forgive, offer_tags, person, signed_in_as
 from tests.e2e.visits import Visit
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,13 +41,6 @@ def name_field(page: Page) -> Locator:
 
 def tag(page: Page, name: str) -> Locator:
     return page.locator("#label").get_by_label(re.compile(f"^{name}"))
-
-
-def forgive(visited: Visit, status: int) -> None:
-    """Take one answer of this status, which the browser notes on its console, as meant."""
-    noted = [said for said in visited.complaints if said.startswith("console") and f"status of {status}" in said]
-    assert len(noted) <= 1, noted
-    visited.complaints[:] = [said for said in visited.complaints if said not in noted]
 
 
 def test_a_cluster_is_labeled_with_the_keyboard_alone_and_a_reload_keeps_it(visit, run, cluster):
