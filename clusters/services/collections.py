@@ -47,6 +47,7 @@ def create_collection(
     fields = _checked(name=name, description=description, access=access)
     if Collection.objects.filter(owner_id=user.pk).count() >= MOST_COLLECTIONS:
         raise ValidationError(f"You have {MOST_COLLECTIONS} collections, as many as one person may; delete one first.")
+    assert user.pk is not None  # noqa: S101  (somebody has a key)
     with transaction.atomic():
         collection = Collection.objects.create(owner_id=user.pk, secret=secrets.token_urlsafe(16), **fields)
         record(user, "collection.create", f"collection {collection.pk}", access=collection.access)

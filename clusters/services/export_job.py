@@ -197,9 +197,9 @@ def write_archive(run: Run, user: User, path: Path, report: Report) -> None:
         with tarfile.open(path, "w") as tar:
             counter = _Counter(total, report)
             _add(tar, f"{run.slug}/README.txt", io.BytesIO(_readme(run, labels, counted.n)), counter)
-            for file in files:
-                with file.open("rb") as handle:
-                    _add(tar, f"{run.slug}/bundle/{file.relative_to(bundle.path)}", handle, counter)
+            for one in files:
+                with one.open("rb") as handle:
+                    _add(tar, f"{run.slug}/bundle/{one.relative_to(bundle.path)}", handle, counter)
             with labels.open("rb") as handle:
                 _add(tar, f"{run.slug}/labels.jsonl", handle, counter)
     finally:
@@ -236,7 +236,7 @@ def _add(tar: tarfile.TarFile, name: str, handle: IO[bytes], counter: _Counter) 
     info.size = handle.seek(0, io.SEEK_END)
     info.mtime = int(time.time())
     handle.seek(0)
-    tar.addfile(info, _Read(handle, counter))  # type: ignore[arg-type]
+    tar.addfile(info, _Read(handle, counter))
 
 
 def _readme(run: Run, labels: Path, n_labels: int) -> bytes:

@@ -35,9 +35,10 @@ from compute.models import Job
 
 JOB_KIND = "export"
 MOST_LIVE = 5
-Kind, Format = Export.Kind, Export.Format
+Kind = Export.Kind
+Format = Export.Format
 TEXTS = (Format.CSV, Format.JSONL)
-FORMATS: Mapping[str, tuple[Format, ...]] = {
+FORMATS: Mapping[str, tuple[Export.Format, ...]] = {
     **dict.fromkeys((kind for kind in Kind.values if kind != Kind.ARCHIVE), (*TEXTS, Format.PARQUET)),
     Kind.ARCHIVE: (Format.TAR,),
 }
@@ -134,7 +135,7 @@ def delete_export(user: User, export: Export) -> None:
     if not (is_admin(user) or export.job.requested_by_id == user.pk):
         raise PermissionDenied("Only whoever asked for an export may delete it.")
     with suppress(JobStateError):  # it may have ended
-        cancel(export.job, Person.objects.get(pk=user.pk))
+        cancel(export.job, Person.objects.get(username=user.get_username()))
     with transaction.atomic():
         record(user, "export.delete", f"{export.run.slug} {export.kind}.{export.format}", export=export.pk)
         folder = folder_of(export)

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
@@ -15,20 +16,18 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from clusters.charts.chart import Sparkline, sparkline
 from clusters.forms.collections import CollectionForm, KeepForm, sentences
 from clusters.models import Cluster, Collection, CollectionItem, Run
 from clusters.parameters import page_number, whole_number
 from clusters.queries import collections as reads
-from clusters.queries.access import visible_runs
+from clusters.queries.access import User, visible_runs
 from clusters.queries.missing import Missing
 from clusters.services import collections as services
-from clusters.views.addresses import cluster_address
+from clusters.views.collection_cards import HEAD as ITEM_HEAD
+from clusters.views.collection_cards import cards, facts
 from clusters.views.twins import answer, links_context, page
 
 HEAD = ("collection", "name", "owner", "access", "n_items", "n_comments", "updated_at")
-ITEM_HEAD = ("kind", "run", "affinity", "k", "label", "index", "href", "name", "size", "top_answer", "note", "added_at")
-Kind = CollectionItem.Kind
 
 
 def add_panel(
@@ -185,7 +184,7 @@ def _page(
     number = page_number(request.GET)
     held = reads.holding(request.user, collection, number)
     if twin:
-        rows = [_facts(shown) for shown in (*held.clusters, *held.tokens, *held.filters)]
+        rows = facts(held)
         payload = {
             **dict(zip(HEAD[:4], _row(collection)[:4], strict=True)), "description": collection.description,
             "version": collection.version, "n_items": held.n_visible, "n_hidden": held.n_hidden,
@@ -195,44 +194,16 @@ def _page(
     may_change = reads.may_change(request.user, collection)
     ctx = {
         "here": "collections", "collection": collection, "holding": held, "may_change": may_change,
-        "clusters": [_card(shown) for shown in held.clusters], "tokens": [_card(shown) for shown in held.tokens],
-        "filters": [_card(shown) for shown in held.filters], "page_at": number,
+        "page_at": number,
         "comment_text": comment_text, "comment_problem": comment_problem,
         "comments": [
             {"comment": one, "may_delete": reads.may_delete_comment(request.user, one)}
             for one in reads.comments_of(collection)
         ],
         "address": request.build_absolute_uri(collection.get_absolute_url()),
-        **links_context(request, "json", "csv"),
+        **cards(held), **links_context(request, "json", "csv"),
     }  # fmt: skip
     return render(request, "collections/show.html", ctx, status=422 if comment_problem else 200)
-
-
-def _card(shown: reads.ShownItem) -> dict[str, Any]:
-    spark: Sparkline | None = None
-    if shown.curve:
-        spark = sparkline(shown.curve, width=112, height=40, description="Loss over network size, larger to the right")
-    return {"shown": shown, "item": shown.item, "href": _address(shown.item), "spark": spark}
-
-
-def _address(item: CollectionItem) -> str:
-    if item.cluster:
-        own = item.cluster.clustering
-        return cluster_address(item.run.slug, own.k, item.cluster.label, own.affinity)
-    if item.kind == Kind.TOKEN:
-        return reverse("clusters:token", args=[item.run.slug, item.flat_index])
-    return item.path
-
-
-def _facts(shown: reads.ShownItem) -> list[Any]:
-    item, cluster = shown.item, shown.item.cluster
-    own = cluster.clustering if cluster else None
-    top = cluster.top_answers[0][0] if cluster and cluster.top_answers else None
-    return [
-        item.kind, item.run.slug, own.affinity if own else None, own.k if own else None,
-        cluster.label if cluster else None, item.flat_index, _address(item), shown.label.name if shown.label else None,
-        cluster.size if cluster else None, top, item.note, item.added_at.isoformat(),
-    ]  # fmt: skip
 
 
 def _row(collection: Collection) -> list[Any]:
@@ -274,7 +245,8 @@ def _item(request: HttpRequest, secret: str, number: str) -> CollectionItem:
 
 def _ask_where(request: HttpRequest, form: KeepForm, address: str) -> HttpResponse:
     """The form that asks where to keep; for a filter it says which."""
-    problem, what, conditions = sentences(form), "", []
+    conditions: list[tuple[str, str]] = []
+    problem, what = sentences(form), ""
     try:
         run, address = services.page_of_run(request.user, address) if address else (None, "")
         what, conditions = reads.described(address) if run else ("", [])
@@ -288,36 +260,37 @@ def _ask_where(request: HttpRequest, form: KeepForm, address: str) -> HttpRespon
 
 
 def _keep(request: HttpRequest, sent: dict[str, Any]) -> str:
-    """Keep or remove what was sent; what to say of it."""
+    """Keep or remove what was sent; what to say of it. No collection is made for what cannot be kept."""
     user = request.user
     if sent["remove"]:
         collection = _own(request, sent["remove"])
-        held = (
-            {"cluster_id": sent["cluster"]}
-            if sent["cluster"]
-            else {"run__slug": sent["run"], "flat_index": sent["token"]}
-        )
+        of_token = {"run__slug": sent["run"], "flat_index": sent["token"]}
+        held = {"cluster_id": sent["cluster"]} if sent["cluster"] else of_token
         for item in collection.items.select_related("collection").filter(**held):
             services.remove_item(user, item)
         return f"No longer in “{collection.name}”."
-    if sent["path"]:
-        services.page_of_run(user, sent["path"])  # before a collection is made for it
-    collection = (
-        _own(request, sent["collection"]) if sent["collection"] else services.create_collection(user, sent["new"])
-    )
+    is_new = sent["new"] and (sent["path"] or not sent["collection"])
+    with transaction.atomic():
+        collection = services.create_collection(user, sent["new"]) if is_new else _own(request, sent["collection"])
+        _add(user, collection, sent)
+    return f"Kept in “{collection.name}”."
+
+
+def _add(user: User, collection: Collection, sent: dict[str, Any]) -> None:
     if sent["path"]:
         services.keep_filter(user, collection, sent["path"], sent["note"])
-    elif sent["cluster"] is not None:
-        cluster = Cluster.objects.filter(pk=sent["cluster"], clustering__run__in=visible_runs(user)).first()
+        return
+    runs = visible_runs(user)
+    if sent["cluster"] is not None:
+        cluster = Cluster.objects.filter(pk=sent["cluster"], clustering__run__in=runs).first()
         if cluster is None:
             raise ValidationError("There is no such cluster.")
         services.keep_cluster(user, collection, cluster, sent["note"])
-    else:
-        run = visible_runs(user).filter(slug=sent["run"]).first()
-        if run is None or sent["token"] is None:
-            raise ValidationError("There is nothing to keep: name a cluster, a token or a page.")
-        services.keep_token(user, collection, run, sent["token"], sent["note"])
-    return f"Kept in “{collection.name}”."
+        return
+    run = runs.filter(slug=sent["run"]).first()
+    if run is None or sent["token"] is None:
+        raise ValidationError("There is nothing to keep: name a cluster, a token or a page.")
+    services.keep_token(user, collection, run, sent["token"], sent["note"])
 
 
 def _next(request: HttpRequest) -> str:

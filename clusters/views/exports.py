@@ -100,7 +100,7 @@ def _start(request: HttpRequest, run: Run) -> HttpResponseBase:
         try:
             services.start_export(request.user, run, kind, suffix, form.cleaned_data["query"])
         except (ValidationError, BadRequest) as error:
-            problem = " ".join(getattr(error, "messages", [str(error)]))
+            problem = " ".join(map(str, error.messages)) if isinstance(error, ValidationError) else str(error)
     if problem:
         return _page(request, run, None, problem=problem, status=422)
     messages.success(request, "A worker writes the file; it appears below when it is whole.")
@@ -126,9 +126,8 @@ def _page(
         "affinity": request.GET.get("affinity", ""), "k": request.GET.get("k", ""),
         "kept": [(name, value) for name, values in _finder_query(request).lists() for value in values],
         "finder_query": _finder_query(request).urlencode(), "bundle_bytes": run.n_bytes,
-        "links": links_context(request, "json"), "chosen": request.POST.get("what", ""),
+        "chosen": request.POST.get("what", ""), **links_context(request, "json"),
     }  # fmt: skip
-    ctx |= ctx["links"]
     return render_page(request, "exports/show.html", ctx, fragment="exports/_list.html", status=status)
 
 

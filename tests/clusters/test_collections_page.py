@@ -165,6 +165,11 @@ def test_what_is_no_page_of_a_run_is_not_kept(ana, run, collection, path):
     assert not collection.items.exists()
 
 
+def test_no_collection_is_made_for_what_cannot_be_kept(ana, run):
+    assert seen_by(ana).post(KEEP, {"cluster": "999999", "new": "empty"}).status_code == 422
+    assert not Collection.objects.exists()
+
+
 def test_keeping_leads_to_no_other_site(ana, run, collection):
     sent = {"run": run.slug, "token": 5, "collection": collection.secret, "next": "//evil.example/"}
     assert seen_by(ana).post(KEEP, sent)["Location"] == "/collections/"
