@@ -23,9 +23,13 @@ _ENDS = {
 def tell(person: Person, text: str, *, href: str = "", key: str = "") -> Notice | None:
     """Tell somebody something; with a key, once. A mail follows the commit, if they want one."""
     with transaction.atomic():
-        if key and Notice.objects.filter(user=person, key=key).exists():
+        written = {"text": text[:500], "href": href[:300]}
+        if key:
+            notice, is_new = Notice.objects.get_or_create(user=person, key=key[:100], defaults=written)
+        else:
+            notice, is_new = Notice.objects.create(user=person, **written), True
+        if not is_new:
             return None
-        notice = Notice.objects.create(user=person, text=text[:500], href=href[:300], key=key[:100])
         transaction.on_commit(lambda: _mail(person, notice), robust=True)
     return notice
 

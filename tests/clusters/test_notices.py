@@ -117,7 +117,7 @@ def test_a_notice_that_cannot_be_written_does_not_fail_the_job(ana: User, work: 
     def broken(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("no notices today")
 
-    monkeypatch.setattr(notices.Notice.objects, "create", broken)
+    monkeypatch.setattr(notices.Notice.objects, "get_or_create", broken)
     job = chore(ana)
     run_job(job.pk)
     job.refresh_from_db()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from html import unescape
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import connection
 from django.test import Client
 
 from clusters.models import AuditEvent
@@ -95,29 +93,6 @@ def test_the_last_administrator_stays(boss: User) -> None:
     people.activate(boss, switched_off)
     people.revoke_role(switched_off, boss, people.ADMIN)
     assert not again(boss).is_superuser
-
-
-@pytest.mark.django_db(transaction=True)
-def test_two_administrators_cannot_remove_each_other(boss: User) -> None:
-    other = UserFactory(username="other", is_superuser=True)
-    start, refused = threading.Barrier(2), []
-
-    def remove(actor: User, person: User) -> None:
-        try:
-            start.wait()
-            people.revoke_role(actor, person, people.ADMIN)
-        except (ValidationError, PermissionDenied) as error:
-            refused.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=remove, args=pair) for pair in ((boss, other), (other, boss))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert User.objects.filter(is_superuser=True).count() == 1
-    assert len(refused) == 1
 
 
 def test_somebody_deactivated_is_out_at_once_and_may_come_back(boss: User, ana: User) -> None:
