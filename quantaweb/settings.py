@@ -176,10 +176,13 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "PREPROCESSING_HOOKS": ["clusters.api.schema.own_paths"],
     "ENUM_NAME_OVERRIDES": {
-        "Affinity": ["signed", "absolute"],
-        "JobState": "compute.models.Job.State",
-        "LabelState": "clusters.models.Label.State",
-        "LabelOrigin": "clusters.models.Label.Origin",
+        "Affinity": "clusters.models.Affinity.values",
+        "ExportKind": "clusters.models.Export.Kind.values",
+        "ImportKind": "clusters.models.Import.Kind.values",
+        "JobState": "compute.models.Job.State.values",
+        "LabelKind": "clusters.models.Label.Kind.values",
+        "LabelOrigin": "clusters.models.Label.Origin.values",
+        "LabelState": "clusters.models.Label.State.values",
     },
 }
 CORS_ALLOWED_ORIGINS = env.listed("QW_CORS_ORIGINS")

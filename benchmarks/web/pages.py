@@ -21,6 +21,9 @@ class Page:
 
 
 RUN = "/runs/{run}"
+API = "/api/v1/runs/{run}"
+CLUSTERING = API + "/clusterings/{affinity}/{k}"
+CLUSTER = CLUSTERING + "/clusters/{label}"
 PAGES = (
     Page("runs", "/"),
     Page("overview", RUN + "/?k={k}&affinity={affinity}"),
@@ -69,6 +72,22 @@ PAGES = (
     Page("jobs", "/jobs/"),
     Page("corpora", "/corpora/"),
     Page("sign-in", "/sign-in/"),
+    Page("API, runs", "/api/v1/runs/"),
+    Page("API, suites", "/api/v1/suites/"),
+    Page("API, checkpoints", "/api/v1/checkpoints/?limit=100"),
+    Page("API, run", API + "/"),
+    Page("API, checkpoints of a run", API + "/checkpoints/?limit=100"),
+    Page("API, clusterings", API + "/clusterings/"),
+    Page("API, clusters", CLUSTERING + "/clusters/?sort={sort}&least={least}"),
+    Page("API, clusters, by text", CLUSTERING + "/clusters/?text={word}"),
+    Page("API, cluster", CLUSTER + "/"),
+    Page("API, members", CLUSTER + "/members/?limit=100"),
+    Page("API, contexts", CLUSTER + "/contexts/"),
+    Page("API, curves", CLUSTER + "/curves/"),
+    Page("API, curves over steps", CLUSTER + "/curves/?over=steps"),
+    Page("API, crosswalk", CLUSTER + "/crosswalk/"),
+    Page("API, rank-frequency", API + "/rank-frequency/?affinity={affinity}&first={first}&last={last}"),
+    Page("API, jobs", "/api/v1/jobs/"),
 )
 # routes that change something, need somebody signed in, or whose time is that of a form
 LEFT_OUT = frozenset({

@@ -69,9 +69,9 @@ class NearestSerializer(serializers.Serializer):
 
 class ClusterLabelSerializer(serializers.Serializer):
     id = serializers.IntegerField(source="pk", read_only=True)
-    origin = serializers.ChoiceField(Label.Origin.choices, read_only=True)
+    origin = serializers.ChoiceField(Label.Origin.values, read_only=True)
     author = serializers.CharField(source="author_name", read_only=True)
-    state = serializers.ChoiceField(Label.State.choices, read_only=True)
+    state = serializers.ChoiceField(Label.State.values, read_only=True)
     name = serializers.CharField(read_only=True)
     version = serializers.IntegerField(read_only=True)
 

@@ -100,8 +100,8 @@ def _operation(address: str, method: str, told: dict[str, Any], parts: dict[str,
 def _content(holder: dict[str, Any]) -> dict[str, Any] | None:
     """The schema of the JSON, or of whatever else is sent or answered."""
     kinds = holder.get("content", {})
-    found: dict[str, Any] | None = (kinds.get("application/json") or next(iter(kinds.values()), {})).get("schema")
-    return found
+    kind: dict[str, Any] = kinds.get("application/json") or next(iter(kinds.values()), {})
+    return kind.get("schema")
 
 
 def _resolved(schema: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:

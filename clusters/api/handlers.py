@@ -50,7 +50,7 @@ def _leads_here(path: str) -> bool:
 
 
 def _is_api(request: HttpRequest) -> bool:
-    return request.path_info.startswith(PREFIX)
+    return request.path_info.startswith(PREFIX) and not request.path_info.startswith(f"{PREFIX}docs/")  # pages
 
 
 def _error(status: int, code: str, message: str) -> HttpResponse:

@@ -32,7 +32,7 @@ class JobSerializer(serializers.Serializer):
     id = serializers.IntegerField(source="pk", read_only=True)
     name = serializers.CharField(read_only=True)
     kind = serializers.CharField(read_only=True, help_text="“qdg” makes a run.")
-    state = serializers.ChoiceField(Job.State.choices, read_only=True)
+    state = serializers.ChoiceField(Job.State.values, read_only=True)
     n_shards = serializers.IntegerField(read_only=True)
     n_shards_done = serializers.IntegerField(read_only=True)
     asked_by = serializers.SerializerMethodField()
@@ -83,7 +83,7 @@ class JobDetailSerializer(JobSerializer):
 
 
 class JobParameters(Page):
-    state = serializers.ChoiceField(Job.State.choices, required=False)
+    state = serializers.ChoiceField(Job.State.values, required=False)
     kind = serializers.CharField(required=False, max_length=20)
 
 
@@ -139,7 +139,7 @@ class Steer(Resource):
 
     def steered(self, request: Request, pk: int, act: Callable[..., Job], what: str) -> Response:
         job = _job(request, pk)
-        if not may_steer(request, job):  # type: ignore[arg-type]
+        if not may_steer(request, job):
             who = job.requested_by.get_username() if job.requested_by else "an administrator"
             raise PermissionDenied(f"Only {who} or staff may {what} job {job.pk}.")
         return self.one(_told(request, act(job, request.user)))

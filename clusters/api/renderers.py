@@ -58,8 +58,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-        is_number = np.isfinite(value)
-        return value.tolist() if is_number.all() else np.where(is_number, value.astype(object), None).tolist()
+        return value.tolist() if np.isfinite(value).all() else _plain(value.tolist())
     if isinstance(value, (np.ndarray, np.generic)):
         return _plain(value.tolist())
     return [_plain(item) for item in value] if isinstance(value, Sequence) else value

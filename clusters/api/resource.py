@@ -143,7 +143,7 @@ class Resource(APIView):
         Begin a GET with it, after the run was found and before anything is read:
         `if same := self.unchanged(run): return same`.
         """
-        kind = self.request.accepted_renderer.media_type  # type: ignore[attr-defined]
+        kind = self.request.accepted_renderer.media_type
         named = f"{REVISION} {run.bundle_sha256} {self.request.get_full_path()} {kind}"
         self._etag = f'"{hashlib.sha256(named.encode("utf-8", "replace")).hexdigest()[:32]}"'
         held = [tag.removeprefix("W/") for tag in parse_etags(self.request.headers.get("If-None-Match", ""))]
@@ -166,7 +166,7 @@ class Resource(APIView):
         wanted = self.asked.get("fields") if self.request.method in ("GET", "HEAD") else None
         if not wanted:
             return data
-        if isinstance(self.request.accepted_renderer, NpyRenderer):  # type: ignore[attr-defined]
+        if isinstance(self.request.accepted_renderer, NpyRenderer):
             raise UnknownParameter("A .npy file holds one array and no fields; leave `fields` out, or ask for JSON.")
         names = [name.strip() for name in wanted.split(",") if name.strip()]
         if unknown := [name for name in names if name not in data]:

@@ -33,8 +33,10 @@ class PerKey(SimpleRateThrottle):
             return self.cache_format % {"scope": self.scope, "ident": request.auth.token_key}
         if request.user and request.user.is_authenticated:
             return self.cache_format % {"scope": self.scope, "ident": request.user.pk}
-        address = self.get_ident(request)
-        return None if _is_loopback(address) else self.cache_format % {"scope": self.scope, "ident": address}
+        address = _address(self.get_ident(request))
+        if address is not None and address.is_loopback:
+            return None
+        return self.cache_format % {"scope": self.scope, "ident": address}
 
 
 class JobsPerPerson(BaseThrottle):
@@ -46,7 +48,7 @@ class JobsPerPerson(BaseThrottle):
     def allow_request(self, request: Request, view: Any) -> bool:
         if request.method != "POST" or _is_answered(request):
             return True
-        n_jobs, seconds = SimpleRateThrottle.parse_rate(self, self.RATE)  # type: ignore[arg-type]
+        n_jobs, seconds = SimpleRateThrottle.parse_rate(self, self.RATE)
         now, period = timezone.now(), timedelta(seconds=seconds)
         own = Job.objects.filter(requested_by_id=request.user.pk, created_at__gt=now - period).exclude(kind=PROBE)
         recent = list(own.order_by("-created_at").values_list("created_at", flat=True)[:n_jobs])
@@ -66,8 +68,9 @@ def _is_answered(request: Request) -> bool:
     return bool(key) and answered.exists()
 
 
-def _is_loopback(address: str) -> bool:
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address; None, which all share, for what is none."""
     try:
-        return ipaddress.ip_address(address).is_loopback
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
+        return None
