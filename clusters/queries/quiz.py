@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import Count, F, Q, QuerySet
@@ -35,11 +35,8 @@ def overall_score(clustering: Clustering, user: User | None = None) -> IntruderS
 
 def cluster_scores(clustering: Clustering) -> list[Scored]:
     """Every cluster that was asked about and answered, by rank."""
-    counts = {
-        row.pop("cluster"): row
-        for row in QuizQuestion.objects.filter(cluster__clustering=clustering)
-        .order_by().values("cluster").annotate(**_COUNTS)
-    }  # fmt: skip
+    asked = QuizQuestion.objects.filter(cluster__clustering=clustering).order_by()
+    counts = {row["cluster"]: row for row in asked.values("cluster").annotate(**_COUNTS)}
     rows = clustering.clusters.filter(pk__in=list(counts)).order_by("rank")
     found = ((row, _score(counts[row.pk])) for row in rows.defer("mean_curve", "nearest", "top_last"))
     return [Scored(row, score) for row, score in found if score is not None]
@@ -80,10 +77,10 @@ def askable(clustering: Clustering) -> QuerySet[Cluster]:
     return clustering.clusters.filter(size__gte=N_MEMBERS, size__lt=clustering.run.n_tokens)
 
 
-def runs_to_ask(user: User, most: int = 50) -> Sequence[Run]:
+def runs_to_ask(user: User, most: int = 50) -> QuerySet[Run]:
     return visible_runs(user).filter(archived_at=None).only("slug", "name", "n_tokens", "manifest")[:most]
 
 
-def _score(counts: dict[str, Any]) -> IntruderScore | None:
+def _score(counts: Mapping[str, Any]) -> IntruderScore | None:
     known = IntruderScore(counts["n_right"], counts["n_asked"], counts["n_people"], counts["n_open"])
     return known if known.n_asked else None

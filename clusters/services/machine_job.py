@@ -132,7 +132,7 @@ def chosen_contexts(clustering: Clustering, cluster: Cluster) -> Contexts:
     seed = int.from_bytes(hashlib.sha256(said.encode()).digest()[:4], "big")
     rng = np.random.default_rng(seed)
     members = rng.permutation(flat[labels == cluster.label])[: 40 * MOST_SHOWN]
-    unlike = [group[0] for group in Reader(run).fold(members)]
+    unlike = [group[0] for group in Reader(run).fold(members.tolist())]
     others = flat[labels != cluster.label]
     n = min(MOST_HELD_OUT, len(unlike) // 3, len(others))
     strangers = rng.choice(others, n, replace=False).tolist() if n else []

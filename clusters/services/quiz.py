@@ -84,7 +84,7 @@ def _new(user: User, clustering: Clustering, cluster: Cluster | None) -> QuizQue
     try:
         with transaction.atomic():
             return QuizQuestion.objects.create(
-                person_id=user.pk, cluster=cluster, other=other, tokens=tokens, intruder=place, seed=seed
+                person_id=int(user.pk or 0), cluster=cluster, other=other, tokens=tokens, intruder=place, seed=seed
             )
     except IntegrityError:  # asked twice at once: the first one stands
         return QuizQuestion.objects.get(person_id=user.pk, cluster=cluster, chosen=None)
@@ -94,7 +94,7 @@ def _spread(run: Run, tokens: np.ndarray, rng: np.random.Generator) -> list[int]
     """Four of the tokens at random: of unlike contexts and different documents, as far as there are such."""
     order = rng.permutation(tokens)[:MOST_TRIED]
     documents = corpus_of(run).locate(order)[0].tolist()
-    alike = {token: i for i, group in enumerate(Reader(run).fold(order)) for token in group}
+    alike = {token: i for i, group in enumerate(Reader(run).fold(order.tolist())) for token in group}
     picked: dict[int, int] = {}  # token → document
     for is_strict in (True, False):  # first from different documents, then from any; repeats of a context come last
         for token, document in zip(order.tolist(), documents, strict=True):

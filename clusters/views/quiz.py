@@ -217,7 +217,7 @@ def _address(cluster: Cluster, clustering: Clustering) -> str:
 
 def _start_href(query: QueryDict) -> str:
     kept = QueryDict(mutable=True)
-    kept.update({name: query[name] for name in ("run", "k", "affinity", "cluster") if query.get(name)})
+    kept.update({name: query.get(name, "") for name in ("run", "k", "affinity", "cluster") if query.get(name)})
     return changed(reverse("clusters:quiz"), kept)
 
 
