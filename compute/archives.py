@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from compute.bundle import Bundle, open_bundle, storage_errors
 from compute.errors import BundleError
@@ -41,10 +41,14 @@ class Unpacked:
     labels: Path | None
 
 
+class _Readable(Protocol):
+    def read(self, n: int, /) -> bytes: ...
+
+
 @dataclass(frozen=True)
 class _Member:
     name: str
-    file: IO[bytes]
+    file: _Readable
     n_read: Callable[[], int]  # bytes of the archive that were read so far
 
 

@@ -109,7 +109,7 @@ def _object(line: str) -> dict[str, Any]:
         raise ValueError(f"The line is not JSON: {error.msg}.") from None
     if not isinstance(value, dict):
         raise ValueError("The line is no JSON object.")
-    return {ALIASES.get(name, name): one for name, one in value.items()}
+    return {str(ALIASES.get(name, name)): one for name, one in value.items()}
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

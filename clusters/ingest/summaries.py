@@ -106,7 +106,13 @@ def summarise(partition: Partition, tokens: Clustered, similarity: np.ndarray | 
 def _said(partition: Partition, text: ClusteredText | None) -> list[dict[str, Any]]:
     """What every cluster's tokens say; nothing where the bundle came without its corpus."""
     if text is None:
-        silent = {"n_documents": None, "top_answers": [], "n_answers": 0, "top_last": [], "dominant_share": None}
+        silent: dict[str, Any] = {
+            "n_documents": None,
+            "top_answers": [],
+            "n_answers": 0,
+            "top_last": [],
+            "dominant_share": None,
+        }
         return [silent] * len(partition.order)
     answers, n_answers = _commonest(partition, text.answer_id, text.labels)
     last, _ = _commonest(partition, text.last_id, text.labels)
