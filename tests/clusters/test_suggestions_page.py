@@ -79,7 +79,7 @@ def test_the_panel_says_where_a_label_is_from_and_how_alike_the_clusters_are(cli
     assert "Suggested labels" in html
     assert re.search(r'Suggested from <a href="/runs/synthetic/k/6/clusters/1/">k = 6, cluster 1</a>, J 0.50', html)
     assert "Header &lt;field&gt; names" in html
-    assert "10 of 20 here, of 10 there" in html
+    assert "shares 10 of 20 tokens here, of 10 there" in html
     assert "Use this" in html
 
 
