@@ -94,7 +94,7 @@ def _start(request: HttpRequest, run: Run) -> HttpResponseBase:
     form = ExportForm(request.POST)
     problem = ""
     if not form.is_valid():
-        problem = " ".join(message for found in form.errors.values() for message in found)
+        problem = " ".join(str(message) for found in form.errors.values() for message in found)
     else:
         kind, suffix = form.cleaned_data["what"]
         try:
