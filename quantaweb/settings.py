@@ -176,13 +176,13 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "PREPROCESSING_HOOKS": ["clusters.api.schema.own_paths"],
     "ENUM_NAME_OVERRIDES": {
-        "Affinity": "clusters.models.Affinity.values",
-        "ExportKind": "clusters.models.Export.Kind.values",
-        "ImportKind": "clusters.models.Import.Kind.values",
-        "JobState": "compute.models.Job.State.values",
-        "LabelKind": "clusters.models.Label.Kind.values",
-        "LabelOrigin": "clusters.models.Label.Origin.values",
-        "LabelState": "clusters.models.Label.State.values",
+        "Affinity": "clusters.api.schema.AFFINITIES",
+        "ExportKind": "clusters.api.schema.EXPORT_KINDS",
+        "ImportKind": "clusters.api.schema.IMPORT_KINDS",
+        "JobState": "clusters.api.schema.JOB_STATES",
+        "LabelKind": "clusters.api.schema.LABEL_KINDS",
+        "LabelOrigin": "clusters.api.schema.LABEL_ORIGINS",
+        "LabelState": "clusters.api.schema.LABEL_STATES",
     },
 }
 CORS_ALLOWED_ORIGINS = env.listed("QW_CORS_ORIGINS")
