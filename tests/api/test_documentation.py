@@ -29,8 +29,9 @@ def blocks() -> list[tuple[int, str, str]]:
 
 
 @pytest.fixture
-def key(live_server, tmp_path, monkeypatch) -> str:
+def key(live_server, tmp_path, monkeypatch, settings) -> str:
     """A run called demo with clusterings at 100, and the key of somebody who may label and start runs."""
+    settings.DATA_DIR, settings.EXPORT_DIR = tmp_path / "data", tmp_path / "exports"
     monkeypatch.setattr(factories, "N_DOCUMENTS", 40)
     monkeypatch.setattr(factories, "N_SELECTED", 400)
     monkeypatch.setattr(factories, "KS", (50, 100, 200))

@@ -14,6 +14,11 @@ from tests.e2e.people import forgive, offer_tags, person, signed_in_as
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.fixture(autouse=True)
+def data_elsewhere(settings, tmp_path) -> None:
+    settings.DATA_DIR = tmp_path / "data"
+
+
 @pytest.mark.parametrize("javascript", [True, False])
 def test_a_dry_run_shows_what_labels_would_change_before_any_is_written(visit, run, javascript):
     offer_tags()
