@@ -37,7 +37,6 @@ INSTALLED_APPS = [
     "rest_framework",
     "knox",
     "drf_spectacular",
-    "drf_spectacular_sidecar",
     "corsheaders",
     "compute",
     "clusters",
