@@ -60,9 +60,9 @@ def ladders(runs: list[Run]) -> dict[int, Ladder]:
 
 
 def open_jobs(user: User) -> list[Job]:
-    """Work under way or waiting that the person may see, newest first."""
-    jobs = visible_jobs(user).filter(state__in=Job.OPEN_STATES).select_related("requested_by").order_by("-id")
-    return list(jobs[:N_OPEN_JOBS])
+    """Runs under way or waiting to be computed that the person may see, newest first."""
+    jobs = visible_jobs(user).filter(kind="qdg", state__in=Job.OPEN_STATES).select_related("requested_by")
+    return list(jobs.order_by("-id")[:N_OPEN_JOBS])
 
 
 def ks_of(run: Run, affinity: str = "signed") -> list[int]:
