@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Permission
 from django.db.models import Q, QuerySet
 
 from clusters.models import Run
@@ -82,4 +82,15 @@ def is_admin(user: User) -> bool:
 
 
 def _has(user: User, permission: str) -> bool:
-    return bool(user.is_authenticated and user.is_active and user.has_perm(permission))  # type: ignore[attr-defined]
+    if not (user.is_authenticated and user.is_active):
+        return False
+    return is_admin(user) or permission in _permissions(user)
+
+
+def _permissions(user: User) -> frozenset[str]:
+    """What the person's roles and they themselves may do; one query a request."""
+    if not hasattr(user, "_known_permissions"):
+        own = Permission.objects.filter(Q(user=user.pk) | Q(group__user=user.pk))
+        pairs = own.values_list("content_type__app_label", "codename")
+        user._known_permissions = frozenset(f"{application}.{name}" for application, name in pairs)  # type: ignore[union-attr]
+    return user._known_permissions  # type: ignore[union-attr]

@@ -19,6 +19,7 @@ from clusters.htmx import render_page
 from clusters.models import Cluster, Clustering, Run
 from clusters.parameters import changed, whole_number
 from clusters.queries import cluster_list as reads
+from clusters.queries.access import may_adjudicate
 from clusters.queries.cluster_labels import Standing, standings
 from clusters.queries.clusters import clustering_at, ladder, visible_run
 from clusters.queries.tags import vocabulary
@@ -162,6 +163,7 @@ def _page(
     run: Run = clustering.run
     there = ks[asked.affinity]
     random_href = reverse("clusters:random-cluster", args=[run.slug, clustering.k])
+    share_at = reverse("clusters:queue-new") if may_adjudicate(request.user) else ""
     return {
         "here": "clusters", "clustering": clustering, "n_clusters": len(clustering.sizes),
         "ks": there, "ticks": ladder_ticks(there, clustering.k), "k_at": there.index(clustering.k),
@@ -170,6 +172,7 @@ def _page(
         "columns": _with_addresses(request, columns(asked.sort, is_reversed=asked.is_reversed), asked),
         "sorted_note": sorted_note(asked.sort, matches.n_unknown, len(matches)),
         "is_begun": start > 0, "has_contexts": has_text(run),
+        "share_href": share_at and changed(share_at, request.GET, run=run.slug, k=clustering.k, after=None, view=None),
         "random_href": changed(random_href, request.GET, after=None, view=None, sort=None, order=None),
         "ruler": ruler(clustering.sizes, None, width=1232, height=64, with_note=True),
         "ruler_narrow": ruler(clustering.sizes, None, width=358, height=52, with_note=False),

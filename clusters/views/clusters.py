@@ -14,6 +14,7 @@ from clusters.contexts import Reader, has_text
 from clusters.forms.clusters import ORDERS, cluster_query
 from clusters.queries import clusters as reads
 from clusters.queries.cluster_labels import labels_of_cluster
+from clusters.queries.quiz import intruder_score
 from clusters.values.facts import EMERGENCE_NATS
 from clusters.views import cluster_sections as sections
 from clusters.views.cluster_figures import Figures
@@ -60,6 +61,7 @@ def show(request: HttpRequest, slug: str, k: str, label: str, twin: str | None =
     shown = [one["context"].place.index for one in ctx.get("contexts", ())]
     ctx |= label_panel(request, cluster, shown=shown, refused=refused) | queue_panel(request, cluster)
     ctx |= suggestion_panel(request, cluster) | add_panel(request, run, cluster=cluster)
+    ctx["intruder"] = intruder_score(cluster)
     status = refused.status if refused else 200
     return render(request, "clusters/show.html", ctx | links_context(request, "json", "csv"), status=status)
 

@@ -9,7 +9,6 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
 
 from clusters.forms.labels import LabelEntry, label_entry
 from clusters.models import Cluster, Label
@@ -21,6 +20,7 @@ from clusters.queries.tags import N_KEYS
 from clusters.services.labels import ConflictError, Content, save_label
 from clusters.values.differences import Piece, word_changes
 from clusters.views.addresses import cluster_address, clusters_address
+from clusters.views.labeling import next_address
 
 MOST_LISTED = 40  # misfits on other pages of the contexts that are listed one by one
 
@@ -108,7 +108,7 @@ def _onward(request: HttpRequest, cluster: Cluster, what: str, *, is_queued: boo
     clustering = cluster.clustering
     if is_queued:
         messages.success(request, what)
-        return HttpResponseRedirect(reverse("clusters:labeling-next"))
+        return HttpResponseRedirect(next_address(request.GET.get("queue", ""), cluster.pk))
     following = next_unlabeled(request.user, cluster)
     if following is None:
         messages.success(request, f"{what} You have labeled every cluster of this list.")

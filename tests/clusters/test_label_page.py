@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import Group
 
 from clusters.models import Assignment, Label, Queue, QueueItem
-from clusters.services.labels import Content, save_label
+from clusters.services.labels import Content, restore_revision, save_label, withdraw_label
 from tests.factories import UserFactory, make_run
 
 pytestmark = pytest.mark.django_db
@@ -122,7 +122,7 @@ def test_save_and_next_in_a_queue_goes_on_in_the_queue(as_ana, cluster, ana):
     item = QueueItem.objects.create(queue=queue, cluster=cluster, ordinal=1)
     task = Assignment.objects.create(item=item, person=ana)
     response = as_ana.post(address(cluster), {"version": 0, "name": "a", "action": "next"})
-    assert response["Location"] == "/labeling/next/"
+    assert response["Location"] == f"/labeling/next/?after={cluster.pk}"
     task.refresh_from_db()
     assert task.done_at is not None
 
@@ -268,6 +268,23 @@ def test_what_was_a_draft_is_in_the_history_for_its_author_alone(as_ana, cluster
     assert "half an" not in text
     assert "a whole one" in text
     assert [one["version"] for one in json.loads(html(as_ana, path[:-1] + ".json"))["revisions"]] == [2]
+
+
+def test_what_was_written_while_withdrawn_is_its_author_s_alone(as_ana, cluster, ana, ben):
+    label = save_label(ana, cluster, Content("first"), version=0, submit=True)
+    withdraw_label(ana, label, version=1)
+    save_label(ana, cluster, Content("hidden"), version=2)
+    restore_revision(ana, label, 3, version=3)
+    save_label(ana, cluster, Content("hidden too"), version=4, action="import")
+    save_label(ana, cluster, Content("second"), version=5, submit=True)
+    label = save_label(ana, cluster, Content("third"), version=6, submit=True, action="import")
+    path, table = f"/labels/{label.pk}.json", f"/runs/{cluster.clustering.run.slug}/exports/labels.jsonl"
+    assert [one["version"] for one in json.loads(html(as_ana, path))["revisions"]] == [7, 6, 5, 4, 3, 2, 1]
+    as_ana.force_login(ben)
+    assert [one["version"] for one in json.loads(html(as_ana, path))["revisions"]] == [7, 6, 2, 1]
+    line = as_ana.get(table).getvalue().decode().splitlines()[0]
+    assert [one["version"] for one in json.loads(line)["history"]] == [1, 2, 6, 7]
+    assert "hidden" not in line
 
 
 def test_a_version_is_restored_from_its_history(as_ana, cluster, ana):
