@@ -17,6 +17,7 @@ from clusters.queries.clusters import flat_indices, labels_of, ladder
 from clusters.queries.finder import rows
 from clusters.queries.finder.columns import Columns
 from clusters.queries.finder.search import Found
+from clusters.queries.label_history import was_seen
 from clusters.queries.labels import visible_labels
 from clusters.stored.arrays import bundle_of, corpus_of, vocabulary_of
 from clusters.values.finding import SCORES
@@ -65,7 +66,7 @@ LABEL_COLUMNS = (
     Column("version", "integer"),
     Column("updated_at", "text", "UTC"),
     Column("submitted_at", "text", "UTC"),
-    Column("history", "json", "", "earlier versions since it was submitted; of your own labels all"),
+    Column("history", "json", "", "versions that others could see; of your own labels all"),
 )
 INTEGERS = ("index", "document", "position", "token_id")
 FLAGS = ("is_induced", "is_clustered")
@@ -211,12 +212,11 @@ def _ranks(run: Run, affinity: str, k: int) -> np.ndarray:
 
 def _label_row(user: User, label: Label) -> list[Any]:
     clustering, own = label.cluster.clustering, label.author_id == user.pk
-    revisions = list(label.revisions.all())
-    shown = next((i for i, one in enumerate(revisions) if one.action != "draft"), len(revisions))
     history = [
         {"version": one.version, "at": one.at.isoformat(), "author": one.author_name, "action": one.action,
          "content": one.content}
-        for one in (revisions if own else revisions[shown:])
+        for one in label.revisions.all()
+        if own or was_seen(label, one)
     ]  # fmt: skip
     return [
         clustering.affinity, clustering.k, label.cluster.label, label.origin, label.author_name, label.state,

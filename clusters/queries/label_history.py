@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet
 
 from clusters.models import Label, LabelRevision
 from clusters.queries.access import User, may_adjudicate, may_label
@@ -10,6 +10,7 @@ from clusters.queries.labels import AGREED, visible_labels
 from clusters.queries.missing import Missing
 
 MAX_ID = 2**63
+SEEN = ("submit", "revise", "withdraw", "suggest")  # of a label that others could see
 
 
 def visible_label(user: User, pk: int | None) -> Label:
@@ -24,7 +25,16 @@ def visible_label(user: User, pk: int | None) -> Label:
 def visible_revisions(user: User, label: Label) -> QuerySet[LabelRevision]:
     """The label's versions, the latest first; what was only a draft is its author's alone."""
     revisions = label.revisions.order_by("-version")
-    return revisions if label.author_id == user.pk else revisions.exclude(action="draft")
+    seen = Q(action__in=SEEN) | Q(at__gte=F("label__submitted_at"))
+    return revisions if label.author_id == user.pk else revisions.filter(seen)
+
+
+def was_seen(label: Label, revision: LabelRevision) -> bool:
+    """Whether others could see this version of a submitted label: it was more than a draft when it was written.
+
+    What was imported, accepted or restored counts since the latest submit alone; before it may have been a draft.
+    """
+    return revision.action in SEEN or (label.submitted_at is not None and revision.at >= label.submitted_at)
 
 
 def may_change(user: User, label: Label) -> bool:
