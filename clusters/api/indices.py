@@ -7,6 +7,7 @@ from django.core.exceptions import BadRequest
 from rest_framework import serializers
 
 from clusters.models import Run
+from clusters.queries.missing import Missing
 
 PATTERN = r"^[0-9]{1,18}(-[0-9]{1,18})?(,[0-9]{1,18}(-[0-9]{1,18})?)*$"
 MAX_TOKENS = 1000
@@ -37,5 +38,7 @@ def numbers_of(text: str, name: str, *, end: int, most: int, what: str) -> np.nd
 
 
 def indices_of(run: Run, text: str, name: str = "index", *, most: int = MAX_TOKENS) -> np.ndarray:
-    """Flat indices of predicted tokens of the run."""
+    """Flat indices of predicted tokens of the run; 404 where the run came without any."""
+    if not run.corpus.n_predictions:
+        raise Missing(f"“{run.name}” came without its corpus", "Its tokens are known by their clusters alone.")
     return numbers_of(text, name, end=run.corpus.n_predictions, most=most, what="predicted tokens")

@@ -8,8 +8,11 @@ import json
 import numpy as np
 import pytest
 
+from clusters.ingest import ingest
 from clusters.stored.arrays import array_of, corpus_of, vocabulary_of
+from compute.published import Told, build_bundle
 from tests.factories import KS, N_SELECTED, NETWORKS, STEPS, UserFactory, make_run, n_predictions
+from tests.published_files import CONTEXTS, LABELS, write
 
 pytestmark = pytest.mark.django_db
 BASE = "/api/v1/runs/synthetic/"
@@ -274,6 +277,26 @@ def test_a_private_run_s_tokens_are_its_owner_s(client, tmp_path, path):
     assert "There is no run" in message(client, path, 404)
     client.force_login(owner)
     assert get(client, path)
+
+
+@pytest.mark.parametrize("with_contexts", [False, True], ids=["labels alone", "with contexts"])
+def test_published_clusters_without_losses_say_what_is_missing(client, tmp_path, with_contexts):
+    labels = write(tmp_path / "labels.json", LABELS)
+    contexts = write(tmp_path / "contexts.json", CONTEXTS) if with_contexts else None
+    run = ingest(build_bundle(labels, contexts, tmp_path / "bundles", told=Told(name="synthetic")))
+    index = int(array_of(run, "selection/flat_index")[0])
+    places = [f"tokens/{index}/curves/", f"curves/?index={index}", f"scores/?index={index}", "losses/histograms/",
+              f"similarity/pairs/?a={index}&b={index}", "similarity/block/?rows=0-1&by=place"]  # fmt: skip
+    texts = ["tokens/", "tokens/rules/", f"tokens/{index}/", f"tokens/{index}/context/", "documents/0/"]
+    for place in places + ([] if with_contexts else texts):
+        assert "came without" in message(client, place, 404), place
+    if with_contexts:
+        found = get(client, f"tokens/{index}/context/")
+        assert found["tokens"][-1]["index"] == index
+        assert found["tokens"][-1]["loss_nats"] is None
+        assert get(client, f"tokens/{index}/")["clusters"]
+        assert get(client, "tokens/?clustered=yes")["count"] == run.n_tokens
+        assert get(client, "documents/0/")["mean_loss_nats"] is None
 
 
 def test_numbers_cost_few_queries_however_many_there_are(client, run, django_assert_max_num_queries):
