@@ -16,11 +16,11 @@ from clusters.api.indices import IndicesField, indices_of
 from clusters.api.resource import One, Resource
 from clusters.models import Run
 from clusters.queries import tokens as reads
-from clusters.queries.clusters import visible_run
+from clusters.queries.clusters import flat_indices, visible_run
 from clusters.queries.missing import Missing
+from clusters.queries.selected import selected_step_curves, step_networks
 from clusters.stored.arrays import array_of, bundle_of
 from clusters.stored.columns import clustered_checkpoint, losses_under
-from clusters.values.readings import StepCurve
 
 ALL_STEPS = 100_000
 
@@ -100,8 +100,8 @@ class Curves(Resource):
             return same
         indices = indices_of(run, self.asked["index"])
         if lm := self.asked.get("lm"):
-            curve = _steps_of(run, indices, lm)
-            over, lms, x, losses = "steps", [lm] * len(curve.steps), curve.steps, curve.losses
+            over, (x, losses) = "steps", _over_steps(run, indices, lm)
+            lms = [lm] * len(x)
         else:
             sizes = run.manifest.get("sizes", [])
             if reads.size_curve(run, int(indices[0])) is None:
@@ -176,12 +176,21 @@ def no_losses(run: Run) -> Missing:
     )
 
 
-def _steps_of(run: Run, indices: np.ndarray, lm: str) -> StepCurve:
-    curves = {curve.lm: curve for curve in reads.step_curves(run, indices, most_steps=ALL_STEPS)}
-    if lm not in curves:
-        there = ", ".join(curves) or "none"
+def _over_steps(run: Run, indices: np.ndarray, lm: str) -> tuple[list[int], np.ndarray]:
+    """The steps of a network, and the tokens' losses at each, (n_tokens, n_steps)."""
+    networks = {one.lm: one for one in step_networks(run)}
+    if lm not in networks:
+        there = ", ".join(networks) or "none"
         raise BadRequest(f"lm is {lm[:80]!r}; networks measured at several steps: {there}.")
-    return curves[lm]
+    network, flat, table = networks[lm], flat_indices(run), f"curves/steps/{lm}"
+    rows = np.minimum(np.searchsorted(flat, indices), len(flat) - 1)
+    if np.array_equal(flat[rows], indices):  # of clustered tokens alone, whose curves lie together
+        losses = selected_step_curves(run, network)[rows]
+    elif bundle_of(run).has(table) and array_of(run, table).shape[1] == len(network.steps):
+        losses = array_of(run, table)[indices]
+    else:
+        losses = np.stack([array_of(run, column)[indices] for column in network.columns], axis=1)
+    return list(network.steps), np.asarray(losses, np.float32)
 
 
 curve_urls = [

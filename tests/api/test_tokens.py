@@ -11,6 +11,7 @@ import pytest
 from clusters.ingest import ingest
 from clusters.stored.arrays import array_of, corpus_of, vocabulary_of
 from compute.published import Told, build_bundle
+from tests import factories
 from tests.factories import KS, N_SELECTED, NETWORKS, STEPS, UserFactory, make_run, n_predictions
 from tests.published_files import CONTEXTS, LABELS, write
 
@@ -195,9 +196,24 @@ def test_curves_of_many_tokens_are_one_array_in_the_order_asked_for(client, run)
 
 def test_curves_over_the_steps_of_a_network(client, run):
     rows = npy(client, "curves/?index=0-9&lm=syn-800k")
-    np.testing.assert_allclose(rows, array_of(run, "curves/steps/syn-800k")[:10].astype(np.float32))
+    np.testing.assert_array_equal(rows, array_of(run, "curves/steps/syn-800k")[:10].astype(np.float32))
+    clustered = array_of(run, "selection/flat_index")[[5, 2, 2]]
+    found = npy(client, f"curves/?index={','.join(map(str, clustered))}&lm=syn-800k")
+    np.testing.assert_array_equal(found, array_of(run, "curves/steps/syn-800k")[clustered].astype(np.float32))
     assert get(client, "curves/?index=1&lm=syn-800k")["x"] == list(STEPS)
     assert "syn-800k" in message(client, "curves/?index=1&lm=syn-10k", 400)
+
+
+def test_steps_are_read_from_columns_where_there_is_no_table(client, tmp_path, monkeypatch):
+    views = factories._views
+
+    def without_steps(*given):
+        return {name: array for name, array in views(*given).items() if not name.startswith("curves/steps/")}
+
+    monkeypatch.setattr(factories, "_views", without_steps)
+    run = make_run(tmp_path)
+    expected = np.stack([array_of(run, f"losses/syn-800k/step{step}")[:10] for step in STEPS], axis=1)
+    np.testing.assert_array_equal(npy(client, "curves/?index=0-9&lm=syn-800k"), expected)
 
 
 def test_one_token_s_curve_is_the_same_as_among_many(client, run):
