@@ -178,7 +178,7 @@ def _units(request: HttpRequest, asked: Asked) -> list[dict[str, Any]]:
             "text": unit,
             "is_on": unit == asked.unit,
             "href": changed(
-                request.path, request.GET, unit=None if unit == "nats" else unit,
+                request.path, request.GET, unit=None if unit == asked.unit == "nats" else unit,
                 threshold=f"{asked.threshold_nats * factor:.4g}" if typed else None,
             ),
         }
