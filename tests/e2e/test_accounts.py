@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
+from django.contrib.auth.models import User
 from playwright.sync_api import expect
 
 from tests.e2e.people import person, signed_in_as
@@ -79,3 +81,33 @@ def test_a_key_for_scripts_is_made_shown_once_used_and_revoked(visit, run):
     expect(page.get_by_role("row").filter(has_text="a notebook")).to_contain_text("revoked")
     refused = script.get(f"{opened.server}/api/v1/runs/", **asked)
     assert (refused.status, "revoked" in refused.json()["error"]["message"]) == (401, True)
+
+
+def test_an_invitation_lets_one_person_in_with_its_roles(visit, run, settings):
+    settings.SIGNUP = "invitation"
+    page = signed_in_as(visit(), person("root", is_admin=True)).open("/people/")
+    page.get_by_role("checkbox", name=re.compile("^labeler")).check()
+    page.get_by_role("button", name="Make the link").click()
+    link = page.locator("#secret").inner_text()
+    page = visit(javascript=False).open(urlsplit(link).path)
+    page.locator("input[name=username]").fill("dora")
+    for field in page.locator("input[type=password]").all():
+        field.fill("a rather long password")
+    page.get_by_role("button", name="Make the account").click()
+    expect(page.get_by_role("link", name="dora").first).to_be_visible()
+    assert [group.name for group in User.objects.get(username="dora").groups.all()] == ["labeler"]
+    refused = page.request.get(link)
+    assert "Make the account" not in refused.text()
+
+
+def test_a_note_at_a_token_and_a_bookmark_are_kept(visit, run):
+    opened = signed_in_as(visit(javascript=False), person("bea", "labeler"))
+    page = opened.open("/runs/synthetic/tokens/7/")
+    page.get_by_label("Your note at this token").fill("<i>odd</i> one")
+    page.get_by_label("Bookmark, for me alone").check()
+    page.locator("#note").get_by_role("button", name="Save").click()
+    expect(page.get_by_label("Your note at this token")).to_have_value("<i>odd</i> one")
+    page = signed_in_as(visit(), person("cem", "labeler")).open("/runs/synthetic/tokens/7/")
+    expect(page.locator("#note")).to_contain_text("<i>odd</i> one")
+    page = opened.open("/notes/?mine=yes&bookmarked=yes")
+    expect(page.get_by_role("main")).to_contain_text("odd")

@@ -14,7 +14,8 @@ SERIOUS = ("serious", "critical")
 OPEN = (
     "/sign-in/", "/sign-up/", "/password/forgotten/", "/labels/", "/labeling/", "/labeling/quiz/", "/labeling/tags/",
     "/labeling/quiz/?run=synthetic&k=6", "/labeling/quiz/results/?run=synthetic&k=6", "/labeling/agreement/",
-    "/collections/", "/api/docs/", "/api/docs/tokens/", "/api/docs/labels/",
+    "/runs/synthetic/exports/", "/runs/synthetic/suggestions/?k=6", "/notes/", "/collections/", "/api/docs/",
+    "/api/docs/tokens/", "/api/docs/labels/",
 )  # fmt: skip
 PARTS = range(4)  # of the pages: all of them at once take longer than a test may
 
