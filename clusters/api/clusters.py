@@ -34,10 +34,10 @@ class ClusterSerializer(serializers.Serializer):
     rank = serializers.IntegerField(read_only=True, help_text="By size, from 1; ties by first appearance.")
     size = serializers.IntegerField(read_only=True, help_text="Its frequency: tokens in it.")
     name = serializers.SerializerMethodField(help_text="What people call it, as far as you may know; else null.")
-    n_documents = serializers.IntegerField(read_only=True)
+    n_documents = serializers.IntegerField(read_only=True, allow_null=True)
     n_answers = serializers.IntegerField(read_only=True, help_text="Different answers.")
     top_answers = serializers.SerializerMethodField(help_text="At most ten, the commonest first.")
-    dominant_share = serializers.FloatField(read_only=True, help_text="Of the commonest answer.")
+    dominant_share = serializers.FloatField(read_only=True, allow_null=True, help_text="Of the commonest answer.")
     similarity_within = serializers.FloatField(
         read_only=True, allow_null=True, help_text="Mean cosine over pairs; null for one token, or without cosines."
     )
