@@ -24,7 +24,7 @@ def waiting_clusters(user: User, queue: Queue | None = None) -> QuerySet[Cluster
     """
     clusters = Cluster.objects.filter(clustering__run__in=visible_runs(user))
     clusters = clusters.exclude(pk__in=blind_clusters(user))
-    clusters = clusters.filter(~Exists(Label.objects.filter(cluster=OuterRef("pk"), origin=AGREED)))
+    clusters = clusters.filter(~Exists(Label.objects.filter(cluster=OuterRef("pk"), origin=AGREED, state=SUBMITTED)))
     asked = Assignment.objects.filter(done_at=None, item__cluster=OuterRef("pk"), item__queue__closed_at=None)
     if queue is not None:
         items = QueueItem.objects.filter(queue=queue, cluster=OuterRef("pk"))
@@ -65,6 +65,11 @@ def labels_of(user: User, cluster: Cluster) -> list[Label]:
 def agreed_label(user: User, cluster: Cluster) -> Label | None:
     """What is agreed on of the cluster, if this person may see it."""
     return visible_labels(user).filter(cluster=cluster, origin=AGREED).prefetch_related("tags").first()
+
+
+def agreed_version(cluster: Cluster) -> int:
+    """The version that an agreement would replace: also one that was withdrawn; 0 where there never was any."""
+    return Label.objects.filter(cluster=cluster, origin=AGREED).values_list("version", flat=True).first() or 0
 
 
 @dataclass(frozen=True)

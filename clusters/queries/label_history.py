@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.db.models import F, Q, QuerySet
 
 from clusters.models import Label, LabelRevision
-from clusters.queries.access import User, may_adjudicate, may_label
-from clusters.queries.labels import AGREED, visible_labels
+from clusters.queries.access import User, may_adjudicate, may_label, visible_runs
+from clusters.queries.labels import AGREED, blind_clusters, visible_labels
 from clusters.queries.missing import Missing
 
 MAX_ID = 2**63
@@ -14,12 +14,20 @@ SEEN = ("submit", "revise", "withdraw", "suggest")  # of a label that others cou
 
 
 def visible_label(user: User, pk: int | None) -> Label:
-    """The label of this number, if the person may see it."""
-    labels = visible_labels(user).select_related("cluster__clustering__run")
-    found = labels.filter(pk=pk).first() if pk is not None and pk < MAX_ID else None
+    """The label of this number, if the person may see it; adjudicators share what is agreed on, withdrawn or not."""
+    found = None
+    if pk is not None and pk < MAX_ID:
+        labels = visible_labels(user) | _withdrawn(user) if may_adjudicate(user) else visible_labels(user)
+        found = labels.select_related("cluster__clustering__run").filter(pk=pk).first()
     if found is None:
         raise Missing("There is no such label", "It may be a draft of somebody else’s; the list has all you may see.")
     return found
+
+
+def _withdrawn(user: User) -> QuerySet[Label]:
+    """What was agreed on and is so no more."""
+    labels = Label.objects.filter(origin=AGREED, state=Label.State.DRAFT)
+    return labels.filter(cluster__clustering__run__in=visible_runs(user)).exclude(cluster__in=blind_clusters(user))
 
 
 def visible_revisions(user: User, label: Label) -> QuerySet[LabelRevision]:

@@ -86,7 +86,7 @@ def progress_of(user: User, queues: Iterable[Queue]) -> list[QueueProgress]:
         .values(queue=F("item__queue"))
         .annotate(n=Count("pk"), n_done=Count("done_at"), own=Count("pk", whose), own_done=Count("done_at", whose))
     }
-    agreed = Label.objects.filter(cluster=OuterRef("cluster"), origin=Label.Origin.AGREED)
+    agreed = Label.objects.filter(cluster=OuterRef("cluster"), origin=Label.Origin.AGREED, state=Label.State.SUBMITTED)
     waiting = Assignment.objects.filter(item=OuterRef("pk"), done_at=None)
     items: dict[int, dict[str, Any]] = {
         row["queue"]: dict(row)
@@ -120,7 +120,7 @@ def people_of(queue: Queue) -> list[PersonProgress]:
 
 def items_of(queue: Queue) -> QuerySet[Any]:
     """The queue's clusters in its order: how many labels of each are asked for and in, and whether one is agreed."""
-    agreed = Label.objects.filter(cluster=OuterRef("cluster"), origin=Label.Origin.AGREED)
+    agreed = Label.objects.filter(cluster=OuterRef("cluster"), origin=Label.Origin.AGREED, state=Label.State.SUBMITTED)
     items = queue.items.select_related("cluster").order_by("ordinal")
     items = items.only("ordinal", "queue", "cluster__label", "cluster__rank", "cluster__size", "cluster__clustering")
     return items.annotate(
@@ -178,7 +178,7 @@ def turn_of(user: User, cluster: Cluster, asked: int | None = None) -> Turn | No
         return None
     here = Q(item__cluster=cluster)
     rows = (
-        Assignment.objects.filter(OPEN, person_id=user.pk)
+        Assignment.objects.filter(OPEN, person_id=user.pk, item__queue__clustering__run__in=visible_runs(user))
         .order_by()
         .values(queue=F("item__queue"))
         .annotate(n=Count("pk"), n_done=Count("done_at"), n_here=Count("pk", here), n_in=Count("done_at", here))

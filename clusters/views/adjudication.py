@@ -78,7 +78,7 @@ def decide(request: HttpRequest, number: str) -> HttpResponse:
     ctx = _shown(cluster, labels, tags, queue) | {
         "form": form, "agreed": conflict or agreed, "conflict": conflict,
         "votes": reads.votes_for(agreed.kind, labels) if agreed else None,
-        "version": conflict.version if conflict else agreed.version if agreed else 0,
+        "version": conflict.version if conflict else agreed.version if agreed else reads.agreed_version(cluster),
     }  # fmt: skip
     status = 409 if conflict else 422 if form.is_bound else 200
     return render(request, "labeling/decide.html", ctx, status=status)

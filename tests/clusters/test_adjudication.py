@@ -173,6 +173,23 @@ def test_two_adjudicators_at_once_lose_no_word(run, eva, people):
     ]
 
 
+def test_what_is_agreed_on_can_be_withdrawn_and_decided_again(run, eva, people):
+    queue, cluster = queue_of(eva, run, people, labels_each=3), clusters_of(run)[0]
+    labels = [submit(user, cluster) for user in people]
+    agreed = agree_with(eva, cluster, labels[0], version=0)
+    client, ana = seen_by(eva), seen_by(people[0])
+    gone = client.post(f"/labels/{agreed.pk}/", {"action": "withdraw", "version": "1"}, follow=True)
+    assert gone.status_code == 200
+    assert "Withdrawn" in gone.content.decode()
+    assert ana.get(f"/labels/{agreed.pk}/").status_code == 404
+    assert waiting(eva, queue) == [cluster]
+    assert client.get(f"/labeling/queues/{queue.pk}.json").json()["queue"]["agreed"] == 0
+    assert 'name="version" value="2"' in client.get(f"/labeling/adjudicate/{cluster.pk}/").content.decode()
+    agree_with(eva, cluster, labels[1], version=2)
+    assert waiting(eva, queue) == []
+    assert ana.get(f"/labels/{agreed.pk}/").status_code == 200
+
+
 def test_only_adjudicators_decide(run, eva, people):
     cluster = clusters_of(run)[0]
     label = submit(people[0], cluster)

@@ -10,6 +10,7 @@ from clusters.queries import queues as reads
 from clusters.services import queues as services
 from clusters.services.labels import Content, save_label, withdraw_label
 from clusters.services.people import LABELER
+from clusters.services.runs import set_private
 from tests.factories import make_run
 from tests.labeling import adjudicator, clustering_of, clusters_of, labelers, person, queue_of, seen_by, submit
 
@@ -326,6 +327,15 @@ def test_the_panel_is_not_there_for_who_has_no_queue(run, eva, people, django_as
     for user in (None, people[2]):
         text = seen_by(user).get(f"/runs/synthetic/k/6/clusters/{cluster.label}/").content.decode()
         assert 'id="h-queue"' not in text
+
+
+def test_the_panel_names_no_queue_of_a_run_that_one_may_see_no_more(run, tmp_path, eva, people):
+    hidden = make_run(tmp_path / "hidden", seed=1, owner=eva, name="hidden")
+    queue_of(eva, hidden, people, name="Secretive work")
+    path = f"/runs/synthetic/k/6/clusters/{clusters_of(run)[0].label}/"
+    assert "Secretive work" in seen_by(people[0]).get(path).content.decode()
+    set_private(eva, hidden, True)
+    assert "Secretive work" not in seen_by(people[0]).get(path).content.decode()
 
 
 def test_pages_ask_no_more_of_the_database_for_more_clusters(run, eva, people, django_assert_max_num_queries):
