@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.models import User as Person
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.core.signing import BadSignature, SignatureExpired, TimestampSigner
@@ -157,7 +158,10 @@ def signed(export: Export) -> str:
 
 
 def opened(text: str) -> Export:
-    """The export that a link leads to. Missing where the link was never one; LinkExpired where it was."""
+    """The export that a link leads to. Missing where the link was never one; LinkExpired where it was.
+
+    A link opens no more than whoever asked for the file may see: it ends when the run is hidden from them.
+    """
     try:
         number = _signer.unsign(text, max_age=timedelta(days=settings.EXPORT_DAYS))
     except SignatureExpired:
@@ -166,8 +170,11 @@ def opened(text: str) -> Export:
         raise Missing(
             "This is no link to an export", "Copy the whole link, or make a new one on the run’s page."
         ) from None
-    export = Export.objects.select_related("run").filter(pk=int(number)).first()
+    export = Export.objects.select_related("run", "job__requested_by").filter(pk=int(number)).first()
     if export is None or not export.path or not export.expires_at or export.expires_at <= timezone.now():
+        raise LinkExpired(_GONE)
+    asker = export.job.requested_by or AnonymousUser()
+    if not visible_runs(asker).filter(pk=export.run_id).exists():  # the run was hidden from them since
         raise LinkExpired(_GONE)
     if not file_of(export).is_file():
         raise LinkExpired(_GONE)

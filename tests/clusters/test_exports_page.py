@@ -296,6 +296,15 @@ def test_a_deleted_export_s_link_is_gone_and_a_forged_one_was_never_there(signed
     assert signed_in.get(f"/exports/{export.pk}:1:forged/").status_code == 404
 
 
+def test_a_link_ends_when_the_run_is_hidden_from_whoever_asked(client, signed_in, run, ana):
+    written(services.start_export(ana, run, "clusters", "csv"))
+    address = href(signed_in)
+    Run.objects.update(is_private=True)
+    assert client.get(address).status_code == 410
+    run.readers.add(ana)
+    assert client.get(address).status_code == 200
+
+
 def test_the_sweep_deletes_what_has_expired(run, ana, monkeypatch):
     monkeypatch.setattr(services, "_LEFT_SECONDS", -1)
     old, young = (written(services.start_export(ana, run, "clusters", "csv")) for _ in range(2))
