@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from clusters.models import Invitation
-from clusters.queries.access import User
+from clusters.queries.access import User, is_admin
 from clusters.services.audit import record
 from clusters.services.mail import send
 from clusters.services.people import give_roles, hashed, known_roles, must_rule
@@ -68,8 +68,9 @@ def revoke(actor: User, number: int) -> bool:
 
 
 def usable(secret: str) -> Invitation | None:
-    """The invitation that the link is, while it works."""
-    return _good(secret).select_related("invited_by").first() if secret else None
+    """The invitation that the link is, while it works: not longer than whoever invited is an administrator."""
+    found = _good(secret).select_related("invited_by").first() if secret else None
+    return found if found and found.invited_by and is_admin(found.invited_by) else None
 
 
 def accept(secret: str, *, name: str, password: str, email: str = "") -> Person:

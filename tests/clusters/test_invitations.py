@@ -72,6 +72,17 @@ def test_an_invitation_works_once(client: Client, boss: User) -> None:
     assert not User.objects.filter(username="eve").exists()
 
 
+@pytest.mark.parametrize("loss", ["is_active", "is_superuser"])
+def test_an_invitation_ends_when_whoever_invited_is_no_administrator_any_more(
+    client: Client, boss: User, loss: str
+) -> None:
+    path = f"/invitation/{secret_of(boss, roles=['admin'])}/"
+    User.objects.update(**{loss: False})
+    assert client.get(path).status_code == 410
+    assert client.post(path, FORM).status_code == 410
+    assert not User.objects.filter(username="dora").exists()
+
+
 def test_an_invitation_that_is_used_meanwhile_makes_no_second_account(boss: User) -> None:
     secret = secret_of(boss)
     invitations.accept(secret, name="dora", password=PASSWORD)
