@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ A_PAGE = 100  # items
 MOST_LISTED = 200  # collections
 MOST_COMMENTS = 200  # shown, the latest
 PANEL_COLLECTIONS = 30
+_SECRET = re.compile(r"[\w-]{1,43}", re.ASCII)  # nothing else names a collection
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def public_collections(user: User) -> QuerySet[Collection]:
 
 def collection_at(user: User, secret: str) -> Collection:
     """The collection that an address names, if this person may see it."""
-    found = visible_collections(user).filter(secret=secret[:43]).first() if len(secret) <= 43 else None
+    found = visible_collections(user).filter(secret=secret).first() if _SECRET.fullmatch(secret) else None
     if found is None:
         raise Missing(
             "There is no such collection", "It was deleted, or its owner keeps it private. Ask them for its link."

@@ -60,7 +60,8 @@ def make_key(person: Person, *, name: str, scopes: Sequence[str], days: int = US
 def revoke_key(person: Person, beginning: str) -> ApiKey:
     """End the person's key that begins so; it stays in the list."""
     with transaction.atomic():
-        key = ApiKey.objects.select_for_update().filter(user=person, token_key=beginning).first()
+        keys = ApiKey.objects.select_for_update().filter(user=person, token_key=beginning)
+        key = keys.first() if beginning.isprintable() else None
         if key is None:
             raise ObjectDoesNotExist(f"You have no key that begins with {beginning[:20]}.")
         if key.revoked_at is None:

@@ -63,6 +63,7 @@ def disconnect(person: Person, provider: str) -> None:
 
     with transaction.atomic():
         rows = SocialAccount.objects.filter(user=person)
+        provider = provider if provider.isprintable() else ""  # no database compares with NUL
         if not person.has_usable_password() and not rows.exclude(provider=provider).exists():
             raise ValidationError("It is your only way in; choose a password first.")
         if rows.filter(provider=provider).delete()[0]:

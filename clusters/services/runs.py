@@ -77,7 +77,7 @@ def add_reader(user: User, run: Run, name: str) -> Person:
 
 def remove_reader(user: User, run: Run, name: str) -> None:
     _must_manage(user, run)
-    person = run.readers.filter(username=name).first()
+    person = run.readers.filter(username=name).first() if name.isprintable() else None
     if person is None:
         raise ValidationError(f"The run is not shared with “{clean_text(name)[:150]}”.")
     with transaction.atomic():

@@ -101,6 +101,12 @@ def test_who_may_see_it(ana, ben, collection, access, opened, listed):
     assert seen_by(ana).get(collection.get_absolute_url()).status_code == 200
 
 
+@pytest.mark.parametrize("secret", ["a%00b", "a" * 44, "é"])
+def test_what_is_no_address_of_one_is_not_there(client, db, secret):
+    assert client.get(f"/collections/{secret}/").status_code == 404
+    assert client.get(f"/api/v1/collections/{secret}/").status_code == 404
+
+
 def test_only_its_owner_changes_it(ana, ben, run, collection):
     services.change_collection(ana, collection, version=1, access="public")
     item = services.keep_token(ana, collection, run, 3)
