@@ -7,6 +7,7 @@ export QW_DATA_DIR
 
 VENV := .venv
 BIN := $(VENV)/bin
+UNIT := tests/compute tests/clusters
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -28,7 +29,8 @@ serve: $(VENV)/.compute ## Serve what is there at http://127.0.0.1:PORT, with th
 setup: $(VENV)/.dev ## Install everything, for developing
 
 test: $(VENV)/.dev lint ## Lint, then unit, integration and browser tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 $(UNIT) tests/api tests/hub tests/benchmarks
+	$(BIN)/python -m pytest tests/jobs tests/faults tests/e2e
 
 lint: $(VENV)/.dev ## Check style, types, templates and the direction of imports
 	$(BIN)/ruff check .
@@ -43,7 +45,7 @@ format: $(VENV)/.dev ## Rewrite sources in the project's format
 	$(BIN)/ruff format .
 
 unit: $(VENV)/.dev ## Only what needs no browser, database server or broker
-	$(BIN)/python -m pytest tests/compute tests/clusters
+	$(BIN)/python -m pytest --numprocesses 2 $(UNIT)
 
 e2e: $(VENV)/.dev ## Only the tests in a real browser
 	$(BIN)/python -m pytest tests/e2e
