@@ -8,6 +8,7 @@ export QW_DATA_DIR
 VENV := .venv
 BIN := $(VENV)/bin
 UNIT := tests/compute tests/clusters
+ALONE := $(UNIT) tests/api tests/hub tests/benchmarks
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -29,8 +30,8 @@ serve: $(VENV)/.compute ## Serve what is there at http://127.0.0.1:PORT, with th
 setup: $(VENV)/.dev ## Install everything, for developing
 
 test: $(VENV)/.dev lint ## Lint, then unit, integration and browser tests
-	$(BIN)/python -m pytest --numprocesses 2 $(UNIT) tests/api tests/hub tests/benchmarks
-	$(BIN)/python -m pytest tests/jobs tests/faults tests/e2e
+	$(BIN)/python -m pytest --numprocesses 2 $(ALONE)
+	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(ALONE))
 
 lint: $(VENV)/.dev ## Check style, types, templates and the direction of imports
 	$(BIN)/ruff check .
