@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -66,6 +67,11 @@ def test_the_python_of_the_document_runs_as_it_stands(key):
     assert said["applied"].json()["counts"]["changed"] == 1
     assert len(said["measures"]) > 0
     assert list(said["near"].columns) == ["index", "answer", "cosine", "affinity", "cluster"]
+
+
+def test_the_error_that_the_document_shows_is_the_one_that_comes(client):
+    [shown] = re.findall(r"^```json\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    assert client.get("/api/v1/runs/?foo=1").json() == json.loads(shown)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed; `apt-get install curl` brings it.")
