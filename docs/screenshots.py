@@ -40,6 +40,26 @@ PAGES = {
     "scaling": "/runs/{run}/scaling/",
     "jobs": "/jobs/",
     "corpora": "/corpora/",
+    "labels": "/labels/",
+    "collections": "/collections/",
+    "exports": "/runs/{run}/exports/",
+    "api": "/api/docs/",
+}
+SIGNED_IN = {  # as the first administrator
+    "label-panel": "/runs/{run}/k/{k}/clusters/{label}/",
+    "labeling": "/labeling/",
+    "vocabulary": "/labeling/tags/",
+    "notes": "/notes/",
+    "quiz": "/labeling/quiz/?run={run}&k={k}",
+    "adjudicate": "/labeling/adjudicate/",
+    "agreement": "/labeling/agreement/?run={run}&k={k}&affinity=signed",
+    "queue-new": "/labeling/queues/new/?run={run}&k={k}",
+    "suggestions": "/runs/{run}/suggestions/?k={k}",
+    "imports": "/imports/",
+    "profile": "/profile/",
+    "notices": "/notices/",
+    "people": "/people/",
+    "audit": "/audit/",
 }
 README = ("overview", "cluster", "rank-frequency")
 VIEWS = [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")]
@@ -62,7 +82,8 @@ def main() -> None:
     complaints: list[str] = []
     try:
         wait_for(root)
-        names = addresses(root, given.run, given.k, given.label)
+        values = places(root, given.run, given.k, given.label)
+        names, kept = ({name: path.format(**values) for name, path in pages.items()} for pages in (PAGES, SIGNED_IN))
         given.out.mkdir(parents=True, exist_ok=True)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
@@ -70,6 +91,7 @@ def main() -> None:
             )
             for width, theme in VIEWS:
                 complaints += take(browser, root, names, given.out, width, theme)
+                complaints += take(browser, root, kept, given.out, width, theme, key=sign_in_link(root))
     finally:
         server.terminate()
         server.wait(30)
@@ -88,26 +110,27 @@ def wait_for(root: str) -> None:
     sys.exit(f"{root} did not answer within a minute; does `make serve` work?")
 
 
-def addresses(root: str, run: str, k: int, label: int | None) -> dict[str, str]:
-    """Paths of all pages: the cluster of that label, one of its tokens, and that token's document."""
+def sign_in_link(root: str) -> str:
+    """A link that lets one in once."""
+    command = [sys.executable, "manage.py", "sign_in_link", "--base", root]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().splitlines()[-1]
+
+
+def places(root: str, run: str, k: int, label: int | None) -> dict[str, object]:
+    """What addresses name: the cluster of that label, one of its tokens, and that token's document."""
     if label is None:
         with urllib.request.urlopen(f"{root}/runs/{run}/k/{k}/clusters.json", timeout=30) as answer:
             label = json.load(answer)["clusters"][-1]["label"]
     path = f"{root}/runs/{run}/k/{k}/clusters/{label}.json"
     with urllib.request.urlopen(path, timeout=30) as answer:
         token = json.load(answer)["members"][0]
-    values = {
-        "run": run,
-        "k": k,
-        "label": label,
-        "token": token["index"],
-        "document": token["document"],
-    }
-    return {name: pattern.format(**values) for name, pattern in PAGES.items()}
+    return {"run": run, "k": k, "label": label, "token": token["index"], "document": token["document"]}
 
 
-def take(browser: Browser, root: str, names: dict[str, str], out: Path, width: int, theme: str) -> list[str]:
-    """Open and save every page at one width and theme; give what is wrong with any."""
+def take(
+    browser: Browser, root: str, names: dict[str, str], out: Path, width: int, theme: str, *, key: str = ""
+) -> list[str]:
+    """Open and save every page at one width and theme, after the link `key` if there is one; give what is wrong."""
     complaints: list[str] = []
     context = browser.new_context(
         viewport={"width": width, "height": 900},
@@ -118,6 +141,9 @@ def take(browser: Browser, root: str, names: dict[str, str], out: Path, width: i
     page = context.new_page()
     page.on("console", lambda said: complaints.append(f"{page.url}: {said.text}") if said.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
+    if key:
+        page.goto(key)
+        page.get_by_role("button", name="Sign in").click()
     for name, path in names.items():
         page.goto(root + path, wait_until="networkidle")
         for _ in range(30):  # what loads later comes when it is scrolled into view
