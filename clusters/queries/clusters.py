@@ -19,7 +19,8 @@ MOST_TIED = 6  # clusters of the same size that are named
 
 def visible_run(user: User, slug: str) -> Run:
     """The run of this name, if this person may see it."""
-    run = visible_runs(user).select_related("corpus", "checkpoint").filter(slug=slug).first()
+    runs = visible_runs(user).select_related("corpus", "checkpoint")
+    run = runs.filter(slug=slug).first() if slug.isprintable() else None  # no database compares with NUL
     if run is None:
         raise Missing(f"There is no run “{slug[:80]}”", "Choose one from the list of runs.")
     try:
