@@ -149,6 +149,7 @@ def test_a_queue_is_made_worked_through_blindly_and_agreed_on(visit, run):
     page = signed_in_as(visit(), dora).open("/labeling/adjudicate/")
     page.locator("main table a").first.click()
     page.get_by_role("link", name="Open the cluster").wait_for()
+    page.wait_for_load_state()
     expect(page.locator(".side-by-side")).to_contain_text("bea says so")
     expect(page.locator(".side-by-side")).to_contain_text("cem says so")
     page.keyboard.press("2")
@@ -196,6 +197,7 @@ def test_the_intruder_is_looked_for_with_the_keyboard(visit, run):
     page = signed_in_as(visit(), person("bea", "labeler")).open("/labeling/quiz/?run=synthetic&k=3")
     page.get_by_role("button", name="First question").click()
     expect(page.locator("ol.quiz > li")).to_have_count(5)
+    page.wait_for_load_state()  # keys are heard from then on
     page.keyboard.press("2")
     expect(page.locator(".verdict")).to_contain_text("is the intruder")
     expect(page.locator("ol.quiz .is-intruder")).to_have_count(1)
