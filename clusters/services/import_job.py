@@ -119,15 +119,16 @@ def _moved(bundle: Bundle) -> Path:
 
 
 def _settle(bundle: Bundle, target: Path) -> None:
+    """Put a damaged bundle aside and the new one in its place; a whole one stays, and nobody's is ever replaced."""
     try:
         there = open_bundle(target)
         there.verify()
-        is_same = there.sha256 == bundle.sha256
     except BundleError:
-        is_same = False
-    if not is_same:
         target.rename(target.with_name(f".damaged-{target.name}-{bundle.sha256[-12:]}"))
         bundle.path.rename(target)
+        return
+    if there.sha256 != bundle.sha256:
+        raise ComputeError(f"Another bundle, whose hash begins alike, lies at {target.name}; it has to be moved first.")
 
 
 def _keep_labels_only(one: Import) -> bool:

@@ -195,6 +195,17 @@ def test_the_same_bundle_twice_is_one_run(ana: Client, tmp_path: Path, places: P
     assert len([*(places / "bundles").iterdir()]) == 1
 
 
+def test_another_bundle_whose_hash_begins_alike_is_not_replaced(ana: Client, tmp_path: Path, places: Path) -> None:
+    mine, others = (open_bundle(write_bundle(tmp_path / str(seed), seed=seed)) for seed in (1, 2))
+    place = places / "bundles" / f"{mine.manifest['name']}-{mine.sha256[:12]}"
+    place.parent.mkdir(parents=True)
+    others.path.rename(place)
+    ana.post("/imports/?kind=bundle", {"file": sent("run.tar", packed(mine.path)), "name": "two"})
+    job = worked()
+    assert (job.state, "Another bundle" in job.error) == ("failed", True)
+    assert open_bundle(place).sha256 == others.sha256
+
+
 def test_a_worker_that_was_killed_half_way_does_no_harm(
     ana: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
