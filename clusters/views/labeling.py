@@ -35,7 +35,7 @@ def assigned_address(assignment: Assignment) -> str:
     """The page of a cluster that somebody is asked to label, at their label."""
     cluster, clustering = assignment.item.cluster, assignment.item.cluster.clustering
     address = cluster_address(clustering.run.slug, clustering.k, cluster.label, clustering.affinity)
-    return f"{address}{'&' if '?' in address else '?'}queue={assignment.item.queue_id}"
+    return f"{address}{'&' if '?' in address else '?'}queue={assignment.item.queue_id}#label"
 
 
 @require_safe

@@ -219,6 +219,12 @@ def test_the_command_prints_a_link(boss: User) -> None:
         call_command("invite", "--role", "king")
 
 
+def test_the_command_refuses_what_is_no_address(boss: User) -> None:
+    with pytest.raises(CommandError, match="'nope' is no e-mail address"):
+        call_command("invite", "--email", "nope")
+    assert not Invitation.objects.exists()
+
+
 def test_the_command_says_that_accounts_are_off(settings: Any) -> None:
     settings.SIGNUP = "off"
     with pytest.raises(CommandError, match="QW_SIGNUP"):

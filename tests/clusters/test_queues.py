@@ -234,7 +234,7 @@ def test_label_the_next_goes_to_the_cluster_and_at_the_end_says_so(run, eva, peo
     queue = queue_of(eva, run, people, labels_each=3)
     client, clusters = seen_by(ana), clusters_of(run)
     response = client.get(f"/labeling/next/?queue={queue.pk}")
-    assert response["Location"] == f"/runs/synthetic/k/6/clusters/{clusters[0].label}/?queue={queue.pk}"
+    assert response["Location"] == f"/runs/synthetic/k/6/clusters/{clusters[0].label}/?queue={queue.pk}#label"
     for cluster in clusters:
         submit(ana, cluster)
     text = client.get(f"/labeling/next/?queue={queue.pk}").content.decode()
@@ -318,7 +318,7 @@ def test_the_panel_says_how_far_i_am_and_what_comes_next(run, eva, people):
     assert "0 of 6 done" in text
     assert "One other labeled it; you see theirs once yours is in." in text
     assert "Name &lt;b&gt;the rule&lt;/b&gt;." in text
-    assert f'clusters/{second.label}/?queue={queue.pk}"' in text
+    assert f'clusters/{second.label}/?queue={queue.pk}#label"' in text
 
 
 def test_the_panel_is_not_there_for_who_has_no_queue(run, eva, people, django_assert_max_num_queries):

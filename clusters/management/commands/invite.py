@@ -3,8 +3,9 @@
 import argparse
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.management.base import BaseCommand, CommandError
+from django.core.validators import validate_email
 from django.urls import reverse
 
 from clusters.services import invitations, people
@@ -22,6 +23,11 @@ class Command(BaseCommand):
         parser.add_argument("--base", default=here, metavar="URL", help=f"where the site is served (else {here})")
 
     def handle(self, *args: object, role: list[str], email: str, base: str, **options: object) -> None:
+        try:
+            if email:
+                validate_email(email)
+        except ValidationError as error:
+            raise CommandError(f"{email!r} is no e-mail address. Give one like dora@example.org, or none.") from error
         try:
             invitation, secret = invitations.invite(people.first_admin(), email=email, roles=role)
         except (PermissionDenied, ValueError) as error:
