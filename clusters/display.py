@@ -156,13 +156,13 @@ def _decoded_pieces(chunks: list[bytes]) -> list[str]:
         if not raw:
             continue
         if pending and not _continues(pending, raw):
-            texts[owner] += REPLACEMENT
+            texts[owner] += pending.decode("utf-8", "replace")
             pending = b""
         data = pending + raw
         texts[i], used = codecs.utf_8_decode(data, "replace", False)
         pending, owner = data[used:], i
     if pending:
-        texts[owner] += REPLACEMENT
+        texts[owner] += pending.decode("utf-8", "replace")
     return texts
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import threading
 import uuid
 from collections.abc import Iterator
 from functools import cached_property
@@ -23,6 +24,19 @@ from compute.errors import BundleError, StorageError
 
 FORMAT, VERSION = "quantaweb-bundle", 1
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+
+
+_headers = threading.Lock()
+
+
+def open_array(path: Path) -> np.ndarray:
+    """An array of a file, memory-mapped.
+
+    NumPy parses a file's header with `ast`, and CPython 3.11 fails now and then where two threads do that at once.
+    """
+    with _headers:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
 
 
 class BundleWriter:
@@ -145,7 +159,7 @@ class Bundle:
             raise BundleError(f"The bundle {self.path.name} holds no array {name!r}.")
         path = self.path / entry["file"]
         try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            array = open_array(path)
         except (OSError, ValueError, EOFError) as error:
             raise BundleError(f"{path} is missing or cut short ({error}); copy or compute the bundle again.") from error
         if list(array.shape) != entry["shape"] or str(array.dtype) != entry["dtype"]:

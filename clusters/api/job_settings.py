@@ -8,7 +8,6 @@ from rest_framework import serializers
 
 from clusters.forms.run import MAX_KS, MAX_LENGTH, MAX_TOKENS, RunForm
 from clusters.forms.suites import RUN_FORMS
-from clusters.forms.texts import DEMO
 from clusters.queries.access import User
 from clusters.queries.corpora import visible_corpora
 from compute.config import AFFINITIES, EFFORTS, GRADIENT_SCOPES, PRECISIONS, VECTORS
@@ -87,7 +86,7 @@ class JobSettingsSerializer(serializers.Serializer):
 
 def run_form(user: User, sent: dict[str, Any]) -> RunForm:
     """The page's form, filled in and found right; 400 by field where it is not."""
-    cls = RUN_FORMS[sent.pop("suite", DEMO)]
+    cls = RUN_FORMS[sent.pop("suite", "demo")]
     corpora = list(visible_corpora(user))
     usual = cls(corpora=corpora).initial
     if strange := sorted(set(sent) - set(cls.base_fields)):

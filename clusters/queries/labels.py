@@ -13,12 +13,13 @@ PERSON, AGREED, MACHINE = Label.Origin.PERSON, Label.Origin.AGREED, Label.Origin
 
 
 def blind_clusters(user: User) -> QuerySet[Assignment, int]:
-    """Clusters whose other labels are hidden from this person: theirs is asked for by an open queue, and not yet in."""
-    if not user.is_authenticated:
-        return Assignment.objects.none().values_list("item__cluster_id", flat=True)
-    waiting = Assignment.objects.filter(
-        person_id=user.pk, done_at=None, item__queue__is_blind=True, item__queue__closed_at=None
-    )
+    """Clusters whose other labels are hidden from this person: theirs is asked for by an open queue, and not yet in.
+
+    Nobody knows who reads without an account, so from such readers labels are hidden until everybody's are in.
+    """
+    waiting = Assignment.objects.filter(done_at=None, item__queue__is_blind=True, item__queue__closed_at=None)
+    if user.is_authenticated:
+        waiting = waiting.filter(person_id=user.pk)
     return waiting.values_list("item__cluster_id", flat=True)
 
 

@@ -21,6 +21,7 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from clusters.models import Run
 from clusters.stored.recent import Recent
+from compute.bundle import open_array
 from compute.errors import BeingPrepared
 
 logger = logging.getLogger(__name__)
@@ -109,4 +110,4 @@ def _warn(folder: str, reason: str) -> None:
 
 @lru_cache(maxsize=256)  # each holds a file open
 def _open(path: str, changed_ns: int) -> np.ndarray:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    return open_array(Path(path))

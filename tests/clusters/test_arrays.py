@@ -57,6 +57,8 @@ def test_every_piece_keeps_its_own_bytes() -> None:
         ((b"\xff", b"\xfe"), ["\ufffd", "\ufffd"]),
         ((b"\xe6", b"", b"\x97\xa5"), ["", "", "日"]),
         ((b"\xc0\xaf",), ["\ufffd\ufffd"]),
+        ((b"\xed\xa0",), ["\ufffd\ufffd"]),
+        ((b"\xed\xa0", b"x"), ["\ufffd\ufffd", "x"]),
     ],
 )
 def test_bytes_that_are_no_text_become_one_sign_where_they_stand(tokens: tuple[bytes, ...], texts: list[str]) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from compute.bundle import BundleWriter, open_bundle
+from compute.bundle import BundleWriter, open_array, open_bundle
 from compute.errors import BundleError, StorageError
 
 
@@ -132,3 +134,22 @@ def test_a_file_in_the_place_of_a_folder_is_said_so(tmp_path):
 def test_a_place_where_no_folder_can_be_made_is_said_so():
     with pytest.raises(StorageError, match="cannot be written"), BundleWriter(Path("/proc/nowhere"), "small"):
         pass
+
+
+def test_threads_open_arrays_one_after_the_other(tmp_path, monkeypatch) -> None:
+    """CPython 3.11 fails now and then where two threads parse headers at once."""
+    np.save(tmp_path / "a.npy", np.arange(6))
+    inside, most = 0, 0
+
+    def slow(path: Path, **_: object) -> np.ndarray:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        time.sleep(0.01)
+        inside -= 1
+        return np.zeros(1)
+
+    monkeypatch.setattr(np, "load", slow)
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(open_array, [tmp_path / "a.npy"] * 16))) == 16
+    assert most == 1
