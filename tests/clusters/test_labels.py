@@ -236,6 +236,13 @@ def test_while_a_blind_queue_waits_others_labels_are_hidden(cluster, ana, ben, b
     assert (found.is_blind, [one.name for one in found.others]) == (False, ["by ben"])
 
 
+def test_signing_out_shows_nothing_that_a_blind_queue_still_asks_for(cluster, ana, ben, blind):
+    save_label(ben, cluster, Content("by ben"), version=0, submit=True)
+    assert not visible_labels(AnonymousUser()).exists()
+    save_label(ana, cluster, Content("by ana"), version=0, submit=True)
+    assert {label.name for label in visible_labels(AnonymousUser())} == {"by ana", "by ben"}
+
+
 def test_tags_come_with_their_labels_and_the_vocabulary_without_the_retired(cluster, ana):
     Tag.objects.filter(slug="numeric").update(retired_at=timezone.now())
     label = save_label(ana, cluster, Content("a", tags=("factual", "lexical")), version=0)
