@@ -114,9 +114,14 @@ def make_plan(user: User, file: LabelFile, wanted: Wanted) -> Plan:
     usable = {slug for slug, retired in tags.items() if retired is None} | (set(unknown) if wanted.make_tags else set())
     steps = [Step(one.line, REFUSED, one.reason) for one in file.unreadable]
     taken: dict[int, int] = {}
+    authors: dict[ClusterKey, set[str]] = defaultdict(set)
+    for row in rows:
+        authors[_key(row, runs, wanted)].add(row.author)
     for row in rows:
         cluster = clusters.get(_key(row, runs, wanted))
         reason = _why_not(row, runs, wanted, cluster, hidden, taken, usable)
+        if not reason and len(authors[_key(row, runs, wanted)]) > 1:
+            reason = "Several authors have a row of this cluster; choose one author’s rows."
         if reason or cluster is None:
             steps.append(Step(row.line, REFUSED, reason))
             continue
@@ -221,7 +226,7 @@ def _why_not(
     if cluster.pk in hidden:
         return "A queue asks for your own label of this cluster first."
     if cluster.pk in taken:
-        return f"Line {taken[cluster.pk]} is of the same cluster; choose one author’s rows."
+        return f"Line {taken[cluster.pk]} is of the same cluster; only the first is taken."
     if strange := sorted(set(row.content.get("tags", ())) - tags):
         return f"There is no tag {', '.join(strange)[:80]} in use."
     if row.state == Label.State.SUBMITTED and not (row.content.get("name") or row.content.get("kind")):

@@ -267,9 +267,16 @@ def test_rows_without_a_run_take_the_one_that_is_chosen(ana: User, run: Run) -> 
 def test_two_rows_of_one_cluster_are_one_authors_choice(ana: User, run: Run) -> None:
     raw = csv_of({"name": "one", "author": "ben"}, {"name": "two", "author": "lea"})
     plan = dry_run(ana, raw)
-    assert "Line 2 is of the same cluster" in plan["steps"][1]["reason"]
+    assert plan["counts"]["new"] == 0
+    assert all("choose one author’s rows" in step["reason"] for step in plan["steps"])
     chosen = client(ana).get(f"/imports/{plan['import']}.json?set=1&author=lea").json()
     assert [step["line"] for step in chosen["steps"]] == [3]
+
+
+def test_of_two_rows_by_one_author_the_first_is_taken(ana: User, run: Run) -> None:
+    plan = dry_run(ana, csv_of({"name": "one"}, {"name": "two"}))
+    assert plan["counts"]["new"] == 1
+    assert "Line 2 is of the same cluster" in plan["steps"][1]["reason"]
 
 
 def test_a_private_run_of_others_is_not_there(ana: User, tmp_path: Path) -> None:
