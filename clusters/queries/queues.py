@@ -207,5 +207,5 @@ def n_waiting(user: User) -> int:
 def visible_clusterings(user: User) -> QuerySet[Clustering]:
     """Every clustering that may be shared out: of visible runs that are not archived, the newest run first."""
     runs = visible_runs(user).filter(archived_at=None)
-    clusterings = Clustering.objects.filter(run__in=runs).select_related("run").order_by("-run_id", "affinity", "k")
+    clusterings = Clustering.objects.filter(run__in=runs).select_related("run").order_by("-run_id", "-affinity", "k")
     return clusterings.only("affinity", "k", "run__slug", "run__name")

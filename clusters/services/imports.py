@@ -64,7 +64,7 @@ def start_labels(user: User, *, file: Any, asked: dict[str, Any]) -> tuple[Impor
     _kept(one, {SENT: [raw]})
     with transaction.atomic():
         one.save()
-        record(user, "import.labels", one.file_name, rows=len(found.rows))
+        record(user, "import.look", one.file_name, rows=len(found.rows))
     return one, found
 
 

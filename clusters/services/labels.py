@@ -75,7 +75,7 @@ def save_label(
             Assignment.objects.filter(item__cluster=cluster, person_id=user.pk, done_at=None).update(
                 done_at=timezone.now()
             )
-        record(user, f"label.{act}", _target(label), label=label.pk, version=label.version)
+        record(user, f"label.{act}", _target(label), label=label.pk, version=label.version, origin=label.origin)
     return label
 
 
@@ -92,7 +92,7 @@ def withdraw_label(user: User, label: Label, *, version: int) -> Label:
     with transaction.atomic():
         _swap(label, version, state=DRAFT, submitted_at=None, updated_at=timezone.now())
         _revise(user, label, "withdraw", None)
-        record(user, "label.withdraw", _target(label), label=label.pk, version=label.version)
+        record(user, "label.withdraw", _target(label), label=label.pk, version=label.version, origin=label.origin)
     return label
 
 

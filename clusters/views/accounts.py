@@ -85,7 +85,11 @@ def password(request: HttpRequest) -> HttpResponse:
             record(person, "password.choose", person.get_username())
         request.session.pop(BY_LINK, None)
         update_session_auth_hash(request, person)
-        messages.success(request, "The new password holds from now on. Everywhere else you have been signed out.")
+        messages.success(
+            request,
+            "The new password holds from now on. Everywhere else you have been signed out; "
+            "keys for scripts go on working until you revoke them on your profile.",
+        )
         return HttpResponseRedirect(reverse("clusters:runs"))
     return render(request, "accounts/password.html", {"form": form}, status=200 if request.method != "POST" else 422)
 
