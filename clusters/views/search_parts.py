@@ -23,7 +23,9 @@ PLACES = {"corpus": "whole corpus", "contexts": "clustered contexts"}
 NAMES = {"words": "words", "exact": "exact text", "regex": "regular expression", "answer": "answer token",
          "sequence": "token sequence"}  # fmt: skip
 HINTS = {
-    ("contexts", "words"): "Contexts with all the words, the best match first; words in “quotes” stand together.",
+    ("contexts", "words"): (
+        "Contexts with all the words, the best match first where at most 500 match; words in “quotes” stand together."
+    ),
     ("contexts", "exact"): "Letter for letter in the 200 tokens before a clustered token; ⏎ is a new line.",
     ("contexts", "regex"): "RE2 syntax over the 200 tokens before a clustered token; ⏎ is a new line.",
     ("corpus", "exact"): "Byte for byte, within one document; ⏎ stands for a new line. Matches do not overlap.",

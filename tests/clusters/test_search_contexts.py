@@ -59,6 +59,14 @@ def test_the_best_match_comes_first(run):
     assert rows(run, "dog sat")[0] == 1
 
 
+def test_very_many_matches_come_in_the_corpus_s_order_where_ranking_them_takes_long(run, site, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("clusters.queries.search.contexts.MOST_RANKED", 1)
+    found = rows(run, "sat")
+    assert set(found) == with_words(run, "sat")
+    if site.url.startswith("postgres"):
+        assert found == sorted(found)
+
+
 @pytest.mark.parametrize("text", [
     'the "', '"', 'NEAR(the cat)', "the NOT cat", "the*", "^the", "the OR cat", "context:the", "a:b:*", "(the", "{the}",
     "the & | !", "'the' -- ", "%the_", "\\", "the <-> cat", "the:*", 'x"y"z', "+ - the", "⏎ the",

@@ -18,6 +18,7 @@ from clusters.values.searching import NotSearchableError, Question
 MARKS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"  # PostgreSQL is told that they are spaces, as in the index
 AROUND = 110  # characters shown on either side of the first match
 MOST_CHARS = 20_000  # of a context
+MOST_RANKED = 500  # matches that PostgreSQL compares: it reads each context again for that
 _CHUNK = re.compile(r'"([^"]*)"|(\S+)')
 _INNER = re.compile(r"(?<=[ -/:-@\[-`{-~])[A-Za-z0-9]+(?=[ -/:-@\[-`{-~])")
 _SQLITE = (
@@ -86,8 +87,10 @@ def _matching(run: Run, wanted: list[str]) -> list[int]:
         if connection.vendor == "postgresql":
             query = " && ".join(["phraseto_tsquery('simple', %s)"] * len(wanted))
             cursor.execute(
-                f"SELECT id FROM clusters_token WHERE {_VECTOR} @@ ({query}) AND run_id = %s "  # noqa: S608  (no input)
-                f"ORDER BY ts_rank_cd({_VECTOR}, {query}) DESC, row",
+                "WITH found AS MATERIALIZED (SELECT id, row, context FROM clusters_token "  # noqa: S608  (no input)
+                f"WHERE {_VECTOR} @@ ({query}) AND run_id = %s) "
+                f"SELECT id FROM found ORDER BY CASE WHEN (SELECT count(*) FROM found) <= {MOST_RANKED} "
+                f"THEN ts_rank_cd({_VECTOR}, {query}) ELSE 0 END DESC, row",
                 [MARKS, *wanted, run.pk, MARKS, *wanted],
             )
         else:
