@@ -70,6 +70,16 @@ def clean_text(text: str, *, limit: int | None = None) -> str:
     return visible(text) if limit is None else shortened(visible(text[: limit + 1]), limit)
 
 
+def one_line(text: str) -> str:
+    """A name that somebody gave, cleaned: runs of white space and line breaks are one space."""
+    return " ".join(clean_text(text.replace("\n", " ")).split())
+
+
+def clean_lines(text: str) -> str:
+    """A longer text that somebody wrote, cleaned; its line breaks stay."""
+    return "\n".join(clean_text(line).rstrip() for line in text.splitlines()).strip()
+
+
 def visible(text: str) -> str:
     """The text with every invisible character drawn as a picture: ⏎ ␀ ⟨RLO⟩ ⟨U+0085⟩."""
     return _fewer_marks(text.translate(_PICTURES))

@@ -13,7 +13,7 @@ from django.http import QueryDict
 from django.urls import Resolver404, resolve
 from django.utils import timezone
 
-from clusters.display import clean_text
+from clusters.display import clean_lines, one_line
 from clusters.models import Cluster, Collection, CollectionItem, Comment, Run
 from clusters.models.labels import MAX_TEXT
 from clusters.queries.access import User, visible_runs
@@ -142,7 +142,7 @@ def remove_item(user: User, item: CollectionItem) -> None:
 def add_comment(user: User, collection: Collection, text: str) -> Comment:
     """Say something below a collection that the person may see; plain text, whose lines are kept."""
     _must_be_somebody(user, "comment")
-    said = "\n".join(clean_text(line).rstrip() for line in text.splitlines()).strip()
+    said = clean_lines(text)
     if not said:
         raise ValidationError({"text": "The comment is empty."})
     if len(said) > MAX_TEXT:
@@ -196,14 +196,13 @@ def _checked(**fields: str) -> dict[str, str]:
     """The fields, cleaned; ValidationError by field where they cannot be kept."""
     problems: dict[str, str] = {}
     if "name" in fields:
-        fields["name"] = " ".join(clean_text(fields["name"].replace("\n", " ")).split())
+        fields["name"] = one_line(fields["name"])
         if not fields["name"]:
             problems["name"] = "Give the collection a name."
         elif len(fields["name"]) > MAX_NAME:
             problems["name"] = f"The name is {len(fields['name'])} characters long; at most {MAX_NAME} fit."
     if "description" in fields:
-        lines = fields["description"].splitlines()
-        fields["description"] = "\n".join(clean_text(line).rstrip() for line in lines).strip()
+        fields["description"] = clean_lines(fields["description"])
         if (n := len(fields["description"])) > MAX_TEXT:
             problems["description"] = f"The description is {n:,} characters long; at most {MAX_TEXT:,} fit."
     if fields.get("access", Collection.Access.PRIVATE) not in Collection.Access.values:
@@ -214,7 +213,7 @@ def _checked(**fields: str) -> dict[str, str]:
 
 
 def _note(text: str) -> str:
-    note = " ".join(clean_text(text.replace("\n", " ")).split())
+    note = one_line(text)
     if len(note) > MAX_NOTE:
         raise ValidationError({"note": f"The note is {len(note)} characters long; at most {MAX_NOTE} fit."})
     return note

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
 
-from clusters.display import clean_text
+from clusters.display import clean_lines, one_line
 from clusters.forms.label_file import LabelFile, LabelRow
 from clusters.models import Cluster, Import, Label, Run, Tag
 from clusters.queries.access import User, may_adjudicate, may_label, visible_runs
@@ -248,10 +248,9 @@ def _content(row: LabelRow, label: Label | None) -> Content:
     said: dict[str, Any] = Content.of(label.content).__dict__ if label else {}
     given = dict(row.content)
     if "name" in given:
-        given["name"] = " ".join(clean_text(given["name"].replace("\n", " ")).split())
+        given["name"] = one_line(given["name"])
     if "description" in given:
-        lines = given["description"].splitlines()
-        given["description"] = "\n".join(clean_text(line).rstrip() for line in lines).strip()
+        given["description"] = clean_lines(given["description"])
     return Content(**{**said, **given})
 
 

@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from clusters.display import clean_text
+from clusters.display import clean_lines, one_line
 from clusters.models import Assignment, Cluster, Label, LabelRevision, Tag
 from clusters.models.labels import MAX_NAME, MAX_TEXT
 from clusters.queries.access import User, may_adjudicate, may_label
@@ -159,8 +159,8 @@ def _revise(user: User, label: Label, action: str, source: dict[str, Any] | None
 def _checked(content: Content, cluster: Cluster, *, is_restored: bool) -> Content:
     """The content, cleaned; ValidationError by field where it cannot be kept."""
     problems: dict[str, str] = {}
-    name = " ".join(clean_text(content.name.replace("\n", " ")).split())
-    description = "\n".join(clean_text(line).rstrip() for line in content.description.splitlines()).strip()
+    name = one_line(content.name)
+    description = clean_lines(content.description)
     if len(name) > MAX_NAME:
         problems["name"] = f"The name is {len(name)} characters long; at most {MAX_NAME} fit."
     if len(description) > MAX_TEXT:

@@ -6,7 +6,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from clusters.display import clean_text
+from clusters.display import clean_lines
 from clusters.models import Run, TokenNote, TokenNoteRevision
 from clusters.models.labels import MAX_TEXT
 from clusters.queries.access import User, may_label
@@ -33,7 +33,7 @@ def save_note(user: User, run: Run, index: int, *, text: str, is_bookmarked: boo
         raise PermissionDenied("Only labelers may note things at tokens; ask an administrator for the role.")
     if not 0 <= index < run.corpus.n_predictions:
         raise ValidationError(f"This run has tokens 0 to {run.corpus.n_predictions - 1:,}; {str(index)[:20]} is none.")
-    text = "\n".join(clean_text(line).rstrip() for line in text.splitlines()).strip()
+    text = clean_lines(text)
     if len(text) > MAX_TEXT:
         raise ValidationError({"text": f"The note is {len(text):,} characters long; at most {MAX_TEXT:,} fit."})
     with transaction.atomic():

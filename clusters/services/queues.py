@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from clusters.display import clean_text
+from clusters.display import clean_lines, one_line
 from clusters.models import Assignment, Cluster, Clustering, Label, Queue, QueueItem
 from clusters.queries.access import User, may_adjudicate
 from clusters.queries.queues import labelers
@@ -216,11 +216,11 @@ def _wording(name: str, guidelines: str) -> dict[str, str]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(clean_text(text.replace("\n", " ")).split())
+    return one_line(text)
 
 
 def _text(text: str) -> str:
-    return "\n".join(clean_text(line).rstrip() for line in text.splitlines()).strip()
+    return clean_lines(text)
 
 
 def _must_share(user: User) -> None:

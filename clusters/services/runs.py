@@ -16,7 +16,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from clusters.display import clean_text
+from clusters.display import clean_text, one_line
 from clusters.models import Checkpoint, Corpus, Membership, Run
 from clusters.queries.access import User, may_manage
 from clusters.services.audit import record
@@ -35,7 +35,7 @@ ABANDONED_SECONDS = 86400
 def rename_run(user: User, run: Run, name: str) -> Run:
     """Give the run another name; its address stays, so that links keep working."""
     _must_manage(user, run)
-    shown = " ".join(clean_text(name.replace("\n", " ")).split())
+    shown = one_line(name)
     if not shown:
         raise ValidationError("Give the run a name; this one is empty.")
     if len(shown) > MAX_NAME:

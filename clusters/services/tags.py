@@ -10,7 +10,7 @@ from django.db.models import Max
 from django.utils import timezone
 from django.utils.text import slugify
 
-from clusters.display import clean_text
+from clusters.display import one_line
 from clusters.models import Tag
 from clusters.queries.access import User, may_adjudicate
 from clusters.services.audit import record
@@ -90,7 +90,7 @@ def _set_retired(user: User, tag: Tag, *, is_retired: bool) -> Tag:
 
 def _checked(**fields: str) -> dict[str, Any]:
     """Name and meaning, cleaned, on one line; ValidationError by field."""
-    cleaned = {field: " ".join(clean_text(text.replace("\n", " ")).split()) for field, text in fields.items()}
+    cleaned = {field: one_line(text) for field, text in fields.items()}
     problems: dict[str, str] = {}
     if not cleaned.get("name", "-"):
         problems["name"] = "Give the tag a name."
