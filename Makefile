@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # demo computes before it serves
-.PHONY: help demo demo-data serve setup test lint format unit e2e bench bench-web screenshots train pins clean
+.PHONY: help demo demo-data serve setup test lint format unit e2e faults test-compose bench bench-web screenshots train pins clean
 
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "; print "QuantaWeb: make TARGET [PORT=8000] [QW_DATA_DIR=./var] [TORCH_INDEX=url]\n"} \
@@ -50,6 +50,11 @@ unit: $(VENV)/.dev ## Only what needs no browser, database server or broker
 
 e2e: $(VENV)/.dev ## Only the tests in a real browser
 	$(BIN)/python -m pytest tests/e2e
+
+faults: $(VENV)/.dev ## Break everything that may break, the whole set, and write the table of docs/reliability.md (hours)
+	rm -f .cache/fault-figures.jsonl && mkdir -p .cache
+	QW_FAULT_FIGURES=$(CURDIR)/.cache/fault-figures.jsonl $(BIN)/python -m pytest tests/faults --whole
+	$(BIN)/python -m tests.faults.table .cache/fault-figures.jsonl
 
 bench: $(VENV)/.dev ## Measure what the speed claims rest on
 	$(BIN)/python -m benchmarks

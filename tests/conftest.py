@@ -14,6 +14,10 @@ for _name in ("QW_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # befor
     os.environ.setdefault(_name, "1")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--whole", action="store_true", help="also the long fault tests, as `make faults` does")
+
+
 def alone(name: str) -> FileLock:
     """What several test processes would make at once is made by one of them."""
     CACHE.mkdir(exist_ok=True)
