@@ -1,7 +1,7 @@
-"""What the fault tests measured: one line of JSON each, from which `make faults` writes the table in docs/reliability.md.
+"""What the fault tests measured: one line of JSON each; `make faults` writes docs/reliability.md's table from them.
 
-A test that has just shown a promise says so: `measured(1, "a worker's child is killed", seconds_until_queued=3.1)`. Nothing
-is written where a test fails before it. Rows are numbered as in docs/reliability.md.
+A test that has just shown a promise says so: `measured(1, "a worker's child is killed", seconds_until_queued=3.1)`.
+Nothing is written where a test fails before it. Rows are numbered as in docs/reliability.md.
 """
 
 from __future__ import annotations
