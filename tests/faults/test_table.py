@@ -26,12 +26,13 @@ def test_a_row_without_figures_says_so_and_the_command_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = tmp_path / "reliability.md"
-    document.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    document.write_text(f"before\n{table.BEGIN}\nwhat was there\n{table.END}\nafter\n")
     monkeypatch.setattr(table, "DOCUMENT", document)
     assert table.main(_lines(tmp_path / "f", {"row": 24, "what": "restored", "database": "postgres"})) == 1
     text = document.read_text()
-    assert text.startswith("before\n") and text.endswith("after\n")
-    assert "old" not in text
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "what was there" not in text
     assert text.count("**not measured**") == 23
     assert "| 24 | Restored on an empty host" in text
     assert "1, 2, 3" in capsys.readouterr().err
