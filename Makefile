@@ -8,7 +8,10 @@ export QW_DATA_DIR
 VENV := .venv
 BIN := $(VENV)/bin
 UNIT := tests/compute tests/clusters
-ALONE := $(UNIT) tests/api tests/hub tests/benchmarks
+BROWSER := tests/e2e
+APART := tests/faults # one after the other: they kill, cut and fill what others would share
+CONTAINERS := tests/compose # make test-compose
+TOGETHER := $(filter-out $(BROWSER) $(APART) $(CONTAINERS) tests/data tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -30,8 +33,9 @@ serve: $(VENV)/.compute ## Serve what is there at http://127.0.0.1:PORT, with th
 setup: $(VENV)/.dev ## Install everything, for developing
 
 test: $(VENV)/.dev lint ## Lint, then unit, integration and browser tests
-	$(BIN)/python -m pytest --numprocesses 2 $(ALONE)
-	$(BIN)/python -m pytest tests $(addprefix --ignore=,$(ALONE))
+	$(BIN)/python -m pytest --numprocesses 2 $(TOGETHER)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(BROWSER)
+	$(BIN)/python -m pytest $(APART)
 
 lint: $(VENV)/.dev ## Check style, types, templates and the direction of imports
 	$(BIN)/ruff check .
@@ -49,7 +53,7 @@ unit: $(VENV)/.dev ## Only what needs no browser, database server or broker
 	$(BIN)/python -m pytest --numprocesses 2 $(UNIT)
 
 e2e: $(VENV)/.dev ## Only the tests in a real browser
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(BROWSER)
 
 faults: $(VENV)/.dev ## Break everything that may break, the whole set, and write the table of docs/reliability.md (hours)
 	rm -f .cache/fault-figures.jsonl && mkdir -p .cache
