@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -73,6 +74,14 @@ def address(name: str) -> str:
     parts = urlsplit(value)
     if value and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
         raise ImproperlyConfigured(f"{name} is {value!r}; write a whole address, such as https://quanta.example.org.")
+    return value
+
+
+def server(name: str) -> str:
+    """The address of a Redis: redis://, rediss:// or unix://; empty where none is given."""
+    value = text(name)
+    if value and urlsplit(value).scheme not in ("redis", "rediss", "unix", "redis+socket", "sentinel"):
+        raise ImproperlyConfigured(f"{name} names no Redis; write redis://:password@host:6379/0, rediss://… or unix://…")
     return value
 
 

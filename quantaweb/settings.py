@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from quantaweb import env
+from quantaweb import env, roles
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("QW_DATA_DIR", str(BASE_DIR / "var"))).expanduser().resolve()
@@ -22,6 +23,8 @@ PORT = env.integer("PORT", 8000, least=1)
 HAS_OWN_SECRET, HAS_OWN_HOSTS = bool(env.text("QW_SECRET_KEY")), bool(env.text("QW_ALLOWED_HOSTS"))
 CSRF_TRUSTED_ORIGINS = env.listed("QW_TRUSTED_ORIGINS")
 BEHIND_TLS = env.flag("QW_BEHIND_TLS")
+INSECURE_HTTP = env.flag("QW_INSECURE_HTTP")  # it is meant that others read and send everything in the clear
+ROLE = roles.current()
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -56,6 +59,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "clusters.views.errors.UnreadableBundles",
     "clusters.views.errors.Unprepared",
+    "clusters.views.errors.DatabaseAway",
     "clusters.views.preferences.PreferredUnit",
     "axes.middleware.AxesMiddleware",
 ]
@@ -96,7 +100,27 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     }
 else:
     DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    DATABASES["default"]["OPTIONS"] = {  # a server that fell silent is given up after 20 seconds, not after minutes
+        "connect_timeout": 5,
+        "tcp_user_timeout": 20_000,  # milliseconds
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+        **roles.postgresql_options(ROLE),
+        **(DATABASES["default"].get("OPTIONS") or {}),  # what the address itself says holds
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# ── what web processes share for a moment; each has its own without a Redis ──
+CACHE_URL = env.server("QW_CACHE_URL")
+WEB_PROCESSES = env.integer("QW_WEB_PROCESSES", 1, least=1)
+CACHES: dict[str, dict[str, Any]] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+if CACHE_URL:
+    CACHES["default"] = {
+        "BACKEND": "quantaweb.cache.PatientCache",
+        "LOCATION": [CACHE_URL],
+        "KEY_PREFIX": "quantaweb",
+    }
 
 # ── people ──
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
@@ -208,8 +232,9 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 if BEHIND_TLS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^metrics$"]  # machines ask for them within the network
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
-    SECURE_HSTS_SECONDS = 31536000
+    SECURE_HSTS_SECONDS = env.integer("QW_HSTS_SECONDS", 31536000, least=3600)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 
 # ── signing in elsewhere: only where a provider is named ──
@@ -278,7 +303,7 @@ SWEEP_SECONDS = env.integer("QW_SWEEP_SECONDS", 60, least=1)
 POLL_SECONDS = env.integer("QW_POLL_SECONDS", 1, least=1)
 
 # ── Celery: a message is only a wake-up; the database owns the job ──
-CELERY_BROKER_URL = env.text("QW_BROKER_URL", "redis://127.0.0.1:6379/0")
+CELERY_BROKER_URL = env.server("QW_BROKER_URL") or "redis://127.0.0.1:6379/0"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
@@ -292,14 +317,20 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "health_check_interval": 30,
 }
 CELERY_TASK_DEFAULT_QUEUE = "cpu"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # workers log as everything else does
+ALIVE_FILE = env.text("QW_ALIVE_FILE")  # that a worker touches while it is well; empty: none
 
+# ── logs: to standard error, never a text, a key or an address that somebody typed ──
+LOG_FORMAT = env.choice("QW_LOG_FORMAT", "plain", ("plain", "json"))
+LOG_LEVEL = env.choice("QW_LOG_LEVEL", "INFO" if LOG_FORMAT == "json" else "WARNING", env.LEVELS)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["console"], "level": env.text("QW_LOG_LEVEL", "WARNING")},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }
+SENTRY_DSN = env.text("QW_SENTRY_DSN")  # where errors are reported, without what people wrote; empty: nowhere
 
 # ── suggestions by a language model ──
 SUGGEST_URL = env.text("QW_SUGGEST_URL").rstrip("/")  # base of an OpenAI-compatible API; empty: off
