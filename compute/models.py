@@ -15,8 +15,21 @@ class Job(models.Model):
         FAILED = "failed"
         CANCELLED = "cancelled"
 
+    class Queue(models.TextChoices):
+        GPU = "gpu"
+        CPU = "cpu"
+        SITE = "site"  # what needs the web host's own files
+
+    class Priority(models.IntegerChoices):
+        LOW = 10, "low"
+        NORMAL = 20, "normal"
+        HIGH = 30, "high"
+        INTERACTIVE = 40, "interactive"  # somebody sits and waits
+
     OPEN_STATES = (State.QUEUED, State.RUNNING, State.STALLED)
 
+    queue = models.CharField(max_length=10, choices=Queue, default=Queue.CPU, db_default="cpu")
+    priority = models.SmallIntegerField(choices=Priority, default=Priority.NORMAL, db_default=20)
     kind = models.CharField(max_length=20, default="qdg")
     name = models.CharField(max_length=80)
     config = models.JSONField()
@@ -73,7 +86,8 @@ class Shard(models.Model):
     lease_token = models.CharField(max_length=36, blank=True)  # fencing: every write names it
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
-    worker = models.CharField(max_length=120, blank=True)
+    worker = models.CharField(max_length=120, blank=True)  # the process that holds it, or held it last
+    service = models.CharField(max_length=120, blank=True, default="", db_default="")  # whose process that is
     attempt = models.PositiveIntegerField(default=0)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -83,7 +97,10 @@ class Shard(models.Model):
     class Meta:
         ordering = ("job", "ordinal")
         constraints = [models.UniqueConstraint(fields=("job", "ordinal"), name="one_shard_per_ordinal")]
-        indexes = [models.Index(fields=("state", "lease_expires_at"), name="shard_by_lease")]
+        indexes = [
+            models.Index(fields=("state", "lease_expires_at"), name="shard_by_lease"),
+            models.Index(fields=("job", "state", "phase_number", "ordinal"), name="shard_to_claim"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.phase} {self.name} of job {self.job_id} ({self.state})"
@@ -105,12 +122,24 @@ class LogLine(models.Model):
 
 
 class Worker(models.Model):
-    """A process that claims shards, as it last reported."""
+    """Something that claims shards, as it last reported: a runner, or a Celery worker with its children."""
 
-    name = models.CharField(max_length=120, unique=True)
-    kind = models.CharField(max_length=20)  # "local" or "celery"
+    name = models.CharField(max_length=120, unique=True)  # `compute.jobs.identity` makes it
+    kind = models.CharField(max_length=20)  # "local", "celery", or "sweeper", which only looks after others
     started_at = models.DateTimeField(auto_now_add=True)
     seen_at = models.DateTimeField()
+    host = models.CharField(max_length=80, blank=True, default="", db_default="")
+    queues = models.CharField(max_length=60, blank=True, default="", db_default="")  # "cpu,site"
+    version = models.CharField(max_length=40, blank=True, default="", db_default="")  # of this software
+    device = models.CharField(max_length=20, blank=True, default="", db_default="")  # "cuda:1"
+    device_name = models.CharField(max_length=120, blank=True, default="", db_default="")
+    n_cores = models.PositiveIntegerField(default=0, db_default=0)
+    memory_bytes = models.BigIntegerField(default=0, db_default=0)
+    vram_bytes = models.BigIntegerField(null=True, blank=True)  # None without a GPU, or before it was first used
+    vram_used_bytes = models.BigIntegerField(null=True, blank=True)
+    n_claimed = models.PositiveIntegerField(default=0, db_default=0)  # shards, each time anew
+    n_done = models.PositiveIntegerField(default=0, db_default=0)
+    n_failed = models.PositiveIntegerField(default=0, db_default=0)
 
     def __str__(self) -> str:
         return self.name
