@@ -301,6 +301,7 @@ LEASE_SECONDS = env.integer("QW_LEASE_SECONDS", 120, least=2)
 STALLED_SECONDS = env.integer("QW_STALLED_SECONDS", 60, least=2)
 SWEEP_SECONDS = env.integer("QW_SWEEP_SECONDS", 60, least=1)
 POLL_SECONDS = env.integer("QW_POLL_SECONDS", 1, least=1)
+GRACE_SECONDS = env.integer("QW_GRACE_SECONDS", 50, least=1)  # from SIGTERM until a shard that is stuck is given back
 
 # ── Celery: a message is only a wake-up; the database owns the job ──
 CELERY_BROKER_URL = env.server("QW_BROKER_URL") or "redis://127.0.0.1:6379/0"

@@ -16,6 +16,7 @@ from rest_framework.views import exception_handler
 from clusters.api.parsers import TOO_LARGE
 from clusters.services.labels import ConflictError
 from clusters.stored.arrays import forget_bundles
+from clusters.views.outage import outage_of
 from compute.errors import BeingPrepared, BundleError, ComputeError, StorageError
 from compute.jobs.queue import JobStateError
 
@@ -37,7 +38,10 @@ class Unavailable(exceptions.APIException):
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_code = "unavailable"
-    wait = RETRY_S
+
+    def __init__(self, detail: str, *, wait: int = RETRY_S) -> None:
+        super().__init__(detail)
+        self.wait = wait
 
 
 class PreconditionRequired(exceptions.APIException):
@@ -107,6 +111,8 @@ def _as_drf(error: Exception) -> Exception:
         error.detail = exceptions.ErrorDetail(SIGN_IN, "not_authenticated")
     if isinstance(error, ComputeError):
         return _of_computing(error)
+    if outage := outage_of(error):
+        return Unavailable(f"{outage.title}. {outage.sentence}", wait=outage.retry_seconds)
     return error
 
 

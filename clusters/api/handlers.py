@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect, JsonResponse
 from django.urls import is_valid_path, resolve
 from django.views.decorators.csrf import csrf_exempt
 
 from clusters.views import errors as pages
+from clusters.views.outage import outage_of
 
 PREFIX = "/api/"
 _BROKEN = "Something went wrong here; it was written to the server's log. Ask again, or tell whoever runs this site."
@@ -42,7 +45,15 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return _error(500, "error", _BROKEN) if _is_api(request) else pages.server_error(request)
+    """A bug; or the database went away while a middleware asked it."""
+    if not _is_api(request):
+        return pages.server_error(request)
+    outage = outage_of(sys.exc_info()[1])
+    if outage is None:
+        return _error(500, "error", _BROKEN)
+    response = _error(503, "unavailable", f"{outage.title}. {outage.sentence}")
+    response["Retry-After"] = str(outage.retry_seconds)
+    return response
 
 
 def _leads_here(path: str) -> bool:

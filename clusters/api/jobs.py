@@ -19,6 +19,7 @@ from clusters.api.resource import Page, Resource
 from clusters.api.throttling import JobsPerPerson, PerKey
 from clusters.queries.access import may_start_jobs, run_of, visible_jobs
 from clusters.queries.missing import Missing
+from clusters.views.job_story import waits_for_broker
 from clusters.views.jobs import may_steer
 from clusters.views.shown_settings import shown_config, text_filter
 from compute.jobs import queue
@@ -26,6 +27,7 @@ from compute.jobs.progress import progress_of
 from compute.models import Job, Shard
 
 LOG_LINES = 100
+WAITS_FOR = ("worker", "broker")
 
 
 class JobSerializer(serializers.Serializer):
@@ -67,6 +69,12 @@ class LogLineSerializer(serializers.Serializer):
 
 class JobDetailSerializer(JobSerializer):
     run = serializers.CharField(read_only=True, allow_null=True, help_text="The run that it made, once it is there.")
+    waits_for = serializers.ChoiceField(
+        WAITS_FOR,
+        read_only=True,
+        allow_null=True,
+        help_text="While it is queued: a worker, or the broker, where no worker could be told of it yet.",
+    )
     attempt = serializers.IntegerField(read_only=True)
     max_attempts = serializers.IntegerField(read_only=True)
     phase = serializers.CharField(read_only=True, allow_null=True, help_text="The current one.")
@@ -97,6 +105,7 @@ class Jobs(Resource):
     answers_to = {"POST": JobDetailSerializer}
     is_list = True
     scope = RUN
+    statuses = {"POST": (201, 202)}
     throttle_classes = [PerKey, JobsPerPerson]
 
     def get(self, request: Request) -> Response:
@@ -109,16 +118,22 @@ class Jobs(Resource):
 
     @idempotent
     def post(self, request: Request) -> Response:
-        """Start a run with the settings of the page “New run”; what is left out is as the page fills it in."""
+        """Start a run with the settings of the page “New run”; what is left out is as the page fills it in.
+
+        202 instead of 201 where the job is written, but the broker cannot tell workers of it yet: they hear later.
+        """
         if not may_start_jobs(request.user):
             raise PermissionDenied("Starting a run needs the runner role. An administrator can add you to it.")
         form = run_form(request.user, self.sent())
         values, corpus = form.cleaned_data, form.chosen_corpus
         is_private = values["is_private"] or (corpus is not None and corpus.is_private)
         job = queue.enqueue(values["config"], request.user, is_private=is_private)
+        job.refresh_from_db()
         address = request.build_absolute_uri(reverse("api:job", args=[job.pk]))
-        answered = JobDetailSerializer(_told(request, job), context=self.context())
-        return Response(answered.data, status=201, headers={"Location": address})
+        told = _told(request, job)
+        answered = JobDetailSerializer(told, context=self.context())
+        status = 202 if told.waits_for == "broker" else 201
+        return Response(answered.data, status=status, headers={"Location": address})
 
 
 class JobDetail(Resource):
@@ -174,6 +189,7 @@ def _told(request: Request, job: Any) -> Job:
     """The job with everything that is told of it."""
     progress, clean, run = progress_of(job), text_filter(request.user, job), run_of(request.user, job)
     job.state = progress.state
+    job.waits_for = ("broker" if waits_for_broker(job) else "worker") if job.state == Job.State.QUEUED else None
     job.n_shards, job.n_shards_done = len(progress.shards), progress.n_shards_done
     job.run, job.shown_config = run.slug if run else None, shown_config(request.user, job)
     job.attempt = progress.attempt

@@ -54,7 +54,7 @@ MEANINGS = {
     "422": "The request is well formed, but cannot be done.",
     "428": "Send If-Match with the ETag of what you have read.",
     "429": "Too many requests; Retry-After says for how long to wait.",
-    "503": "What is asked for is still being prepared; Retry-After says when to ask again.",
+    "503": "It is being prepared, or the database cannot be reached; Retry-After says when to ask again.",
 }
 _ACTIONS = {"POST": "create", "PUT": "replace", "PATCH": "update", "DELETE": "delete"}
 _DONE = {"POST": (201,), "DELETE": (204,)}

@@ -122,9 +122,14 @@ def lede(job: Job, progress: Progress) -> str:
     }[progress.state](job, progress)
 
 
+def waits_for_broker(job: Job) -> bool:
+    """Whether no worker was told of a queued job yet, since its wake-up could not be sent."""
+    return settings.RUNNER == "celery" and job.woken_at is None
+
+
 def _queued(job: Job, progress: Progress) -> str:
     kept = f" {_kept(progress)} done already." if progress.n_shards_done else ""
-    if settings.RUNNER == "celery" and job.woken_at is None:
+    if waits_for_broker(job):
         return f"The message broker cannot be reached at the moment; workers hear of the job as soon as it can.{kept}"
     start = "It starts when a worker is free." if progress.n_ahead else "A worker takes it within seconds, if one runs."
     return start + kept

@@ -1,5 +1,7 @@
 // Small helps that every page has; each page reads and works without them.
 
+import "./outage.js";
+
 const root = document.documentElement;
 
 // ── keys: a person's own stand for the usual ones, which is all that the rest of the site knows ──

@@ -1,0 +1,53 @@
+"""What a request is told while the database cannot be used: a sentence, and when to ask again."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from django.db import InterfaceError, OperationalError
+
+
+@dataclass(frozen=True)
+class Outage:
+    """Why the database cannot be used now, and after how many seconds another try is worthwhile."""
+
+    title: str
+    sentence: str
+    retry_seconds: int
+
+
+AWAY = Outage(
+    "The database cannot be reached",
+    "It may be starting again. What was already saved is safe; if you just sent something, look whether it is there "
+    "before you send it again.",
+    5,
+)
+BUSY = Outage("The database is busy", "Somebody else’s change took too long. Nothing was saved by this request.", 2)
+FULL = Outage(
+    "The database’s disk is full",
+    "Nothing was saved by this request. What was saved before can be read; whoever runs this site has to free space.",
+    60,
+)
+_FULL = ("53100", "SQLITE_FULL")  # PostgreSQL's and SQLite's own names
+_BUSY = ("55P03", "40P01", "57014", "SQLITE_BUSY", "SQLITE_LOCKED")
+_AWAY = ("08", "57P", "53300", "58030", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_PROTOCOL")
+
+
+def outage_of(error: BaseException | None) -> Outage | None:
+    """Why the database cannot be used, where this error says so; None for all that is a bug or a person's mistake."""
+    if not isinstance(error, (OperationalError, InterfaceError)):
+        return None
+    name = _name(error)
+    for names, outage in ((_FULL, FULL), (_BUSY, BUSY), (_AWAY, AWAY)):
+        if name.startswith(names):
+            return outage
+    return None if name else AWAY  # a connection that is lost or refused has no name of its own
+
+
+def _name(error: BaseException) -> str:
+    """The database's own name for what happened; empty where it could not even say that."""
+    cause = error.__cause__
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorname", "SQLITE_MISUSE")
+    return getattr(cause, "sqlstate", "") or ""
