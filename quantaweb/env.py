@@ -81,7 +81,9 @@ def server(name: str) -> str:
     """The address of a Redis: redis://, rediss:// or unix://; empty where none is given."""
     value = text(name)
     if value and urlsplit(value).scheme not in ("redis", "rediss", "unix", "redis+socket", "sentinel"):
-        raise ImproperlyConfigured(f"{name} names no Redis; write redis://:password@host:6379/0, rediss://… or unix://…")
+        raise ImproperlyConfigured(
+            f"{name} names no Redis; write redis://:password@host:6379/0, rediss://… or unix://…"
+        )
     return value
 
 

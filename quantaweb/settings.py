@@ -11,7 +11,7 @@ import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from quantaweb import env, roles
+from quantaweb import env, logs, roles
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("QW_DATA_DIR", str(BASE_DIR / "var"))).expanduser().resolve()
@@ -46,6 +46,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "quantaweb.requests.RequestLog",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -300,6 +301,7 @@ HEARTBEAT_SECONDS = env.integer("QW_HEARTBEAT_SECONDS", 15, least=1)
 LEASE_SECONDS = env.integer("QW_LEASE_SECONDS", 120, least=2)
 STALLED_SECONDS = env.integer("QW_STALLED_SECONDS", 60, least=2)
 SWEEP_SECONDS = env.integer("QW_SWEEP_SECONDS", 60, least=1)
+RESEND_SECONDS = env.integer("QW_RESEND_SECONDS", 300, least=1)  # a job that nobody took for so long is announced again
 POLL_SECONDS = env.integer("QW_POLL_SECONDS", 1, least=1)
 GRACE_SECONDS = env.integer("QW_GRACE_SECONDS", 50, least=1)  # from SIGTERM until a shard that is stuck is given back
 
@@ -315,6 +317,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 3600,
     "socket_keepalive": True,
+    "socket_keepalive_options": env.keepalive(),
     "health_check_interval": 30,
 }
 CELERY_TASK_DEFAULT_QUEUE = "cpu"
@@ -324,13 +327,7 @@ ALIVE_FILE = env.text("QW_ALIVE_FILE")  # that a worker touches while it is well
 # ── logs: to standard error, never a text, a key or an address that somebody typed ──
 LOG_FORMAT = env.choice("QW_LOG_FORMAT", "plain", ("plain", "json"))
 LOG_LEVEL = env.choice("QW_LOG_LEVEL", "INFO" if LOG_FORMAT == "json" else "WARNING", env.LEVELS)
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
-}
+LOGGING = logs.configuration(LOG_FORMAT, LOG_LEVEL)
 SENTRY_DSN = env.text("QW_SENTRY_DSN")  # where errors are reported, without what people wrote; empty: nowhere
 
 # ── suggestions by a language model ──
