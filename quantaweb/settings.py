@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -317,7 +318,16 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 3600,
     "socket_keepalive": True,
-    "socket_keepalive_options": env.keepalive(),
+    "socket_keepalive_options": {  # a cut that nobody tells of is noticed within half a minute, where the system can
+        getattr(socket, name): value
+        for name, value in (
+            ("TCP_KEEPIDLE", 15),
+            ("TCP_KEEPINTVL", 5),
+            ("TCP_KEEPCNT", 3),
+            ("TCP_USER_TIMEOUT", 20_000),  # milliseconds
+        )
+        if hasattr(socket, name)
+    },
     "health_check_interval": 30,
 }
 CELERY_TASK_DEFAULT_QUEUE = "cpu"
