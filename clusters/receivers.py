@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ from compute.models import Job
 
 
 @receiver(bundle_ready, dispatch_uid="ingest")
-def ingest_bundle(sender: Any, *, job: Job, path: Path | str, **_: Any) -> None:
+def ingest_bundle(
+    sender: Any, *, job: Job, path: Path | str, hold: Callable[[], None] = lambda: None, **_: Any
+) -> None:
     """A finished job's bundle becomes a run of whoever asked for it, and is checked at once: it was just written."""
-    run = ingest(path, job=job, owner=job.requested_by, private=job.is_private)
+    run = ingest(path, job=job, owner=job.requested_by, private=job.is_private, hold=hold)
     if run.is_verifying:
         finish(run)
     if run.damage:

@@ -6,6 +6,7 @@ a large bundle, afterwards (`clusters.services.verification`), when the run can 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from django.contrib.auth.models import User
@@ -31,12 +32,14 @@ def ingest(
     owner: User | None = None,
     name: str | None = None,
     private: bool = False,
+    hold: Callable[[], None] = lambda: None,
 ) -> Run:
     """Read a bundle into the database and give its run; BundleError where it is damaged or contradicts itself.
 
     A bundle that is already there gives the run as it is; only a path that no longer leads to it is mended, and files
     that were found damaged, or lie elsewhere now, wait to be checked again.
     All reading and arithmetic comes before the transaction, so that the database is locked for the writes alone.
+    `hold` is called at its end and may raise, which undoes it: a worker's right to write is asked for there.
     """
     bundle = open_bundle(Path(path).resolve())
     known = _known(bundle)
@@ -48,7 +51,9 @@ def ingest(
     for attempt in range(ATTEMPTS):
         try:
             with transaction.atomic():
-                return write_run(bundle, rows, job=job, owner=owner, name=name, private=private)
+                run = write_run(bundle, rows, job=job, owner=owner, name=name, private=private)
+                hold()
+                return run
         except IntegrityError:
             known = _known(bundle)  # another process read it in meanwhile
             if known:

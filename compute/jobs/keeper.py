@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection
 
 from compute.errors import Cancelled
 from compute.jobs import log
-from compute.jobs.lease import Lease, LeaseLost, Stopped, heartbeat
+from compute.jobs.lease import Lease, LeaseLost, Stopped, heartbeat, release
 
 logger = logging.getLogger(__name__)
 TICK_SECONDS = 1.0  # progress is written at most so often
@@ -26,7 +26,8 @@ class Keeper:
 
     The thread writes progress when it has changed, and a heartbeat every HEARTBEAT_SECONDS in any case. When the
     lease runs out because the database cannot be reached, the work ends at its next report; when it makes none,
-    the process ends itself: another worker may hold the shard by then.
+    the process ends itself: another worker may hold the shard by then. A process that was asked to stop and makes no
+    report for GRACE_SECONDS gives its shard back from here, and ends.
     """
 
     def __init__(self, lease: Lease, *, label: str, n_total: int, why_stop: Callable[[], str]) -> None:
@@ -41,6 +42,7 @@ class Keeper:
         self._started = time.monotonic()
         self._deadline = self._started + settings.LEASE_SECONDS
         self._last_beat = self._started
+        self._asked_to_stop: float | None = None
         self._thread = threading.Thread(target=self._run, name=f"heartbeat-{lease.shard_id}", daemon=True)
 
     def __enter__(self) -> Keeper:
@@ -88,7 +90,24 @@ class Keeper:
                 logger.warning("shard %s: no heartbeat (%s)", self._lease.shard_id, type(error).__name__)
                 connection.close()
         if time.monotonic() > self._deadline and not self._done.is_set():
-            self._end_process()
+            self._end_process("the lease ran out without a heartbeat")
+        if self._is_stuck(now) and not self._done.is_set():
+            self._give_back()
+
+    def _is_stuck(self, now: float) -> bool:
+        """Whether the work has gone on for too long since it was asked to stop."""
+        if not self._why_stop():
+            return False
+        self._asked_to_stop = self._asked_to_stop or now
+        return now - self._asked_to_stop >= settings.GRACE_SECONDS
+
+    def _give_back(self) -> None:
+        try:
+            release(self._lease)
+            log.warn(self._lease.job_id, f"{self._label}: given back by a worker that had to end and was stuck")
+        except (Cancelled, DatabaseError) as error:
+            logger.warning("shard %s: not given back (%s)", self._lease.shard_id, type(error).__name__)
+        self._end_process("it was asked to stop and is stuck")
 
     def _beat(self, now: float, *, log_it: bool) -> None:
         progress = self._progress
@@ -106,6 +125,6 @@ class Keeper:
         if len(self._samples) > _MAX_SAMPLES:
             self._samples = self._samples[::2]
 
-    def _end_process(self) -> None:
-        logger.error("shard %s: the lease ran out without a heartbeat; this process ends", self._lease.shard_id)
+    def _end_process(self, why: str) -> None:
+        logger.error("shard %s: %s; this process ends", self._lease.shard_id, why)
         os._exit(_TEMPORARY_FAILURE)

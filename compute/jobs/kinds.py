@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
+from django.db.models.functions import Now
 
 from compute.jobs import log
 from compute.jobs.signals import job_steered
@@ -54,6 +55,7 @@ def enqueue(
         job = Job.objects.create(
             kind=kind, name=name[:80], config=config, requested_by=requested_by, is_private=is_private
         )
+        Job.objects.filter(pk=job.pk).update(created_at=Now())  # the age of a queue is the database's to tell
         prepare(job)
         Shard.objects.create(
             job=job, ordinal=0, phase=kind, phase_number=0, phase_ordinal=0, name=name[:200], unit=unit, n_total=1

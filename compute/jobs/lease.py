@@ -124,6 +124,15 @@ def heartbeat(lease: Lease, n_done: int, n_total: int, *, samples: list[list[flo
         raise Stopped(f"The job is {state}.")
 
 
+def hold(lease: Lease) -> None:
+    """Inside a transaction: make sure that its writes are this lease's to make; nobody takes the shard meanwhile.
+
+    Raises LeaseLost, which undoes the transaction, when the token is stale.
+    """
+    if not _held(lease).select_for_update().exists():
+        raise LeaseLost("The lease has passed to another worker; nothing was written.")
+
+
 def finish(lease: Lease, n_total: int, *, bundle: Path | None = None, bundle_sha256: str = "") -> None:
     """The shard is done and safe on disk; with the last one the job has succeeded."""
     with transaction.atomic():

@@ -40,7 +40,7 @@ def enqueue(config: RunConfig, requested_by: User | None = None, *, is_private: 
             name=config.name, config=config.to_json(), requested_by=requested_by, is_private=is_private
         )
         job.workspace = str(Path(settings.WORKSPACE_DIR) / f"job-{job.pk}")
-        job.save(update_fields=["workspace"])
+        Job.objects.filter(pk=job.pk).update(workspace=job.workspace, created_at=Now())
         shards = [Shard(job=job, phase_number=phases.index(spec.phase), **dataclasses.asdict(spec)) for spec in specs]
         shards.append(_ingest_shard(job, ordinal=len(specs), phase_number=len(phases)))
         Shard.objects.bulk_create(shards)

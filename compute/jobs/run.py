@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
@@ -135,7 +136,7 @@ def _work(held: Lease, shard: Shard, why_stop: Callable[[], str], on_progress: O
 
         bundle = None
         if shard.phase == INGEST:
-            _ingest(shard.job)
+            _ingest(shard.job, partial(lease.hold, held))
         elif work := kinds.work_of(shard.job.kind):
             work(shard.job, report)
         else:
@@ -180,11 +181,11 @@ def _compute(shard: Shard, report: Callable[[int, int], None]) -> Path | None:
     )
 
 
-def _ingest(job: Job) -> None:
-    """Hand the published bundle to whoever listens. Ingesting one twice does no harm."""
+def _ingest(job: Job, hold: Callable[[], None]) -> None:
+    """Hand the published bundle to whoever listens. Ingesting one twice does no harm; a late worker writes nothing."""
     if not job.bundle_path:
         raise BundleError("The job's shards are done, but it has no bundle; resume it to publish one.")
-    bundle_ready.send(sender=Job, job=job, path=Path(job.bundle_path))
+    bundle_ready.send(sender=Job, job=job, path=Path(job.bundle_path), hold=hold)
 
 
 def _bundle_sha256(bundle: Path | None) -> str:

@@ -22,7 +22,7 @@ from compute.jobs.run import touch_worker, worker_name
 from compute.jobs.signals import swept
 
 logger = logging.getLogger(__name__)
-GRACE_SECONDS = 60  # for a child to checkpoint and give its shard back
+_MORE_GRACE = 10  # seconds for a child, over those in which it gives its shard back itself
 _SLOWEST_POLL = 2.0
 _MAX_STARTS = 5  # a job whose child dies so often before it claims anything is failed
 _NO_START = "The worker process cannot be started ({how}, {n} times); its log in the data folder says why."
@@ -81,7 +81,7 @@ class Runner:
         if now - self._touched >= settings.HEARTBEAT_SECONDS:
             touch_worker(self.name, "local" if settings.RUNNER == "local" else "sweeper")
             self._touched = now
-        if now - self._swept >= settings.SWEEP_SECONDS:
+        if now + self._pause - self._swept > settings.SWEEP_SECONDS:  # the next look would be too late
             sweep.requeue_dead_here(socket.gethostname()[:100])
             sweep.sweep()
             swept.send(sender=Runner)
@@ -135,7 +135,7 @@ class Runner:
         """End the child's whole group, and give back what it could not."""
         if self.child is None:
             return
-        code = process.stop(self.child.process, grace=GRACE_SECONDS)
+        code = process.stop(self.child.process, grace=settings.GRACE_SECONDS + _MORE_GRACE)
         try:
             sweep.requeue(sweep.held_by(self.child.worker), f"its worker {process.ended(code)}")
         except DatabaseError as error:

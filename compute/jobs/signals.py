@@ -2,7 +2,8 @@
 
 from django.dispatch import Signal
 
-# A bundle is whole on disk. Arguments: job (compute.models.Job), path (pathlib.Path).
+# A bundle is whole on disk. Arguments: job (compute.models.Job), path (pathlib.Path), hold (called last in a
+# receiver's transaction, it raises where the worker's lease has passed to another, which undoes the transaction).
 # It may be sent twice for one bundle, when a worker is lost in between: receivers are idempotent.
 bundle_ready = Signal()
 

@@ -29,6 +29,7 @@ _COUNTS = {1: "once", 2: "twice", 3: "three times"}
 
 def sweep() -> None:
     """One round: expired leases, silent workers, forgotten wake-ups, old files."""
+    shorten_leases()
     requeue(expired(), "its worker fell silent")
     mark_stalled()
     resend()
@@ -45,6 +46,15 @@ def expired() -> QuerySet[Shard]:
         | Q(lease_expires_at=None, alive=None),
         state=Shard.State.RUNNING,
     )
+
+
+def shorten_leases() -> None:
+    """No lease lasts longer than one that is given now: the database's clock was set back since it was.
+
+    Without this, what a lost worker held would wait as long as the clock was set back.
+    """
+    most = after(settings.LEASE_SECONDS)
+    Shard.objects.filter(state=Shard.State.RUNNING, lease_expires_at__gt=most).update(lease_expires_at=most)
 
 
 def held_by(worker: str) -> QuerySet[Shard]:
@@ -117,7 +127,9 @@ def resend() -> None:
     for job_id in list(lost.values_list("pk", flat=True)):
         rest(job_id)
         wake(job_id)
-    forgotten = idle.filter(Q(woken_at=None) | Q(woken_at__lte=after(-RESEND_SECONDS)))
+    forgotten = idle.filter(
+        Q(woken_at=None) | Q(woken_at__lte=after(-RESEND_SECONDS)) | Q(woken_at__gt=after(RESEND_SECONDS))
+    )
     for job_id in list(forgotten.values_list("pk", flat=True)):
         wake(job_id)
 

@@ -6,12 +6,13 @@ import sys
 import threading
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from compute.jobs import process
 from compute.models import Job, Shard
 
-_TOO_LONG = 50  # seconds from SIGTERM to the end, even if the work never reports
+_MORE_GRACE = 5  # seconds over those after which a shard that is stuck is given back
 
 
 class Command(BaseCommand):
@@ -39,7 +40,7 @@ class Command(BaseCommand):
 
     def _asked_to_end(self, stop: object) -> None:
         stop.ask()  # type: ignore[attr-defined]
-        timer = threading.Timer(_TOO_LONG, process.end_now)
+        timer = threading.Timer(settings.GRACE_SECONDS + _MORE_GRACE, process.end_now)
         timer.daemon = True
         timer.start()
 
