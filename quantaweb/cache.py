@@ -1,4 +1,4 @@
-"""What web processes share for a moment: Redis, which may be slow or gone without anybody noticing more than a log line.
+"""What web processes share for a moment: Redis, whose being slow or gone costs a line in the log and nothing else.
 
 Nothing is kept here that may not be lost: counts of requests, above all. Values are JSON, never pickle, so whoever can
 write to the cache can run nothing here.
