@@ -77,13 +77,20 @@ def address(name: str) -> str:
     return value
 
 
-def server(name: str) -> str:
-    """The address of a Redis: redis://, rediss:// or unix://; empty where none is given."""
+def server(name: str, password: str = "") -> str:
+    """The address of a Redis: redis://, rediss:// or unix://; empty where none is given.
+
+    One that holds no password gets that of the setting which `password` names.
+    """
     value = text(name)
-    if value and urlsplit(value).scheme not in ("redis", "rediss", "unix", "redis+socket", "sentinel"):
+    parts = urlsplit(value)
+    if value and parts.scheme not in ("redis", "rediss", "unix", "redis+socket", "sentinel"):
         raise ImproperlyConfigured(
             f"{name} names no Redis; write redis://:password@host:6379/0, rediss://… or unix://…"
         )
+    if parts.hostname and parts.password is None and password and (secret := text(password)):
+        host = parts.netloc.rpartition("@")[2]
+        return parts._replace(netloc=f"{parts.username or ''}:{quote(secret, safe='')}@{host}").geturl()
     return value
 
 

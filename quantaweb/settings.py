@@ -102,6 +102,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     }
 else:
     DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    DATABASES["default"]["PASSWORD"] = DATABASES["default"]["PASSWORD"] or env.text("QW_DATABASE_PASSWORD")
     DATABASES["default"]["OPTIONS"] = {  # a server that fell silent is given up after 20 seconds, not after minutes
         "connect_timeout": 5,
         "tcp_user_timeout": 20_000,  # milliseconds
@@ -114,7 +115,7 @@ else:
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # ── what web processes share for a moment; each has its own without a Redis ──
-CACHE_URL = env.server("QW_CACHE_URL")
+CACHE_URL = env.server("QW_CACHE_URL", "QW_BROKER_PASSWORD")
 WEB_PROCESSES = env.integer("QW_WEB_PROCESSES", 1, least=1)
 CACHES: dict[str, dict[str, Any]] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 if CACHE_URL:
@@ -307,7 +308,7 @@ POLL_SECONDS = env.integer("QW_POLL_SECONDS", 1, least=1)
 GRACE_SECONDS = env.integer("QW_GRACE_SECONDS", 50, least=1)  # from SIGTERM until a shard that is stuck is given back
 
 # ── Celery: a message is only a wake-up; the database owns the job ──
-CELERY_BROKER_URL = env.server("QW_BROKER_URL") or "redis://127.0.0.1:6379/0"
+CELERY_BROKER_URL = env.server("QW_BROKER_URL", "QW_BROKER_PASSWORD") or "redis://127.0.0.1:6379/0"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
