@@ -1,0 +1,31 @@
+"""How the web server runs in a container: a few processes of a few threads, replaced now and then."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+bind = "0.0.0.0:8000"
+workers = int(os.environ.get("QW_WEB_PROCESSES") or 2)
+threads = int(os.environ.get("QW_WEB_THREADS") or 4)
+worker_class = "gthread"
+timeout, graceful_timeout, keepalive = 60, 30, 5
+max_requests, max_requests_jitter = 5000, 500
+worker_tmp_dir = "/dev/shm"  # noqa: S108 (heartbeats of gunicorn's own processes, never on a slow disk)
+forwarded_allow_ips = "*"  # only the proxy reaches this port
+control_socket_disable = True
+logger_class = "quantaweb.server_log.ServerLog"
+
+
+def on_starting(server: Any) -> None:
+    """Make the folder where processes add up their numbers; what earlier ones left there would count twice."""
+    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for file in Path(folder).glob("*.db"):
+            file.unlink()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Take a process that has ended out of the sums of those that live."""
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)
