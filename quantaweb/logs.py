@@ -19,6 +19,7 @@ import structlog
 OWN = ("quantaweb", "clusters", "compute")
 OUTSPOKEN = ("gunicorn.error", "celery.worker", "celery.apps", "celery.beat", "celery.app.trace")  # of themselves
 FIELDS = ("job_id", "shard", "phase", "attempt", "worker", "method", "route", "status", "ms", "user_id", "request_id")
+_REFUSED = {"DisallowedHost": "a request named a host that QW_ALLOWED_HOSTS does not list"}
 LONGEST = 500  # characters of a value
 _ROOT = Path(__file__).resolve().parent.parent
 _TELLING = (AttributeError, ImportError, NameError, NotImplementedError, TypeError)  # their messages quote code alone
@@ -88,10 +89,12 @@ def discreet(record: logging.LogRecord) -> logging.LogRecord:
     """A copy of the record that may be written down."""
     copy = logging.makeLogRecord(record.__dict__)
     copy.msg, copy.args = _said(record), None
-    if record.exc_info and record.exc_info[1] is not None:
+    if record.name.startswith("django.security."):
+        copy.levelno, copy.levelname = logging.WARNING, "WARNING"
+    elif record.exc_info and record.exc_info[1] is not None:
         copy.exception, copy.places = told(record.exc_info[1])
     for name in FIELDS:
-        if isinstance(value := getattr(copy, name, None), str):
+        if name != "route" and isinstance(value := getattr(copy, name, None), str):
             setattr(copy, name, clean(value))
     copy.exc_info = copy.exc_text = copy.stack_info = None
     return copy
@@ -99,11 +102,15 @@ def discreet(record: logging.LogRecord) -> logging.LogRecord:
 
 def _said(record: logging.LogRecord) -> str:
     """The message: the template that is in the code, and of its values what may be told."""
+    if record.name.startswith("django.security."):
+        return _REFUSED.get(record.name.rpartition(".")[2], "a request was refused as suspicious")
+    if record.name == "django.request":
+        return "a request was answered with an error"
     template, args = str(record.msg), record.args
     is_own = record.name.partition(".")[0] in OWN
     is_free = record.name.startswith(OUTSPOKEN) and not record.exc_info
     if not args:  # it may have been put together from anything
-        return clean(template) if is_own or is_free else _CONTROL.sub(" ", scrubbed(template))[:LONGEST]
+        return clean(template) if not record.exc_info or is_own else "an exception"
     keep = _value if is_own or is_free else _number
     try:
         if isinstance(args, dict):
@@ -138,17 +145,26 @@ def _of_error(error: BaseException) -> str:
     name = type(error).__name__
     if isinstance(error, OSError):
         return f"{name}: {error.strerror}" if error.strerror else name
-    return f"{name}: {clean(str(error))}" if isinstance(error, _TELLING) else name
+    is_telling = isinstance(error, _TELLING) or (isinstance(error, RuntimeError) and _is_foreign(error))
+    return f"{name}: {clean(str(error))}" if is_telling else name
+
+
+def _is_foreign(error: RuntimeError) -> bool:
+    """Whether a library raised it, as torch does when a GPU fails."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and "site-packages" in frames[-1].filename and "django" not in Path(frames[-1].filename).parts
 
 
 def told(error: BaseException) -> tuple[str, list[str]]:
-    """An exception by its type, and that of its cause; and where it came by, the deepest place last."""
-    kinds, places, seen = [], [], set()
+    """An exception by its type, and those of its causes; and where each came by, the last cause's places first."""
+    kinds: list[str] = []
+    places: list[str] = []
+    seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
         seen.add(id(link))
         kinds.append(_of_error(link))
-        places = _places(link.__traceback__) + places if link is not error else _places(link.__traceback__)
+        places = _places(link.__traceback__) + places
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     return " from ".join(kinds), places[-40:]
 

@@ -297,6 +297,12 @@ DERIVED_DIR = DATA_DIR / "derived"  # what pages work out of bundles once; safe 
 WORKSPACE_DIR = DATA_DIR / "workspaces"  # shards of jobs under way
 EXPORT_DIR = DATA_DIR / "exports"  # files that people asked for, until they expire
 EXPORT_DAYS = env.integer("QW_EXPORT_DAYS", 7, least=1)
+KEEP_DELETED_DAYS = env.integer("QW_KEEP_DELETED_DAYS", 7)  # bundles of deleted runs; longer than any backup takes
+KEEP_LOGS_DAYS = env.integer("QW_KEEP_LOGS_DAYS", 90, least=1)  # what jobs said, once they have ended
+KEEP_KEYS_DAYS = env.integer("QW_KEEP_KEYS_DAYS", 90)  # keys and invitations that ended
+KEEP_ATTEMPTS_DAYS = env.integer("QW_KEEP_ATTEMPTS_DAYS", 30, least=1)  # to sign in
+KEEP_NOTICES_DAYS = env.integer("QW_KEEP_NOTICES_DAYS", 180, least=1)
+KEEP_AUDIT_DAYS = env.integer("QW_KEEP_AUDIT_DAYS", 0)  # 0 keeps it for good
 RUNNER = env.choice("QW_RUNNER", "local", ("local", "celery"))
 DEVICE = env.device("QW_DEVICE")  # that workers compute on; jobs for a GPU wait in its own queue
 HEARTBEAT_SECONDS = env.integer("QW_HEARTBEAT_SECONDS", 15, least=1)

@@ -15,7 +15,6 @@ _MEMORY = (
 )
 _DISK = "The disk is full: {phase} could not write its results. Free some space and resume; what is done is kept."
 _READ_ONLY = "The data folder cannot be written in {phase}. Mend its permissions and resume; what is done is kept."
-_TELLING = (OSError, RuntimeError, TypeError, AttributeError, ImportError)  # their messages quote no corpus text
 
 
 def sentence(error: BaseException, phase: str) -> str:
@@ -40,10 +39,3 @@ def place(error: BaseException) -> str:
         if root in file.parents and ".venv" not in file.parts:
             return f"{file.relative_to(root)}:{frame.lineno}"
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "no place known"
-
-
-def report(error: BaseException) -> str:
-    """A traceback without values: an exception's message could quote the text that was being read."""
-    lines = traceback.format_tb(error.__traceback__)
-    message = f": {error}" if isinstance(error, (*_TELLING, ComputeError)) else ""
-    return "".join([*lines, f"{type(error).__name__}{message}"])

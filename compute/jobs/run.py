@@ -8,32 +8,29 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import partial
 from pathlib import Path
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
-from django.db.models.functions import Now
+from django.db import DatabaseError, close_old_connections, connection
 
 from compute import pipeline
 from compute.config import RunConfig
 from compute.errors import BundleError, Cancelled
-from compute.jobs import failures, kinds, lease, log
+from compute.jobs import failures, identity, kinds, lease, log, sweep, workers
 from compute.jobs.keeper import Keeper
 from compute.jobs.lease import Lease, LeaseLost, Stopped
+from compute.jobs.patience import AWAY, patiently
 from compute.jobs.queue import INGEST
 from compute.jobs.signals import bundle_ready
 from compute.jobs.sweep import forget_files
 from compute.jobs.wake import device
-from compute.models import Job, Shard, Worker
+from compute.models import Job, Shard
 
 logger = logging.getLogger(__name__)
-_PAUSES = (1.0, 5.0, 15.0)  # seconds before the database is asked again
 OnProgress = Callable[[Shard, int, int], None]
 
 
@@ -44,6 +41,8 @@ class Outcome(Enum):
     ENDED = "cancelled or failed"
     LOST = "lost"
 
+
+_BAD = (Outcome.ENDED, Outcome.LOST)
 
 class Stop:
     """Why this process has to end; empty while it may go on. Safe to ask for in a signal handler."""
@@ -67,51 +66,72 @@ class Stop:
         return ""
 
 
-def worker_name() -> str:
-    """Host and process: names a lease's holder to people, and to a runner of the same host."""
-    return f"{socket.gethostname()[:100]}:{os.getpid()}"
-
-
-def touch_worker(name: str, kind: str) -> None:
-    Worker.objects.update_or_create(name=name, defaults={"kind": kind, "seen_at": Now()})
-
-
 def run_job(
     job_id: int,
     *,
     worker: str = "",
+    service: str = "",
     why_stop: Callable[[], str] = lambda: "",
     on_progress: OnProgress | None = None,
 ) -> Outcome:
-    """Work on a job's shards one after the other until there is nothing to claim, or this worker has to stop."""
-    worker = worker or worker_name()
+    """Work on a job's shards one after the other until nothing is left to claim, this worker has to stop, or a job of
+    higher priority waits."""
+    worker = worker or identity.own_name()
     outcome = Outcome.NOTHING
     while not why_stop():
-        last = run_next_shard(job_id, worker=worker, why_stop=why_stop, on_progress=on_progress)
+        last = run_next_shard(job_id, worker=worker, service=service, why_stop=why_stop, on_progress=on_progress)
         if last is not Outcome.DONE:
             return outcome if last is Outcome.NOTHING else last
         outcome = last
-    lease.rest(job_id)
+        if other := patiently("priority", lambda: _more_urgent(job_id)):
+            log.write(job_id, f"waits: job {other} has a higher priority")
+            break
+    patiently("the job's rest", lambda: lease.rest(job_id))
     return outcome
+
+
+def _more_urgent(job_id: int) -> int | None:
+    """The job that goes before this one, if this one has anything left to do."""
+    priority = Job.objects.values_list("priority", flat=True).filter(pk=job_id, state__in=Job.OPEN_STATES).first()
+    return None if priority is None else next(iter(lease.next_jobs(settings.QUEUES, above=priority)), None)
 
 
 def run_next_shard(
     job_id: int | None,
     *,
     worker: str,
+    service: str = "",
+    queues: Iterable[str] = (),
     why_stop: Callable[[], str] = lambda: "",
     on_progress: OnProgress | None = None,
     on_claim: Callable[[int], None] = lambda job_id: None,
 ) -> Outcome:
-    """Claim one shard and work on it to its end; `on_claim` hears of the job before the work begins."""
+    """Claim one shard (of the job, or the best of the queues) and work on it to its end.
+
+    `on_claim` hears of the job before the work begins. A database that stays away ends it with Outcome.LOST: the
+    sweeper finds the lease.
+    """
     close_old_connections()
-    held = lease.claim(job_id, worker)
+    held = patiently("claim", lambda: lease.claim(job_id, worker, service=service, queues=queues))
     if held is None:
         return Outcome.NOTHING
-    on_claim(held.job_id)
-    shard = Shard.objects.select_related("job", "job__requested_by").get(pk=held.shard_id)
-    if shard.attempt > 1:
-        log.warn(held.job_id, f"{shard.phase}: {shard.name} starts again, attempt {shard.attempt}")
+    workers.count(service, n_claimed=1)
+    try:
+        shard = patiently("claim", lambda: Shard.objects.select_related("job", "job__requested_by").get(pk=held.shard_id))
+        on_claim(held.job_id)
+        if shard.attempt > 1:
+            log.warn(held.job_id, f"{shard.phase}: {shard.name} starts again, attempt {shard.attempt}")
+        outcome = _outcome(held, shard, why_stop, on_progress)
+    except Shard.DoesNotExist:  # its job was deleted meanwhile
+        return Outcome.LOST
+    except AWAY as error:
+        logger.warning("job %s: the database went away (%s)", held.job_id, type(error).__name__)
+        outcome = _lost(held)
+    workers.count(service, **{"n_done": 1} if outcome is Outcome.DONE else {"n_failed": 1} if outcome in _BAD else {})
+    return outcome
+
+
+def _outcome(held: Lease, shard: Shard, why_stop: Callable[[], str], on_progress: OnProgress | None) -> Outcome:
     try:
         _work(held, shard, why_stop, on_progress)
     except LeaseLost as error:
@@ -121,9 +141,21 @@ def run_next_shard(
         return _ended(held, shard, lease.release, f"given back at {{:,}} of {{:,}}: {error}", Outcome.RELEASED)
     except Cancelled:
         return _ended(held, shard, lease.drop, "stopped at {:,} of {:,}, as asked; what is done is kept", Outcome.ENDED)
+    except AWAY:
+        raise
     except Exception as error:
         return _failed(held, shard, error)
     return Outcome.DONE
+
+
+def _lost(held: Lease) -> Outcome:
+    """The database failed the work, not the work itself: the shard is queued again, as one that lost its worker."""
+    own = Shard.objects.filter(pk=held.shard_id, lease_token=held.token, state=Shard.State.RUNNING)
+    try:
+        patiently("give back", lambda: sweep.requeue(own, "its worker lost the database"))
+    except AWAY as error:
+        logger.warning("shard %s: not given back (%s); its lease will end", held.shard_id, type(error).__name__)
+    return Outcome.LOST
 
 
 def _work(held: Lease, shard: Shard, why_stop: Callable[[], str], on_progress: OnProgress | None) -> None:
@@ -143,22 +175,24 @@ def _work(held: Lease, shard: Shard, why_stop: Callable[[], str], on_progress: O
             bundle = _compute(shard, report)
         keeper.check()
     _finish(held, keeper.n_total, bundle)
-    log.write(held.job_id, f"{shard.phase}: {shard.name} done, {keeper.n_total:,} {shard.unit}")
+    _note(held.job_id, f"{shard.phase}: {shard.name} done, {keeper.n_total:,} {shard.unit}")
     if shard.phase == INGEST:
         forget_files(Job.objects.get(pk=held.job_id))
 
 
 def _finish(held: Lease, n_total: int, bundle: Path | None) -> None:
-    """The work is safe on disk: a database that is busy or starts again is no reason to fail the job."""
+    """The work is safe on disk: a database that is busy or starts again is no reason to do it again."""
     sha256 = _bundle_sha256(bundle)
-    for pause in _PAUSES:
-        try:
-            return lease.finish(held, n_total, bundle=bundle, bundle_sha256=sha256)
-        except (OperationalError, InterfaceError) as error:
-            logger.warning("shard %s: not finished yet (%s)", held.shard_id, type(error).__name__)
-            connection.close()
-            time.sleep(pause)
-    return lease.finish(held, n_total, bundle=bundle, bundle_sha256=sha256)
+    patiently("finish", lambda: lease.finish(held, n_total, bundle=bundle, bundle_sha256=sha256))
+
+
+def _note(job_id: int, message: str, *, level: str = "info") -> None:
+    """A line of the job's log; what is done is done, even where nobody can write it down."""
+    try:
+        log.write(job_id, message, level=level)
+    except DatabaseError as error:
+        logger.warning("job %s: %s (not in its log: %s)", job_id, message, type(error).__name__)
+        connection.close()
 
 
 def _compute(shard: Shard, report: Callable[[int, int], None]) -> Path | None:
@@ -196,11 +230,11 @@ def _bundle_sha256(bundle: Path | None) -> str:
 
 def _ended(held: Lease, shard: Shard, write: Callable[[Lease], None], message: str, outcome: Outcome) -> Outcome:
     try:
-        write(held)
+        patiently("give back", lambda: write(held))
     except LeaseLost:
         return Outcome.LOST
-    shard.refresh_from_db(fields=["n_done", "n_total"])
-    log.write(held.job_id, f"{shard.phase}: {message.format(shard.n_done, shard.n_total)}")
+    row = patiently("progress", lambda: Shard.objects.filter(pk=shard.pk).values_list("n_done", "n_total").first())
+    _note(held.job_id, f"{shard.phase}: {message.format(*(row or (0, 0)))}")
     return outcome
 
 
@@ -208,8 +242,8 @@ def _failed(held: Lease, shard: Shard, error: Exception) -> Outcome:
     sentence = failures.sentence(error, shard.phase)
     logger.error("job %s failed in %s, %s\n%s", held.job_id, shard.phase, shard.name, failures.report(error))
     try:
-        lease.fail(held, sentence)
+        patiently("fail", lambda: lease.fail(held, sentence))
     except LeaseLost:
         return Outcome.LOST
-    log.write(held.job_id, f"{shard.phase}: {sentence}", level="error")
+    _note(held.job_id, f"{shard.phase}: {sentence}", level="error")
     return Outcome.ENDED

@@ -16,6 +16,7 @@ from compute.errors import CheckpointError, StorageError
 from compute.jobs import keeper, lease, queue, run, signals, sweep
 from compute.jobs.run import Outcome
 from compute.models import Job, LogLine, Shard
+from quantaweb.logs import Discreet
 from tests.databases import Site
 from tests.jobs import fake
 
@@ -122,6 +123,7 @@ def test_no_corpus_text_of_an_unexpected_error_reaches_log_or_page(
     monkeypatch: pytest.MonkeyPatch, site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     _fails_with(monkeypatch, ValueError("a private word"))
+    caplog.handler.setFormatter(Discreet())  # as every handler of the site is
     job = queue.enqueue(fake.config())
     with caplog.at_level(logging.ERROR):
         run.run_job(job.pk)
