@@ -6,5 +6,5 @@ class ClustersConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from clusters import receivers  # noqa: F401  (connects to the jobs' signals)
+        from clusters import checks, receivers  # noqa: F401  (says what is odd; connects to the jobs' signals)
         from clusters.services import export_job, import_job, machine_job  # noqa: F401  (say how such jobs are done)

@@ -13,6 +13,8 @@ from urllib.parse import quote, unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_SECRET = re.compile(r"KEY|SECRET|PASSWORD|DSN|URL")
+secret_files: dict[str, Path] = {}  # that were read, by the setting
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -20,6 +22,8 @@ def text(name: str, default: str = "") -> str:
     """The value, or what the file named by NAME_FILE holds."""
     file = os.environ.get(f"{name}_FILE")
     if file:
+        if _SECRET.search(name):
+            secret_files[name] = Path(file).absolute()
         try:
             return Path(file).read_text(encoding="utf-8").strip()
         except OSError as error:
@@ -66,6 +70,14 @@ def needed(name: str, because: str) -> str:
 
 def listed(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in text(name, default).split(",") if item.strip()]
+
+
+def several(name: str, choices: Sequence[str]) -> list[str]:
+    """Some of these; all, where none is named."""
+    values = listed(name) or list(choices)
+    if unknown := [value for value in values if value not in choices]:
+        raise ImproperlyConfigured(f"{name} names {', '.join(unknown)}; choose among {', '.join(choices)}.")
+    return values
 
 
 def address(name: str) -> str:

@@ -12,7 +12,7 @@ import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from quantaweb import env, logs, roles
+from quantaweb import env, logs, names, production, reports, roles
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("QW_DATA_DIR", str(BASE_DIR / "var"))).expanduser().resolve()
@@ -305,6 +305,11 @@ KEEP_NOTICES_DAYS = env.integer("QW_KEEP_NOTICES_DAYS", 180, least=1)
 KEEP_AUDIT_DAYS = env.integer("QW_KEEP_AUDIT_DAYS", 0)  # 0 keeps it for good
 RUNNER = env.choice("QW_RUNNER", "local", ("local", "celery"))
 DEVICE = env.device("QW_DEVICE")  # that workers compute on; jobs for a GPU wait in its own queue
+QUEUES = env.several("QW_QUEUES", ("gpu", "cpu", "site"))  # that the local runner takes jobs from
+OPEN_JOBS_PER_PERSON = env.integer("QW_OPEN_JOBS_PER_PERSON", 5, least=1)  # runs; administrators are exempt
+JOBS_PER_HOUR = env.integer("QW_JOBS_PER_HOUR", 10, least=1)  # that one person may start, through pages and API
+QUEUE_LIMIT = env.integer("QW_QUEUE_LIMIT", 500, least=1)  # open jobs of everybody
+STUCK_SECONDS = env.integer("QW_STUCK_SECONDS", 900, least=2)  # without a report, after which work counts as hung
 HEARTBEAT_SECONDS = env.integer("QW_HEARTBEAT_SECONDS", 15, least=1)
 LEASE_SECONDS = env.integer("QW_LEASE_SECONDS", 120, least=2)
 STALLED_SECONDS = env.integer("QW_STALLED_SECONDS", 60, least=2)
@@ -321,7 +326,10 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_DISABLE_PREFETCH = True
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 1
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 60.0  # where a worker is ended by SIGQUIT; SIGTERM waits for its children
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 3600,
     "socket_keepalive": True,
@@ -358,8 +366,26 @@ if SUGGEST_URL and not (SUGGEST_URL.startswith(("http://", "https://")) and urls
 if SUGGEST_URL and not SUGGEST_MODEL:
     raise ImproperlyConfigured("QW_SUGGEST_URL is set; name the endpoint’s model in QW_SUGGEST_MODEL too.")
 
-if HAS_OWN_HOSTS and not HAS_OWN_SECRET:
-    raise ImproperlyConfigured(
-        "QW_ALLOWED_HOSTS opens the site to others; "
-        "set QW_SECRET_KEY (or QW_SECRET_KEY_FILE) to a long random text too."
+UNKNOWN_VARIABLES = names.unknown()  # of ours; `manage.py check` says which names were meant
+production.refuse(
+    production.Start(
+        debug=DEBUG,
+        hosts=ALLOWED_HOSTS,
+        behind_tls=BEHIND_TLS,
+        insecure_http=INSECURE_HTTP,
+        secret=env.text("QW_SECRET_KEY"),
+        origins=CSRF_TRUSTED_ORIGINS,
+        site_url=SITE_URL,
+        database=DATABASES["default"],
+        runner=RUNNER,
+        broker_url=CELERY_BROKER_URL,
+        cache_url=CACHE_URL,
+        web_processes=WEB_PROCESSES,
+        proxies=PROXIES,
+        metrics_key=METRICS_KEY,
+        data_dir=DATA_DIR,
+        secret_files=env.secret_files,
     )
+)
+if SENTRY_DSN:
+    reports.start(SENTRY_DSN, ROLE)

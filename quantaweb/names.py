@@ -1,0 +1,35 @@
+"""Settings that are none: a slip of the pen in a name would be heard by nobody."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+_READERS = ("settings.py", "env.py")
+ELSEWHERE = frozenset(
+    {
+        *("QW_SITE", "QW_BACKUPS", "QW_OUTER_PROXIES", "QW_VERSION", "QW_HTTP_PORT", "QW_HTTPS_PORT"),  # compose
+        *("QW_WEB_MEMORY", "QW_WEB_THREADS"),  # compose, gunicorn
+        *("QW_THREADS", "QW_HUB_CACHE"),  # what computes, without Django
+        *("QW_FAULT_FIGURES", "QW_FUZZ_EXAMPLES", "QW_PEOPLE", "QW_WRITES", "QW_KEY"),  # tests and measurements
+    }
+)
+
+
+def known() -> frozenset[str]:
+    """Every name that something reads."""
+    sources = "".join((_HERE / name).read_text(encoding="utf-8") for name in _READERS)
+    return frozenset(re.findall(r"\bQW_[A-Z0-9_]*[A-Z0-9]\b", sources)) | ELSEWHERE
+
+
+def unknown(environment: Mapping[str, str] = os.environ) -> list[tuple[str, str]]:
+    """Names in the environment that nothing reads, each with the one that is most like it, or nothing."""
+    names = known()
+    strange = [
+        name for name in sorted(environment) if name.startswith("QW_") and name.removesuffix("_FILE") not in names
+    ]
+    return [(name, next(iter(difflib.get_close_matches(name, names, n=1)), "")) for name in strange]
