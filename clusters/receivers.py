@@ -15,10 +15,12 @@ from django.http import HttpRequest
 
 from clusters.display import clean_text
 from clusters.embedded.checker import checker
+from clusters.embedded.tidier import tidier
 from clusters.ingest import ingest
 from clusters.services.audit import record
 from clusters.services.notices import tell_end
 from clusters.services.people import make_roles
+from clusters.services.retention import is_due
 from clusters.services.verification import finish, waiting_runs
 from compute.errors import BundleError
 from compute.jobs.signals import bundle_ready, job_ended, job_steered, swept
@@ -42,6 +44,13 @@ def check_waiting_runs(sender: Any, **_: Any) -> None:
     """The runner goes on with checks that were cut short, in a process of their own."""
     if waiting_runs().exists():
         checker.start()
+
+
+@receiver(swept, dispatch_uid="tidy")
+def tidy_daily(sender: Any, **_: Any) -> None:
+    """What nobody needs any more goes once a day, in a process of its own."""
+    if is_due():
+        tidier.start()
 
 
 @receiver(job_ended, dispatch_uid="notice")

@@ -28,7 +28,7 @@ from benchmarks.web.site import ROOT, Site
 from compute.errors import ComputeError
 
 STAGES = "1,5,10,25,50,100"
-SPIKE_SECONDS, WARM_SECONDS = 30, 60
+SPIKE_SECONDS, WARM_SECONDS = 30, 120
 
 
 def main(arguments: list[str] | None = None) -> int:

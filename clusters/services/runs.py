@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 import uuid
@@ -27,9 +28,9 @@ from compute.models import Job
 
 logger = logging.getLogger(__name__)
 MAX_NAME = 120
-TRASH = ".trash-"  # a folder that starts so is half deleted
+TRASH = ".trash-"  # a folder that starts so is deleted, and kept for a while
 PARTIAL = ".*.partial-*"  # a bundle that is being written, or was when its writer was killed
-ABANDONED_SECONDS = 86400
+ABANDONED_SECONDS = DAY_SECONDS = 86400
 
 
 def rename_run(user: User, run: Run, name: str) -> Run:
@@ -86,9 +87,10 @@ def remove_reader(user: User, run: Run, name: str) -> None:
 
 
 def delete_run(user: User, run: Run) -> int:
-    """Remove the run's rows, and its bundle where that lies in the data folder; give the bytes that became free.
+    """Remove the run's rows, and its bundle where that lies in the data folder; give the bytes that become free.
 
-    The bundle is moved out of sight as the last act of the transaction: either both are gone or neither.
+    The bundle is moved out of sight as the last act of the transaction: either both are gone or neither. Its files go
+    KEEP_DELETED_DAYS later, so that a backup that read the database before can still copy them.
     """
     _must_manage(user, run)
     folder = deletable_folder(run)
@@ -99,6 +101,7 @@ def delete_run(user: User, run: Run) -> int:
             record(user, "run.delete", run.slug, name=run.name, bundle=run.bundle_sha256, bytes=n_bytes)
             _delete_rows(run)
             if folder and trash:
+                os.utime(folder)  # its days in the trash count from now
                 folder.rename(trash)
     except OSError as error:
         raise StorageError(f"{folder} cannot be removed ({error.strerror}); the run was kept.") from error
@@ -125,9 +128,9 @@ def folder_bytes(folder: Path) -> int:
 
 
 def empty_trash() -> None:
-    """Remove what earlier deletions left when they were cut short; what a run still needs goes back to its place."""
+    """Remove bundles that were deleted days ago; what a run still needs goes back to its place."""
     for folder in Path(settings.BUNDLE_DIR).glob(f"{TRASH}*"):
-        if _put_back(folder):
+        if put_back(folder) or _age(folder) < settings.KEEP_DELETED_DAYS * DAY_SECONDS:
             continue
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
@@ -145,7 +148,7 @@ def _age(folder: Path) -> float:
         return 0.0
 
 
-def _put_back(trash: Path) -> bool:
+def put_back(trash: Path) -> bool:
     """A process that was killed before its transaction ended has kept the run: give it its bundle again."""
     name = trash.name.removeprefix(TRASH).partition("-")[2]
     place = trash.with_name(name) if name else trash

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
@@ -43,6 +44,7 @@ def _page(request: HttpRequest, run: Run, *, problems: dict[str, str] | None = N
         "problems": problems or {},
         "typed": request.POST,
         "frees_bytes": services.folder_bytes(folder) if folder else 0,
+        "frees_after_days": settings.KEEP_DELETED_DAYS,
         "max_name": services.MAX_NAME,
         "readers": run.readers.order_by("username"),
         "written": written_about(run),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,8 @@ def test_archiving_twice_keeps_the_first_date(run: Run, owner: Any) -> None:
     assert services.unarchive_run(owner, run).archived_at is None
 
 
-def test_deleting_frees_the_bundle_and_every_row(run: Run, owner: Any, bundles: Path) -> None:
+def test_deleting_frees_the_bundle_and_every_row(run: Run, owner: Any, bundles: Path, settings: Any) -> None:
+    settings.KEEP_DELETED_DAYS = 0
     on_disk = sum(file.stat().st_size for file in Path(run.bundle_path).rglob("*") if file.is_file())
     assert services.delete_run(owner, run) == on_disk > 0
     assert list(bundles.iterdir()) == []
@@ -160,10 +162,13 @@ def test_a_deletion_killed_before_its_commit_gives_the_bundle_back(run: Run, bun
     assert not list(bundles.glob(".trash-*"))
 
 
-def test_what_an_interrupted_deletion_left_is_removed_later(bundles: Path) -> None:
-    left = bundles / ".trash-0123"
-    left.mkdir()
-    (left / "manifest.json").write_text("{}")
+def test_a_deleted_bundle_is_kept_for_backups_and_goes_days_later(run: Run, owner: Any, bundles: Path) -> None:
+    os.utime(run.bundle_path, (0, 0))  # what counts is when it was deleted
+    services.delete_run(owner, run)
+    [left] = bundles.glob(".trash-*")
+    services.empty_trash()
+    assert (left / "manifest.json").is_file()
+    os.utime(left, (time.time() - 8 * 86_400,) * 2)
     services.empty_trash()
     assert not left.exists()
 
