@@ -48,6 +48,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "quantaweb.requests.RequestLog",
+    "clusters.views.measured.Measured",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -56,6 +57,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "clusters.views.throttling.HeldBack",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -117,7 +119,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # ── what web processes share for a moment; each has its own without a Redis ──
 CACHE_URL = env.server("QW_CACHE_URL", "QW_BROKER_PASSWORD")
 WEB_PROCESSES = env.integer("QW_WEB_PROCESSES", 1, least=1)
-CACHES: dict[str, dict[str, Any]] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+WEB_THREADS = env.integer("QW_WEB_THREADS", 4, least=2)
+# a minute: pages of a person, of an address without one, and what is dragged through; an hour: letters and sign-ins
+WEB_RATES = {"person": 600, "anonymous": 300, "numbers": 3000, "letters": 20, "sign-ins": 120}
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}
+}
 if CACHE_URL:
     CACHES["default"] = {
         "BACKEND": "quantaweb.cache.PatientCache",
@@ -139,7 +146,7 @@ AXES_COOLOFF_TIME = 0.5  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
 AXES_VERBOSE = False
-AXES_CLIENT_IP_CALLABLE = "clusters.views.accounts.client_address"
+AXES_CLIENT_IP_CALLABLE = "clusters.services.rates.client_address"
 SIGNUP = env.choice("QW_SIGNUP", "off", ("off", "invitation", "open"))  # who may make an account
 SIGNUP_ROLES = env.listed("QW_SIGNUP_ROLES")  # that new people get where it is open
 if unknown_roles := set(SIGNUP_ROLES) - {"labeler", "adjudicator", "runner"}:
@@ -174,7 +181,12 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["clusters.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["clusters.api.renderers.FiniteJSONRenderer"],
     "DEFAULT_THROTTLE_CLASSES": ["clusters.api.throttling.PerKey"],
-    "DEFAULT_THROTTLE_RATES": {"person": "600/min", "anonymous": "300/min", "jobs": "10/hour"},
+    "DEFAULT_THROTTLE_RATES": {
+        "person": "600/min",
+        "anonymous": "300/min",
+        "numbers": "3000/min",  # what is dragged and played through
+        "jobs": "10/hour",
+    },
     "DEFAULT_SCHEMA_CLASS": "clusters.api.schema.Schema",
     "EXCEPTION_HANDLER": "clusters.api.errors.handle",
     "NUM_PROXIES": PROXIES,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from datetime import timedelta
 from typing import Any
 
@@ -11,32 +10,42 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 
 from clusters.models import ApiKey, IdempotentRequest
+from clusters.services.rates import Rate, client_address, counted_as, wait
 from compute.jobs.probes import KIND as PROBE
 from compute.models import Job
 
 
 class PerKey(SimpleRateThrottle):
-    """600 requests a minute for each key or person, 300 for each address without; this machine's own are free."""
+    """600 requests a minute for each key or person, 300 for each address without; this machine's own are free.
+
+    Pure numbers, through which people drag and play, have a rate of their own.
+    """
 
     scope = "person"
+    seconds_left = 0.0
 
     def allow_request(self, request: Request, view: Any) -> bool:
+        is_person = bool(request.user and request.user.is_authenticated)
+        self.scope = "person" if is_person else "anonymous"
         if not getattr(view, "is_throttled", True):
+            self.scope = "numbers"
+        who = self.get_cache_key(request, view)
+        if who is None:
             return True
-        self.scope = "person" if request.user and request.user.is_authenticated else "anonymous"
-        self.rate = self.get_rate()
-        self.num_requests, self.duration = self.parse_rate(self.rate)
-        return super().allow_request(request, view)
+        most, seconds = self.parse_rate(self.get_rate())
+        self.seconds_left = wait(Rate(f"api-{self.scope}", most, seconds), who)
+        return not self.seconds_left
 
     def get_cache_key(self, request: Request, view: Any) -> str | None:
+        """Whom the request is counted for; None where it is free."""
         if isinstance(request.auth, ApiKey):
-            return self.cache_format % {"scope": self.scope, "ident": request.auth.token_key}
+            return f"key-{request.auth.token_key}"
         if request.user and request.user.is_authenticated:
-            return self.cache_format % {"scope": self.scope, "ident": request.user.pk}
-        address = _address(self.get_ident(request))
-        if address is not None and address.is_loopback:
-            return None
-        return self.cache_format % {"scope": self.scope, "ident": address}
+            return f"person-{request.user.pk}"
+        return counted_as(client_address(request._request))
+
+    def wait(self) -> float:
+        return self.seconds_left
 
 
 class JobsPerPerson(BaseThrottle):
@@ -66,11 +75,3 @@ def _is_answered(request: Request) -> bool:
     key = request.headers.get("Idempotency-Key", "").strip()[:200]
     answered = IdempotentRequest.objects.filter(user_id=request.user.pk, key=key, status__isnull=False)
     return bool(key) and answered.exists()
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address; None, which all share, for what is none."""
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None

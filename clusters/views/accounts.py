@@ -30,13 +30,6 @@ BY_LINK = "came_by_link"  # in the session: whoever holds the link may choose a 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
-def client_address(request: HttpRequest) -> str:
-    """Whom failed sign-ins are counted for: what a proxy of ours says (QW_PROXIES of them), else the connection."""
-    seen = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
-    is_told = 0 < settings.PROXIES <= len(seen)
-    return str(seen[-settings.PROXIES] if is_told else request.META.get("REMOTE_ADDR", ""))
-
-
 class SignIn(LoginView):
     template_name = "accounts/sign_in.html"
     redirect_authenticated_user = True

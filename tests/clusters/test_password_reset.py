@@ -14,7 +14,7 @@ from django.core import mail
 from django.test import Client, RequestFactory
 
 from clusters.models import AuditEvent
-from clusters.views.accounts import client_address
+from clusters.services.rates import client_address
 from tests.factories import UserFactory
 
 pytestmark = pytest.mark.django_db

@@ -1,0 +1,151 @@
+"""How often pages may be asked for, and how many may be streamed at once; who asks too often is told for how long."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
+
+from clusters.htmx import wants_fragment
+from clusters.services.rates import Rate, client_address, counted_as, wait
+from clusters.views import errors
+
+API = "/api/v1/"  # counts for itself, by key
+FREE = {"livez", "readyz", "metrics"}
+# asked for many times while somebody drags or plays
+NUMBERS = {
+    *("rank-frequency-fit", "losses-frames", "map-positions", "map-colours"),
+    *("similarity-tile", "similarity-picture", "similarity-pair", "similarity-pair-twin"),
+}
+LONG = {"export-table", "export-csv", "export-jsonl", "export-download"}
+LETTERS = {"password-forgotten", "sign-up", "invite", "sign-in-link", "password-again", "invitation"}
+
+
+OFTEN = "You ask more often than this site can answer"
+
+
+class HeldBack:
+    """600 pages a minute for each person, 300 for each address without; this machine's own are free."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+        self._streams = Streams(max(1, settings.WEB_THREADS // 2))
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self._get_response(request)
+        who = counted_as(client_address(request))
+        if who is None or not response.streaming or _name(request) not in LONG:
+            return response
+        if not self._streams.begin(who):
+            response.close()
+            return too_many(request, 10.0, "Too many files are being downloaded at once")
+        response.streaming_content = self._streams.counted(who, response.streaming_content)  # type: ignore[attr-defined]
+        return response
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        name = _name(request)
+        address = counted_as(client_address(request))
+        if name in FREE or address is None or request.path_info.startswith(API):
+            return None
+        seconds = wait(*_bucket(request, name, address))
+        return too_many(request, seconds) if seconds else None
+
+
+def _name(request: HttpRequest) -> str:
+    return str(request.resolver_match.url_name) if request.resolver_match else ""
+
+
+def _bucket(request: HttpRequest, name: str, address: str) -> tuple[Rate, str]:
+    rates = settings.WEB_RATES
+    if name in LETTERS and request.method == "POST":
+        return Rate("letters", rates["letters"], 3600), address
+    if name == "sign-in" and request.method == "POST":
+        return Rate("sign-ins", rates["sign-ins"], 3600), address
+    is_person = request.user.is_authenticated
+    who = f"person-{request.user.pk}" if is_person else address
+    if name in NUMBERS or name.endswith("-twin"):
+        return Rate("numbers", rates["numbers"]), who
+    kind = "person" if is_person else "anonymous"
+    return Rate(f"page-{kind}", rates[kind]), who
+
+
+class Streams:
+    """How many long answers are under way in this process: half its threads at most, and one for each address."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._lock = threading.Lock()
+        self._open: Counter[str] = Counter()
+
+    def begin(self, who: str) -> bool:
+        with self._lock:
+            if self._open.total() >= self.most or self._open[who] >= max(1, self.most // 2):
+                return False
+            self._open[who] += 1
+            return True
+
+    def counted(self, who: str, content: Iterable[bytes]) -> _Counted:
+        return _Counted(content, lambda: self._end(who))
+
+    def _end(self, who: str) -> None:
+        with self._lock:
+            self._open[who] -= 1
+            if not self._open[who]:
+                del self._open[who]
+
+
+class _Counted:
+    """A stream that says once when it is over, read to its end or not."""
+
+    def __init__(self, content: Iterable[bytes], on_end: Callable[[], None]) -> None:
+        self._content, self._on_end, self._is_over = iter(content), on_end, False
+        self._close = getattr(content, "close", None)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._content)
+        except BaseException:
+            self._end()
+            raise
+
+    def close(self) -> None:
+        self._end()
+        if self._close is not None:
+            self._close()
+
+    def _end(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._on_end()
+
+
+def too_many(request: HttpRequest, seconds: float, reason: str = OFTEN) -> HttpResponse:
+    """A page, a part of one, or JSON: 429, and when to ask again."""
+    n = max(1, math.ceil(seconds))
+    when = f"{n} second{'s' if n > 1 else ''}" if n <= 90 else f"{math.ceil(n / 60)} minutes"
+    ctx: dict[str, object] = {"reason": reason, "advice": f"Try again in {when}; nothing was changed.", "when": when}
+    if request.GET.get("embed") == "true":
+        response = errors._alone(request, 429, ctx)
+    elif request.path.startswith("/api/") or request.path.endswith(".json"):
+        response = JsonResponse(
+            {"error": {"status": 429, "code": "throttled", "message": f"{reason}. {ctx['advice']}"}}, status=429
+        )
+    elif wants_fragment(request):
+        response = HttpResponse(f"{reason}. {ctx['advice']}", status=429, content_type="text/plain; charset=utf-8")
+    else:
+        response = render(None, "errors/429.html", ctx | {"theme": request.COOKIES.get("theme", "auto")}, status=429)
+    response["Retry-After"] = str(n)
+    response["Cache-Control"] = "no-store"
+    patch_vary_headers(response, ["HX-Request"])
+    return response
