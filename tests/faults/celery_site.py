@@ -23,6 +23,7 @@ class CelerySite:
 
     def __init__(self, site: Site, broker: str, **periods: str) -> None:
         self.site = site
+        self.name = "celery"
         self._started: list[subprocess.Popen[bytes]] = []
         site.settings_module = "tests.faults.settings"
         site.periods = {**PERIODS, "QW_RUNNER": "celery", "QW_BROKER_URL": broker, "QW_LEASE_SECONDS": "6", **periods}
