@@ -6,4 +6,5 @@ class ComputeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from compute import checks  # noqa: F401  (registers them)
         from compute.jobs import probes  # noqa: F401  (registers its kind of job)

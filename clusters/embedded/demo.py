@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -129,7 +128,7 @@ class _Worker:
 
     def _free_lost_shards(self) -> None:
         """What was killed on this machine is taken back at once, what was lost elsewhere when its lease ends."""
-        sweep.requeue_dead_here(socket.gethostname()[:100])
+        sweep.requeue_dead_here()
         if time.monotonic() - self._swept >= settings.SWEEP_SECONDS:
             self._swept = time.monotonic()
             sweep.sweep()

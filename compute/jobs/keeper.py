@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,13 +14,19 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from compute.errors import Cancelled
-from compute.jobs import log
+from compute.jobs import log, sweep, workers
 from compute.jobs.lease import Lease, LeaseLost, Stopped, heartbeat, release
+from compute.models import Shard
 
 logger = logging.getLogger(__name__)
 TICK_SECONDS = 1.0  # progress is written at most so often
 _MAX_SAMPLES = 160
 _TEMPORARY_FAILURE = 75
+PATIENCE = {
+    "clustering": 4,
+    "map": 8,
+    "ingest": 8,
+}  # times STUCK_SECONDS: one k or one map reports little
 
 
 class Keeper:
@@ -26,7 +34,8 @@ class Keeper:
 
     The thread writes progress when it has changed, and a heartbeat every HEARTBEAT_SECONDS in any case. When the
     lease runs out because the database cannot be reached, the work ends at its next report; when it makes none,
-    the process ends itself: another worker may hold the shard by then. A process that was asked to stop and makes no
+    the process ends itself: another worker may hold the shard by then. Work that makes no report for STUCK_SECONDS
+    while its heart beats is hung: it is given up, and the process ends. A process that was asked to stop and makes no
     report for GRACE_SECONDS gives its shard back from here, and ends.
     """
 
@@ -43,6 +52,8 @@ class Keeper:
         self._deadline = self._started + settings.LEASE_SECONDS
         self._last_beat = self._started
         self._asked_to_stop: float | None = None
+        self._reported = self._started
+        self._patience = settings.STUCK_SECONDS * PATIENCE.get(label, 1)
         self._thread = threading.Thread(target=self._run, name=f"heartbeat-{lease.shard_id}", daemon=True)
 
     def __enter__(self) -> Keeper:
@@ -56,6 +67,7 @@ class Keeper:
     def report(self, n_done: int, n_total: int) -> None:
         """Note progress; raises Cancelled, Stopped or LeaseLost when the work has to end."""
         self._progress = (int(n_done), int(n_total))
+        self._reported = time.monotonic()
         self.check()
 
     @property
@@ -93,6 +105,8 @@ class Keeper:
             self._end_process("the lease ran out without a heartbeat")
         if self._is_stuck(now) and not self._done.is_set():
             self._give_back()
+        if self._is_hung(now) and not self._done.is_set():
+            self._give_up()
 
     def _is_stuck(self, now: float) -> bool:
         """Whether the work has gone on for too long since it was asked to stop."""
@@ -101,10 +115,27 @@ class Keeper:
         self._asked_to_stop = self._asked_to_stop or now
         return now - self._asked_to_stop >= settings.GRACE_SECONDS
 
+    def _is_hung(self, now: float) -> bool:
+        """Whether the work has said nothing for so long that it never will: a dead file server, a GPU that waits."""
+        return now - self._reported >= self._patience
+
+    def _give_up(self) -> None:
+        """Say where every thread stands, without a value of theirs; give the shard back as one that lost its worker."""
+        seconds = round(self._patience)
+        logger.error("shard %s: no progress for %s s; where its threads stand:", self._lease.shard_id, seconds)
+        faulthandler.dump_traceback(file=sys.__stderr__, all_threads=True)
+        own = Shard.objects.filter(pk=self._lease.shard_id, lease_token=self._lease.token)
+        try:
+            sweep.requeue(own, f"its worker made no progress for {seconds} s and was ended")
+        except DatabaseError as error:
+            logger.warning("shard %s: not given back (%s)", self._lease.shard_id, type(error).__name__)
+        self._end_process(f"it made no progress for {seconds} s")
+
     def _give_back(self) -> None:
         try:
             release(self._lease)
             log.warn(self._lease.job_id, f"{self._label}: given back by a worker that had to end and was stuck")
+            sweep.wake_if_open(self._lease.job_id)
         except (Cancelled, DatabaseError) as error:
             logger.warning("shard %s: not given back (%s)", self._lease.shard_id, type(error).__name__)
         self._end_process("it was asked to stop and is stuck")
@@ -117,6 +148,9 @@ class Keeper:
         self._deadline = now + settings.LEASE_SECONDS
         if log_it:
             self._last_beat = now
+            workers.tell_device(self._lease.service)
+            if now - self._reported < self._patience:
+                workers.touch_alive()
             log.write(self._lease.job_id, f"{self._label}: heartbeat, {progress[0]:,} of {progress[1]:,} done")
 
     def _sample(self, seconds: float, n_done: int) -> None:

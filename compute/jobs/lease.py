@@ -6,20 +6,22 @@ All times are the database's, so that clocks of workers don't matter; every tran
 from __future__ import annotations
 
 import uuid
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, QuerySet, Value
+from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Greatest, Now
 
 from compute.errors import Cancelled
 from compute.jobs.signals import job_ended
 from compute.models import Job, Shard
 
-_CANDIDATES = 20  # looked at in one claim
+_UNFINISHED = (Shard.State.QUEUED, Shard.State.RUNNING, Shard.State.FAILED, Shard.State.CANCELLED)
 
 
 class LeaseLost(Cancelled):
@@ -38,6 +40,7 @@ class Lease:
     shard_id: int
     token: str
     worker: str
+    service: str = ""
 
 
 def after(seconds: float) -> ExpressionWrapper:
@@ -45,44 +48,74 @@ def after(seconds: float) -> ExpressionWrapper:
     return ExpressionWrapper(Now() + Value(timedelta(seconds=seconds)), output_field=DateTimeField())
 
 
-def claimable(job_id: int | None = None) -> QuerySet[Shard]:
-    """Queued shards of open jobs whose earlier phases have all succeeded, oldest job first."""
-    unfinished = Shard.objects.filter(job=OuterRef("job"), phase_number__lt=OuterRef("phase_number")).exclude(
-        state=Shard.State.SUCCEEDED
-    )
-    shards = Shard.objects.filter(
-        ~Exists(unfinished),
-        state=Shard.State.QUEUED,
+def waiting_jobs(queues: Iterable[str] = ()) -> QuerySet[Job]:
+    """Open jobs of these queues (of all, where none is named) that have a shard to claim now.
+
+    A shard may be claimed when all of lower phases have succeeded. Both questions, which is the first queued shard and
+    whether something before it is unfinished, are answered from one index, however many shards there are.
+    """
+    queued = Shard.objects.filter(job=OuterRef("pk"), state=Shard.State.QUEUED).order_by("phase_number", "ordinal")
+    before = Shard.objects.filter(
+        job=OuterRef("pk"), state__in=_UNFINISHED, phase_number__lt=OuterRef("next_phase")
+    ).order_by()
+    jobs = Job.objects.filter(state__in=Job.OPEN_STATES, cancel_requested_at=None)
+    if queues:
+        jobs = jobs.filter(queue__in=list(queues))
+    jobs = jobs.annotate(next_phase=Subquery(queued.values("phase_number")[:1])).filter(next_phase__isnull=False)
+    return jobs.filter(~Exists(before)).order_by("pk")
+
+
+def claimable(job_id: int) -> QuerySet[Shard]:
+    """Queued shards of the job, if it is open, whose earlier phases have all succeeded."""
+    shards = Shard.objects.filter(job_id=job_id)
+    queued = shards.filter(state=Shard.State.QUEUED).order_by("phase_number", "ordinal")
+    first = Subquery(queued.values("phase_number")[:1])
+    return queued.filter(
+        ~Exists(shards.filter(state__in=_UNFINISHED, phase_number__lt=first).order_by()),
+        phase_number=first,
         job__state__in=Job.OPEN_STATES,
         job__cancel_requested_at=None,
-    ).order_by("job_id", "ordinal")
-    return shards if job_id is None else shards.filter(job_id=job_id)
+    )
 
 
-def claim(job_id: int | None, worker: str) -> Lease | None:
-    """Take the next shard of a job (or of any job); None when there is none to take."""
-    for job, shard in list(claimable(job_id).values_list("job_id", "pk")[:_CANDIDATES]):
-        lease = Lease(job_id=job, shard_id=shard, token=str(uuid.uuid4()), worker=worker)
-        if _take(lease):
+def next_jobs(queues: Iterable[str] = (), *, above: int | None = None) -> list[int]:
+    """Jobs with a shard to claim, the one to work on first at the head: by priority, then by fairness, then by age.
+
+    Fair is to go on with the person for whom fewer shards are being worked on. `above` leaves out lower priorities.
+    """
+    waiting = waiting_jobs(queues)
+    if above is not None:
+        waiting = waiting.filter(priority__gt=above)
+    rows = list(waiting.values_list("pk", "priority", "requested_by"))
+    if len(rows) < 2:
+        return [row[0] for row in rows]
+    running = Shard.objects.filter(state=Shard.State.RUNNING).order_by()
+    busy = Counter(running.values_list("job__requested_by", flat=True))
+    return [pk for pk, _, _ in sorted(rows, key=lambda row: (-row[1], busy[row[2]], row[0]))]
+
+
+def claim(job_id: int | None, worker: str, *, service: str = "", queues: Iterable[str] = ()) -> Lease | None:
+    """Take the next shard of a job, or the best one of the queues; None when there is none to take."""
+    for job in next_jobs(queues) if job_id is None else [job_id]:
+        if lease := _take(job, worker, service):
             return lease
     return None
 
 
-def _take(lease: Lease) -> bool:
-    """Compare and swap: one worker gets the row, everyone else gets False."""
+def _take(job_id: int, worker: str, service: str) -> Lease | None:
+    """The job's next shard, its row changed by one worker alone: the job's row is locked meanwhile."""
+    token = str(uuid.uuid4())
     with transaction.atomic():
-        open_job = Job.objects.filter(
-            pk=lease.job_id, state__in=Job.OPEN_STATES, cancel_requested_at=None
-        )  # locks the job's row: no cancel in between
+        open_job = Job.objects.filter(pk=job_id, state__in=Job.OPEN_STATES, cancel_requested_at=None)
         if not open_job.update(state=Job.State.RUNNING, started_at=Coalesce("started_at", Now())):
-            return False
-        took = claimable(lease.job_id).filter(pk=lease.shard_id).exists() and Shard.objects.filter(
-            pk=lease.shard_id, state=Shard.State.QUEUED
-        ).update(
+            return None
+        found = claimable(job_id).values_list("pk", "attempt").first()
+        took = found and Shard.objects.filter(pk=found[0], state=Shard.State.QUEUED).update(
             state=Shard.State.RUNNING,
-            lease_token=lease.token,
+            lease_token=token,
             lease_expires_at=after(settings.LEASE_SECONDS),
-            worker=lease.worker,
+            worker=worker,
+            service=service,
             attempt=F("attempt") + 1,
             started_at=Now(),
             heartbeat_at=None,
@@ -90,12 +123,11 @@ def _take(lease: Lease) -> bool:
             samples=[],
             error="",
         )
-        if not took:
+        if not found or not took:
             transaction.set_rollback(True)
-            return False
-        attempt = Shard.objects.values_list("attempt", flat=True).get(pk=lease.shard_id)
-        Job.objects.filter(pk=lease.job_id).update(attempt=attempt)
-    return True
+            return None
+        Job.objects.filter(pk=job_id).update(attempt=found[1] + 1)
+    return Lease(job_id=job_id, shard_id=found[0], token=token, worker=worker, service=service)
 
 
 def _held(lease: Lease) -> QuerySet[Shard]:
@@ -191,7 +223,7 @@ def settle(job_id: int, *, idle: str = Job.State.QUEUED) -> str:
     job = Job.objects.filter(pk=job_id).first()
     if job is None or not job.is_open:
         return job.state if job else ""
-    states = set(Shard.objects.filter(job_id=job_id).values_list("state", flat=True))
+    states = set(Shard.objects.filter(job_id=job_id).order_by().values_list("state", flat=True).distinct())
     if states == {Shard.State.SUCCEEDED}:
         return _close(job, Job.State.SUCCEEDED)
     if Shard.State.FAILED in states:

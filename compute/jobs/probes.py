@@ -56,4 +56,4 @@ def work(job: Job, report: Callable[[int, int], None]) -> None:
     Probe.objects.filter(job=job).update(facts=found.facts, cosines=found.cosines.tobytes())
 
 
-kinds.register(KIND, work)
+kinds.register(KIND, work, on_device=True)

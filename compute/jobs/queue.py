@@ -15,7 +15,7 @@ from compute.config import RunConfig
 from compute.jobs import log
 from compute.jobs.lease import lock_job, settle
 from compute.jobs.signals import job_steered
-from compute.jobs.wake import wake_on_commit
+from compute.jobs.wake import device_queue, wake_on_commit
 from compute.models import Job, Shard
 
 if TYPE_CHECKING:
@@ -29,7 +29,13 @@ class JobStateError(Exception):
     """What was asked does not fit the state that the job is in."""
 
 
-def enqueue(config: RunConfig, requested_by: User | None = None, *, is_private: bool = False) -> Job:
+def enqueue(
+    config: RunConfig,
+    requested_by: User | None = None,
+    *,
+    is_private: bool = False,
+    priority: int = Job.Priority.NORMAL,
+) -> Job:
     """Write a job and its shards in one transaction; workers hear of it after the commit."""
     from compute.pipeline import plan
 
@@ -37,7 +43,12 @@ def enqueue(config: RunConfig, requested_by: User | None = None, *, is_private: 
     phases = list(dict.fromkeys(spec.phase for spec in specs))
     with transaction.atomic():
         job = Job.objects.create(
-            name=config.name, config=config.to_json(), requested_by=requested_by, is_private=is_private
+            name=config.name,
+            config=config.to_json(),
+            requested_by=requested_by,
+            is_private=is_private,
+            queue=device_queue(),
+            priority=priority,
         )
         job.workspace = str(Path(settings.WORKSPACE_DIR) / f"job-{job.pk}")
         Job.objects.filter(pk=job.pk).update(workspace=job.workspace, created_at=Now())
@@ -127,6 +138,21 @@ def take_over(job: Job, user: User | None = None) -> Job:
         settle(job.pk)
         log.warn(job.pk, f"taken over{' by ' + who if who else ''}: the shard is queued again")
         job_steered.send(sender=Job, job=job, action="take-over", user=user)
+        wake_on_commit(job.pk)
+    job.refresh_from_db()
+    return job
+
+
+def prioritise(job: Job, priority: int, user: User | None = None) -> Job:
+    """Have an open job go before others, or after them; it counts from the next shard that is claimed."""
+    who = user.get_username() if user is not None else ""
+    with transaction.atomic():
+        locked = lock_job(job.pk)
+        if locked is None or not locked.is_open:
+            raise JobStateError(_cannot(job, "given another priority"))
+        Job.objects.filter(pk=job.pk).update(priority=priority)
+        log.write(job.pk, f"priority {Job.Priority(priority).label}{', by ' + who if who else ''}")
+        job_steered.send(sender=Job, job=job, action="prioritise", user=user)
         wake_on_commit(job.pk)
     job.refresh_from_db()
     return job

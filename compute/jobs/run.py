@@ -20,7 +20,7 @@ from django.db import DatabaseError, close_old_connections, connection
 from compute import pipeline
 from compute.config import RunConfig
 from compute.errors import BundleError, Cancelled
-from compute.jobs import failures, identity, kinds, lease, log, sweep, workers
+from compute.jobs import events, failures, identity, kinds, lease, log, sweep, workers
 from compute.jobs.keeper import Keeper
 from compute.jobs.lease import Lease, LeaseLost, Stopped
 from compute.jobs.patience import AWAY, patiently
@@ -42,7 +42,8 @@ class Outcome(Enum):
     LOST = "lost"
 
 
-_BAD = (Outcome.ENDED, Outcome.LOST)
+_COUNTED = {Outcome.DONE: "n_done", Outcome.LOST: "n_failed"}
+
 
 class Stop:
     """Why this process has to end; empty while it may go on. Safe to ask for in a signal handler."""
@@ -117,7 +118,10 @@ def run_next_shard(
         return Outcome.NOTHING
     workers.count(service, n_claimed=1)
     try:
-        shard = patiently("claim", lambda: Shard.objects.select_related("job", "job__requested_by").get(pk=held.shard_id))
+        shard = patiently(
+            "claim", lambda: Shard.objects.select_related("job", "job__requested_by").get(pk=held.shard_id)
+        )
+        events.note("claimed", held, shard)
         on_claim(held.job_id)
         if shard.attempt > 1:
             log.warn(held.job_id, f"{shard.phase}: {shard.name} starts again, attempt {shard.attempt}")
@@ -127,15 +131,16 @@ def run_next_shard(
     except AWAY as error:
         logger.warning("job %s: the database went away (%s)", held.job_id, type(error).__name__)
         outcome = _lost(held)
-    workers.count(service, **{"n_done": 1} if outcome is Outcome.DONE else {"n_failed": 1} if outcome in _BAD else {})
+    if outcome in _COUNTED:
+        workers.count(service, **{_COUNTED[outcome]: 1})
     return outcome
 
 
 def _outcome(held: Lease, shard: Shard, why_stop: Callable[[], str], on_progress: OnProgress | None) -> Outcome:
     try:
         _work(held, shard, why_stop, on_progress)
-    except LeaseLost as error:
-        logger.warning("job %s, %s: %s", held.job_id, shard.name, error)
+    except LeaseLost:
+        events.note("lost", held, shard)
         return Outcome.LOST
     except Stopped as error:
         return _ended(held, shard, lease.release, f"given back at {{:,}} of {{:,}}: {error}", Outcome.RELEASED)
@@ -145,6 +150,7 @@ def _outcome(held: Lease, shard: Shard, why_stop: Callable[[], str], on_progress
         raise
     except Exception as error:
         return _failed(held, shard, error)
+    events.note("done", held, shard)
     return Outcome.DONE
 
 
@@ -232,7 +238,9 @@ def _ended(held: Lease, shard: Shard, write: Callable[[Lease], None], message: s
     try:
         patiently("give back", lambda: write(held))
     except LeaseLost:
+        events.note("lost", held, shard)
         return Outcome.LOST
+    events.note("given back" if outcome is Outcome.RELEASED else "stopped", held, shard)
     row = patiently("progress", lambda: Shard.objects.filter(pk=shard.pk).values_list("n_done", "n_total").first())
     _note(held.job_id, f"{shard.phase}: {message.format(*(row or (0, 0)))}")
     return outcome
@@ -240,10 +248,11 @@ def _ended(held: Lease, shard: Shard, write: Callable[[Lease], None], message: s
 
 def _failed(held: Lease, shard: Shard, error: Exception) -> Outcome:
     sentence = failures.sentence(error, shard.phase)
-    logger.error("job %s failed in %s, %s\n%s", held.job_id, shard.phase, shard.name, failures.report(error))
+    events.note("failed", held, shard, error=error)
     try:
         patiently("fail", lambda: lease.fail(held, sentence))
     except LeaseLost:
         return Outcome.LOST
+    workers.count(held.service, n_failed=1)
     _note(held.job_id, f"{shard.phase}: {sentence}", level="error")
     return Outcome.ENDED

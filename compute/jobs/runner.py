@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -16,9 +15,8 @@ from pathlib import Path
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 
-from compute.jobs import log, process, sweep
-from compute.jobs.lease import claimable
-from compute.jobs.run import touch_worker, worker_name
+from compute.jobs import identity, log, process, sweep, workers
+from compute.jobs.lease import next_jobs
 from compute.jobs.signals import swept
 
 logger = logging.getLogger(__name__)
@@ -35,10 +33,6 @@ class Child:
     job_id: int
     process: subprocess.Popen[bytes]
 
-    @property
-    def worker(self) -> str:
-        return f"{worker_name().rpartition(':')[0]}:{self.process.pid}"
-
 
 class Runner:
     """Polls, sweeps, starts and reaps. With QW_RUNNER=celery it only sweeps, and the workers do the rest."""
@@ -46,7 +40,7 @@ class Runner:
     def __init__(self, command: Sequence[str] | None = None) -> None:
         manage = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py")]
         self.command = list(command or [*manage, "run_job", "--parent", str(os.getpid())])
-        self.name = worker_name()
+        self.name = identity.own_name()
         self.child: Child | None = None
         self._stop = threading.Event()
         self._swept = self._touched = float("-inf")
@@ -71,6 +65,7 @@ class Runner:
                 self._stop.wait(self._pause)
         finally:
             self.stop_child()
+            self._leave()
             self._checkpoint_database()
             connection.close()
 
@@ -79,10 +74,13 @@ class Runner:
         close_old_connections()
         now = time.monotonic()
         if now - self._touched >= settings.HEARTBEAT_SECONDS:
-            touch_worker(self.name, "local" if settings.RUNNER == "local" else "sweeper")
+            workers.touch_alive()
+            if not workers.seen(self.name):
+                is_local = settings.RUNNER == "local"
+                workers.announce(self.name, "local" if is_local else "sweeper", settings.QUEUES if is_local else ())
             self._touched = now
         if now + self._pause - self._swept > settings.SWEEP_SECONDS:  # the next look would be too late
-            sweep.requeue_dead_here(socket.gethostname()[:100])
+            sweep.requeue_dead_here()
             sweep.sweep()
             swept.send(sender=Runner)
             self._swept = now
@@ -96,8 +94,8 @@ class Runner:
 
     def _next_job(self) -> int | None:
         now = time.monotonic()
-        waiting = [job for job, until in self._not_before.items() if until > now]
-        return claimable().exclude(job__in=waiting).values_list("job_id", flat=True).first()
+        waiting = {job for job, until in self._not_before.items() if until > now}
+        return next((job for job in next_jobs(settings.QUEUES) if job not in waiting), None)
 
     def _start(self, job_id: int) -> None:
         try:
@@ -116,7 +114,7 @@ class Runner:
         self.child = None
         process.kill_group(child.process)
         how = process.ended(code)
-        lost = sweep.requeue(sweep.held_by(child.worker), f"its worker {how}")
+        lost = sweep.requeue(sweep.held_by_process(child.process.pid), f"its worker {how}")
         if code != 0 and not lost:
             self._died_early(child.job_id, how)
         else:
@@ -137,10 +135,16 @@ class Runner:
             return
         code = process.stop(self.child.process, grace=settings.GRACE_SECONDS + _MORE_GRACE)
         try:
-            sweep.requeue(sweep.held_by(self.child.worker), f"its worker {process.ended(code)}")
+            sweep.requeue(sweep.held_by_process(self.child.process.pid), f"its worker {process.ended(code)}")
         except DatabaseError as error:
             logger.warning("the shard could not be given back (%s); its lease will end", type(error).__name__)
         self.child = None
+
+    def _leave(self) -> None:
+        try:
+            workers.leave(self.name)
+        except DatabaseError as error:
+            logger.info("the runner's row stays (%s)", type(error).__name__)
 
     def _checkpoint_database(self) -> None:
         """Leave SQLite's write-ahead log empty."""

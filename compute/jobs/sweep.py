@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -13,15 +12,14 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 
-from compute.jobs import log
-from compute.jobs.lease import after, claimable, lock_job, rest, settle
+from compute.jobs import identity, log
+from compute.jobs.lease import after, claimable, lock_job, rest, settle, waiting_jobs
 from compute.jobs.wake import wake
 from compute.models import Job, Shard, Worker
 from compute.steps.run import COLUMNS
 from compute.workspace import Workspace
 
 logger = logging.getLogger(__name__)
-RESEND_SECONDS = 300  # a job that nobody took for so long is announced again
 KEEP = timedelta(days=7)  # working files of failed and cancelled jobs
 KEEP_COLUMNS = timedelta(days=30)  # losses that runs share
 _COUNTS = {1: "once", 2: "twice", 3: "three times"}
@@ -59,6 +57,12 @@ def shorten_leases() -> None:
 
 def held_by(worker: str) -> QuerySet[Shard]:
     return Shard.objects.filter(state=Shard.State.RUNNING, worker=worker)
+
+
+def held_by_process(pid: int) -> QuerySet[Shard]:
+    """What a process of this name space held that has ended: no other has had its id since."""
+    running = Shard.objects.filter(state=Shard.State.RUNNING)
+    return running.filter(worker__startswith=identity.here(), worker__endswith=f":{pid}")
 
 
 def requeue(shards: QuerySet[Shard], why: str) -> int:
@@ -121,14 +125,16 @@ def mark_stalled() -> None:
 
 def resend() -> None:
     """Wake workers again for jobs that have had something to claim for long while nobody works on them."""
-    idle = Job.objects.filter(pk__in=claimable().values("job_id")).exclude(shards__state=Shard.State.RUNNING)
+    idle = waiting_jobs().exclude(shards__state=Shard.State.RUNNING)
     lately = Shard.objects.filter(finished_at__gt=after(-settings.STALLED_SECONDS)).values("job_id")
     lost = idle.filter(state=Job.State.RUNNING).exclude(pk__in=lately)  # a worker was lost between two shards
     for job_id in list(lost.values_list("pk", flat=True)):
         rest(job_id)
         wake(job_id)
     forgotten = idle.filter(
-        Q(woken_at=None) | Q(woken_at__lte=after(-RESEND_SECONDS)) | Q(woken_at__gt=after(RESEND_SECONDS))
+        Q(woken_at=None)
+        | Q(woken_at__lte=after(-settings.RESEND_SECONDS))
+        | Q(woken_at__gt=after(settings.RESEND_SECONDS))
     )
     for job_id in list(forgotten.values_list("pk", flat=True)):
         wake(job_id)
@@ -158,27 +164,14 @@ def forget_files(job: Job) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def requeue_dead_here(host: str) -> int:
-    """Shards held by processes of this host that no longer run: no need to wait for their leases."""
+def requeue_dead_here() -> int:
+    """Shards held by processes of this machine that no longer run: no need to wait for their leases.
+
+    Only processes that can be seen from here are judged: those of other hosts and of other containers are not.
+    """
     count = 0
-    names = Shard.objects.filter(state=Shard.State.RUNNING, worker__startswith=f"{host}:")
+    names = Shard.objects.filter(state=Shard.State.RUNNING, worker__startswith=identity.here())
     for worker in set(names.values_list("worker", flat=True)):
-        if not _alive(worker.rpartition(":")[2]):
+        if identity.is_dead(worker):
             count += requeue(held_by(worker), "its worker was ended")
     return count
-
-
-def _alive(pid: str) -> bool:
-    """Whether the process runs; one that has ended and was never waited for (in a container, say) does not."""
-    try:
-        if Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
-            return False
-    except (OSError, ValueError, IndexError):
-        pass  # no such file system here: ask by signal
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, ValueError, OverflowError):
-        return True
-    return True

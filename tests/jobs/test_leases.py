@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from compute.errors import Cancelled
-from compute.jobs import lease, queue, sweep
+from compute.jobs import identity, lease, queue, sweep
 from compute.jobs.lease import LeaseLost, after
 from compute.jobs.progress import progress_of
 from compute.models import Job, LogLine, Shard
@@ -369,10 +369,11 @@ def test_a_job_that_nobody_took_is_announced_again_after_five_minutes(monkeypatc
 
 
 def test_a_shard_of_a_process_that_ended_here_is_freed_without_waiting_for_its_lease() -> None:
-    ended = subprocess.Popen(["/bin/true"])
-    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie, as under an idle init
+    ended = subprocess.Popen(["/bin/sleep", "60"])
     job = _job()
-    dead, alive = _claim(job, f"here:{ended.pid}"), _claim(job, f"here:{os.getpid()}")
-    assert sweep.requeue_dead_here("here") == 1
+    dead, alive = _claim(job, identity.name_of(ended.pid)), _claim(job, identity.own_name())
+    ended.kill()
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie, as under an idle init
+    assert sweep.requeue_dead_here() == 1
     assert (_shard(dead).state, _shard(alive).state) == ("queued", "running")
     ended.wait()

@@ -13,7 +13,7 @@ import pytest
 from django.db import InterfaceError, OperationalError
 
 from compute.errors import CheckpointError, StorageError
-from compute.jobs import keeper, lease, queue, run, signals, sweep
+from compute.jobs import keeper, lease, patience, queue, run, signals, sweep
 from compute.jobs.run import Outcome
 from compute.models import Job, LogLine, Shard
 from quantaweb.logs import Discreet
@@ -77,7 +77,7 @@ def test_a_database_that_is_away_for_a_moment_fails_no_job(monkeypatch: pytest.M
             raise answers.pop(0)
         real(*args, **kwargs)
 
-    monkeypatch.setattr(run, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(lease, "finish", finish)
     job = queue.enqueue(fake.config())
     assert run.run_next_shard(job.pk, worker="one") is Outcome.DONE
@@ -194,7 +194,7 @@ def test_work_ends_by_itself_when_no_heartbeat_reaches_the_database(
 
     settings.LEASE_SECONDS = 1
     monkeypatch.setattr(keeper, "heartbeat", unreachable)
-    monkeypatch.setattr(keeper.Keeper, "_end_process", lambda self: None)
+    monkeypatch.setattr(keeper.Keeper, "_end_process", lambda self, why: None)
     job = queue.enqueue(fake.config())
     slow = {"on_progress": lambda *_: time.sleep(0.25)}
     assert run.run_next_shard(job.pk, worker="one", **slow) is Outcome.LOST

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from compute.jobs import process
+from compute.jobs import identity, process, workers
 from compute.models import Job, Shard
 
 _MORE_GRACE = 5  # seconds over those after which a shard that is stuck is given back
@@ -34,7 +34,13 @@ class Command(BaseCommand):
         job = Job.objects.filter(pk=options["job_id"]).first()
         if job is None:
             raise CommandError(f"There is no job {options['job_id']}.")
-        outcome = run_job(job.pk, why_stop=stop.why, on_progress=self._progress if sys.stderr.isatty() else None)
+        service = identity.name_of(options["parent"]) if options["parent"] else identity.own_name()
+        if not options["parent"]:
+            workers.announce(service, "local", [job.queue])
+        show = self._progress if sys.stderr.isatty() else None
+        outcome = run_job(job.pk, service=service, why_stop=stop.why, on_progress=show)
+        if not options["parent"]:
+            workers.leave(service)
         job.refresh_from_db()
         self.stdout.write(f"job {job.pk}: {outcome.value}; the job is {job.state}. {job.error}".rstrip())
 
