@@ -18,6 +18,7 @@ from clusters.embedded.checker import checker
 from clusters.embedded.tidier import tidier
 from clusters.ingest import ingest
 from clusters.services.audit import record
+from clusters.services.counters import SIGN_IN_FAILURES
 from clusters.services.notices import tell_end
 from clusters.services.people import make_roles
 from clusters.services.retention import is_due
@@ -78,6 +79,7 @@ def record_sign_out(sender: Any, *, user: Person | None, **_: Any) -> None:
 @receiver(user_login_failed, dispatch_uid="audit-failed")
 def record_failure(sender: Any, *, credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
     """A wrong password. Attempts while a name is locked are left out: they could fill the table."""
+    SIGN_IN_FAILURES.inc()
     if not getattr(request, "axes_locked_out", False):
         record(None, "sign-in.fail", clean_text(str(credentials.get("username", ""))[:150]))
 

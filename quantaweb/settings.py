@@ -327,6 +327,7 @@ LEASE_SECONDS = env.integer("QW_LEASE_SECONDS", 120, least=2)
 STALLED_SECONDS = env.integer("QW_STALLED_SECONDS", 60, least=2)
 SWEEP_SECONDS = env.integer("QW_SWEEP_SECONDS", 60, least=1)
 RESEND_SECONDS = env.integer("QW_RESEND_SECONDS", 300, least=1)  # a job that nobody took for so long is announced again
+RESERVE_MB = env.integer("QW_RESERVE_MB", 100, least=0)  # of the disk that jobs leave to the database
 POLL_SECONDS = env.integer("QW_POLL_SECONDS", 1, least=1)
 GRACE_SECONDS = env.integer("QW_GRACE_SECONDS", 50, least=1)  # from SIGTERM until a shard that is stuck is given back
 

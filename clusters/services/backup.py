@@ -30,11 +30,14 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from clusters.models import RegisteredCorpus, Run
+from clusters.services.audit import record
+from clusters.services.runs import TRASH
 from compute.bundle import file_sha256
 from compute.errors import StorageError
 from compute.models import Job
 
 FORMAT, VERSION = "quantaweb-backup", 1
+ACTION = "site.backup"  # of the audit's entry that tells when there was one
 Report = Callable[[str], None]
 
 
@@ -74,6 +77,7 @@ def back_up(folder: Path, *, report: Report = lambda text: None) -> Backup:
         _write(partial / "manifest.json", json.dumps(manifest, indent=1).encode())
         final = Path(folder) / stamp
         partial.rename(final)
+        record(None, ACTION, stamp, files=saved.n, new=saved.n_new, problems=len(saved.problems))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Backup(final, sum(rows.values()), saved.n, saved.n_new, saved.problems)
@@ -208,8 +212,9 @@ class _Objects:
         """Save every file of a folder; None, with a problem, where it is not whole."""
         report(f"{one.kind} {one.path.name}")
         try:
-            stated = _stated(one)
-            names = {str(path.relative_to(one.path)): path for path in _files(one.path)}
+            folder = _now_at(one.path)
+            stated = _stated(one.kind, folder)
+            names = {str(path.relative_to(folder)): path for path in _files(folder)}
             if missing := sorted(set(stated) - set(names)):
                 raise StorageError(f"{', '.join(missing[:3])} missing.")
             files = {name: self._put(path, stated.get(name, "")) for name, path in names.items()}
@@ -241,11 +246,17 @@ class _Objects:
         return sha256
 
 
-def _stated(one: Kept) -> dict[str, str]:
+def _now_at(path: Path) -> Path:
+    """Where the folder is now: a run that was deleted since the database was read keeps its bundle for some days."""
+    deleted = sorted(path.parent.glob(f"{TRASH}*-{path.name}")) if not path.is_dir() else []
+    return deleted[-1] if deleted else path
+
+
+def _stated(kind: str, folder: Path) -> dict[str, str]:
     """The hashes that a bundle's manifest says its files have."""
-    if one.kind != "bundle":
+    if kind != "bundle":
         return {}
-    manifest = json.loads((one.path / "manifest.json").read_text(encoding="utf-8"))
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     stated = {entry["file"]: entry["sha256"] for entry in manifest["arrays"].values()}
     return stated | {name: entry["sha256"] for name, entry in manifest["files"].items()}
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Callable
 
 from django.conf import settings
+from django.core.cache import cache
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
@@ -60,7 +62,20 @@ def disk() -> str:
     return f"{usage.free / 1e9:.0f} GB free"
 
 
+def shared_cache() -> str:
+    """Write, read and remove a value; what web processes share has to be the same for all."""
+    if not settings.CACHE_URL:
+        return "each web process has its own (QW_CACHE_URL is empty)"
+    name, value = f"health-{uuid.uuid4().hex}", uuid.uuid4().hex
+    cache.set(name, value, 30)
+    if cache.get(name) != value:
+        raise Problem("does not keep what it is given, so limits are not counted. Start it, or mend QW_CACHE_URL.")
+    cache.delete(name)
+    return "answers"
+
+
 READY: dict[str, Callable[[], str]] = {"database": database, "broker": broker, "disk": disk}
+REACHABLE: dict[str, Callable[[], str]] = {"cache": shared_cache, "broker": broker}  # besides the database
 
 
 def findings(checks: dict[str, Callable[[], str]]) -> dict[str, tuple[bool, str]]:

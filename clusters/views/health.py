@@ -10,9 +10,8 @@ from django.urls import path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import REGISTRY
 
+from clusters.services.counters import counted
 from clusters.services.health import READY, findings
 from clusters.services.metrics import Site
 
@@ -45,13 +44,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
         raise Http404("Numbers are for this machine, or for whoever sends QW_METRICS_KEY as a bearer token.")
     registry = CollectorRegistry()
     registry.register(Site())
-    text = generate_latest(registry)
-    if settings.METRICS_DIR:
-        shared = CollectorRegistry()
-        MultiProcessCollector(shared)
-        text += generate_latest(shared)
-    else:
-        text += generate_latest(REGISTRY)
+    text = generate_latest(registry) + counted(settings.METRICS_DIR)
     return HttpResponse(text, content_type=CONTENT_TYPE_LATEST)
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from datetime import timedelta
 
 import pytest
 from django.db import DatabaseError
-from django.utils import timezone
 
 from clusters.services import health
-from compute.models import Job, Shard, Worker
 
 Usage = namedtuple("Usage", "total used free")
 FROM_OUTSIDE = {"REMOTE_ADDR": "203.0.113.7"}
@@ -81,31 +78,6 @@ def test_numbers_for_whoever_has_the_key(client, settings) -> None:
     with_key = {"HTTP_AUTHORIZATION": "Bearer a-long-key"}
     assert client.get("/metrics", **FROM_OUTSIDE, **with_key).status_code == 200
     assert client.get("/metrics", **FROM_OUTSIDE, HTTP_AUTHORIZATION="Bearer another").status_code == 404
-
-
-@pytest.mark.django_db
-def test_numbers_say_what_waits_and_who_works(client) -> None:
-    now = timezone.now()
-    waiting = Job.objects.create(name="waits", config={})
-    Job.objects.filter(pk=waiting.pk).update(created_at=now - timedelta(seconds=600))
-    busy = Job.objects.create(name="runs", config={}, state=Job.State.RUNNING)
-    Shard.objects.create(
-        job=busy, ordinal=0, phase="losses", phase_number=1, phase_ordinal=0, name="a", unit="tokens", n_total=1000,
-        n_done=600, state=Shard.State.RUNNING, attempt=2, started_at=now - timedelta(seconds=60),
-        heartbeat_at=now - timedelta(seconds=40), samples=[[0, 0], [20, 600]],
-    )  # fmt: skip
-    Worker.objects.create(name="a:1", kind="local", seen_at=now)
-    Worker.objects.create(name="b:1", kind="local", seen_at=now - timedelta(hours=1))
-    lines = dict(
-        line.rsplit(" ", 1) for line in client.get("/metrics").content.decode().splitlines() if not line.startswith("#")
-    )
-    assert float(lines['quantaweb_jobs{state="queued"}']) == 1
-    assert float(lines["quantaweb_queue_age_seconds"]) == pytest.approx(600, abs=30)
-    assert float(lines["quantaweb_heartbeat_age_seconds"]) == pytest.approx(40, abs=30)
-    assert float(lines["quantaweb_attempts"]) == 2
-    assert float(lines['quantaweb_workers{kind="local"}']) == 1
-    assert f'quantaweb_rate{{job="{busy.pk}",phase="losses",unit="tokens"}}' in lines
-    assert float(lines["quantaweb_disk_free_bytes"]) > 0
 
 
 @pytest.mark.django_db
