@@ -25,6 +25,8 @@ from compute.steps.run import Run
 from compute.steps.selection import selection
 from compute.steps.similarity import compare_block, is_compared, similarity
 from compute.steps.weights import expected_megabytes, fetch, hub_sources
+from compute.store.folders import push_bundle
+from compute.store.objects import Store
 from compute.workspace import Workspace, make_folder
 
 PHASES = (
@@ -97,24 +99,29 @@ def run_shard(
     bundles: Path,
     report: Callable[[int, int], None],
     device: str = "cpu",
+    store: Store | None = None,
 ) -> Path | None:
     """Do one shard; the last one gives the published bundle's path.
 
     `report` hears of progress every second or two at least, and may raise to stop the work; what is saved is kept.
+    With a store, shards may be done on hosts that share no disk.
     """
     run = Run(
         config=config,
-        files=Workspace(workspace),
+        files=Workspace(workspace, store),
         bundles=Path(bundles),
         report=report,
         device=device,
         n_total=spec.n_total,
     )
+    run.files.tell = run.keep_alive
     report(0, spec.n_total)
     path = published(run, verified=spec.phase == "bundle")
     if path is None:
         with ShardLog(run.files, spec.ordinal, spec.phase):
             path = _do(run, spec)
+    if store is not None and path is not None and spec.phase == "bundle":
+        push_bundle(store, path, run.keep_alive)
     report(run.n_total, run.n_total)
     return path if spec.phase == "bundle" else None
 

@@ -44,7 +44,7 @@ def compare_block(run: Run, store: GradientStore, place: int, stamp: str) -> Non
     if not run.files.has(_name(PROBE, place), stamp):
         run.files.save(_name(PROBE, place), probe_sketches(run, left), stamp)
     partial = f"{FOLDER}/partial{place}"
-    saved = run.files.load_with_facts(partial, stamp)
+    saved = run.files.here.load_with_facts(partial, stamp)
     sums = np.zeros((len(kinds), len(block), n - block.start), np.float32) if saved is None else saved[0]
     n_done = 0 if saved is None else int(saved[1]["n_done"])
     timer = SaveTimer()
@@ -57,10 +57,10 @@ def compare_block(run: Run, store: GradientStore, place: int, stamp: str) -> Non
         n_done = chunk.stop - block.start
         run.tell(n_done, n - block.start)
         if timer.is_due():
-            run.files.save(partial, sums, stamp, n_done=n_done)
+            run.files.here.save(partial, sums, stamp, n_done=n_done)
     for kind, table in zip(kinds, sums, strict=True):
         run.files.save(_name(kind, place), table, stamp, norms=norms.tolist())
-    run.files.remove(partial)
+    run.files.here.remove(partial)
 
 
 def assembled(run: Run, store: GradientStore, stamp: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -100,7 +100,7 @@ def refine(run: Run, store: GradientStore, kept: np.ndarray, cosines: dict[str, 
     model = load(run.config.clustered_checkpoint, run.device)
     tokens = store.tokens[kept]
     pairs = {kind: top_pairs(cosine, run.config.similarity.refine) for kind, cosine in cosines.items()}
-    saved = run.files.load_with_facts(REFINED, stamp)
+    saved = run.files.here.load_with_facts(REFINED, stamp)
     found = np.full(sum(len(i) for i, _ in pairs.values()), np.nan) if saved is None else saved[0]
     values = dict(zip(pairs, np.split(found, np.cumsum([len(i) for i, _ in pairs.values()])[:-1]), strict=True))
     n_done = 0 if saved is None else int(saved[1]["n_done"])
@@ -120,7 +120,7 @@ def refine(run: Run, store: GradientStore, kept: np.ndarray, cosines: dict[str, 
                 values[kind][now] = pair_cosines(left, rows, i[now] - block.start, place_of[j[now]], absolute=absolute)
             run.keep_alive()
         if timer.is_due():
-            run.files.save(REFINED, found, stamp, n_done=block.stop)
+            run.files.here.save(REFINED, found, stamp, n_done=block.stop)
     for kind, cosine in cosines.items():
         replace_pairs(cosine, *pairs[kind], values[kind])
 

@@ -63,8 +63,8 @@ def precision_of(run: Run, ref: CheckpointRef) -> str:
     name, stamp = f"precision/{ref.key}", weights_stamp(run, ref)
     decided: str | None = run.files.load_json(name, stamp)
     if decided is None:
-        decided = "bfloat16" if run.device.startswith("cuda") else "float32"
-        run.files.save_json(name, decided, stamp)
+        wanted = "bfloat16" if run.device.startswith("cuda") else "float32"
+        decided = str(run.files.settle_json(name, wanted, stamp))
     return decided
 
 
@@ -169,11 +169,11 @@ def _hashes(run: Run, ref: CheckpointRef) -> tuple[str, str]:
     files = [file for file in path.glob("*") if file.suffix in (".json", ".safetensors") and file.is_file()]
     facts = tuple(sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
     name, stamp = f"weights/{ref.key}", digest(["weights", str(path.absolute()), facts])
-    found = run.files.load_json(name, stamp)
+    found = run.files.here.load_json(name, stamp)
     if found is None:
         with naming(ref):
             found = run.wait_for(lambda: _computed_hashes(path, facts))
-        run.files.save_json(name, found, stamp)
+        run.files.here.save_json(name, found, stamp)
     sha256, config = found
     return sha256, config
 

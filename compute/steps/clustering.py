@@ -58,9 +58,9 @@ def _embedding(work: Work, matrix: Callable[[], np.ndarray], n_components: int, 
     from compute.numerics.spectral import Embedding, spectral_embedding
 
     name = f"partial/embedding/{affinity}"
-    saved = work.files.load(name, stamp)
+    saved = work.files.here.load(name, stamp)
     if saved is not None:
         return Embedding(saved[1:], saved[0])
     embedding = work.wait_for(lambda: spectral_embedding(matrix(), n_components, device=work.device))
-    work.files.save(name, np.vstack([embedding.eigenvalues, embedding.vectors]), stamp)
+    work.files.here.save(name, np.vstack([embedding.eigenvalues, embedding.vectors]), stamp)
     return embedding

@@ -133,7 +133,7 @@ def _tokenize(run: Run, stamp: str) -> None:
         "tokenizer_sha256": file_sha256(path),
     }
     run.files.save_json("corpus/documents", {"documents": parts.documents, "facts": facts}, stamp)
-    run.files.remove(PARTIAL)
+    run.files.here.remove(PARTIAL)
 
 
 def encoder(path: Path) -> Any:
@@ -170,7 +170,7 @@ class _Parts:
     """What is tokenised so far, saved piece by piece; one that begins at another document than expected is no part."""
 
     def __init__(self, run: Run, stamp: str) -> None:
-        self.files = run.files
+        self.files = run.files.here
         self.stamp = stamp
         self.documents: list[dict[str, Any]] = []
         self.content = ContentHash()

@@ -136,7 +136,7 @@ def stored(run: Run, store: GradientStore, table: str) -> tuple[list[np.ndarray]
 
 
 def _is_stored(run: Run, store: GradientStore, block: range) -> bool:
-    return all(run.files.has(_name(table, block), store.stamp) for table in store.files)
+    return all(run.files.is_known(_name(table, block), store.stamp) for table in store.files)
 
 
 def _rows(

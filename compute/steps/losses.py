@@ -47,14 +47,14 @@ def losses(run: Run, ref: CheckpointRef) -> np.ndarray:
 def losses_part(run: Run, ref: CheckpointRef, part: int) -> np.ndarray | None:
     """Losses of one part of the documents; None where the whole column is there already."""
     stamp = losses_stamp(run, ref)
-    if run.columns.has(_name(stamp), stamp):
+    if run.columns.is_known(_name(stamp), stamp):
         return None
     name = f"parts/{ref.key}/{part}"
     found = run.files.load(name, stamp)
     if found is None:
         found = _evaluate(run, ref, part, stamp)
         run.files.save(name, found, stamp)
-        run.files.remove(f"partial/{ref.key}/{part}")
+        run.files.here.remove(f"partial/{ref.key}/{part}")
     return found
 
 
@@ -90,7 +90,7 @@ def _evaluate(run: Run, ref: CheckpointRef, part: int, stamp: str) -> np.ndarray
     first, last = (int(tokens.prediction_starts[end]) for end in (documents.start, documents.stop))
     block_size = _predictions_per_block(run, ref)
     partial, stamp = f"partial/{ref.key}/{part}", digest([stamp, block_size])
-    saved = run.files.load(partial, stamp)
+    saved = run.files.here.load(partial, stamp)
     pieces = [] if saved is None else [saved]
     n_done = sum(map(len, pieces))
     run.tell(n_done, last - first)
@@ -112,7 +112,7 @@ def _evaluate(run: Run, ref: CheckpointRef, part: int, stamp: str) -> np.ndarray
         pieces.append(piece)
         n_done += len(piece)
         if n_done < last - first and timer.is_due():
-            run.files.save(partial, np.concatenate(pieces), stamp)
+            run.files.here.save(partial, np.concatenate(pieces), stamp)
     return np.concatenate(pieces)
 
 

@@ -37,8 +37,9 @@ class ShardLog:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         seconds = self.before + time.monotonic() - self.since
+        files = self.files if kind is None else self.files.here  # what failed may be the store
         with contextlib.suppress(StorageError):  # a full disk has its own sentence, from the work itself
-            self.files.save_json(self.name, self.entry | {"seconds": seconds}, _STAMP)
+            files.save_json(self.name, self.entry | {"seconds": seconds}, _STAMP)
 
 
 def run_facts(

@@ -31,6 +31,7 @@ from compute.steps.run import Run
 from compute.steps.selection import selection
 from compute.steps.similarity import Similarity, similarity, similarity_facts, sketches
 from compute.steps.weights import hub_facts
+from compute.store.folders import fetch_bundle
 from compute.texts import DEMO
 from compute.workspace import digest
 
@@ -51,8 +52,10 @@ def published(run: Run, *, verified: bool = False) -> Path | None:
     marker = run.files.load_json(_MARKER, _STAMP_OF_MARKER)
     if marker is None or marker["inputs"] != _inputs(run):
         return None
-    path = run.bundles / marker["name"]
+    path = run.bundles / Path(marker["name"]).name
     try:
+        if run.files.store is not None and not path.is_dir():  # another host has published it
+            fetch_bundle(run.files.store, marker["sha256"], run.bundles, run.keep_alive)
         bundle = open_bundle(path)
         if verified:
             bundle.verify()
@@ -72,7 +75,7 @@ def publish(run: Run, n_shards: int) -> Path:
     marker = {"inputs": _inputs(run), "name": path.name, "sha256": open_bundle(path).sha256}
     run.files.save_json(_MARKER, marker, _STAMP_OF_MARKER)
     run.files.remove("gradients")
-    run.files.remove("partial")
+    run.files.here.remove("partial")
     return path
 
 

@@ -86,7 +86,7 @@ class Run(Work):
     @cached_property
     def columns(self) -> Workspace:
         """Losses, shared with every run whose workspace lies beside this one's."""
-        return Workspace(self.files.root.parent / COLUMNS)
+        return Workspace(self.files.root.parent / COLUMNS, self.files.store, self.keep_alive)
 
     @cached_property
     def corpus(self) -> Corpus:

@@ -146,7 +146,7 @@ def _summed(
         is_worth_saving = run.config.similarity.refine > 0 if gram.done else timer.is_due()  # refining takes long
         if is_worth_saving:
             sums = [gram.signed] if gram.absolute is None else [gram.signed, gram.absolute]
-            run.files.save(partial, np.stack(sums), stamp, next_chunk=gram.next_chunk)
+            run.files.here.save(partial, np.stack(sums), stamp, next_chunk=gram.next_chunk)
     results = zip(kinds, gram.finish(), strict=False)
     return kept, {kind: cosine for kind, cosine in results if cosine is not None}
 
@@ -164,7 +164,7 @@ def _resumed(
     """Sums so far, or empty ones."""
     from compute.numerics.similarity import GramAccumulator
 
-    saved = run.files.load_with_facts(partial, stamp)
+    saved = run.files.here.load_with_facts(partial, stamp)
     if saved is None:
         return GramAccumulator(n_rows, n_columns, COLUMNS_PER_CHUNK, absolute=len(kinds) > 1, device=run.device)
     sums, facts = saved
