@@ -12,6 +12,9 @@ from urllib.parse import quote, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from compute.errors import ConfigError
+from compute.store.address import StoreAddress, store_address
+
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _SECRET = re.compile(r"KEY|SECRET|PASSWORD|DSN|URL")
 secret_files: dict[str, Path] = {}  # that were read, by the setting
@@ -157,6 +160,21 @@ def folders(name: str) -> list[Path]:
                 f"{name} names {folder}, which is no folder below /; write whole paths with commas between them."
             )
     return found
+
+
+def store() -> StoreAddress | None:
+    """The artifact store that QW_STORE_URL and its like name; None without."""
+    try:
+        return store_address(
+            text("QW_STORE_URL"),
+            endpoint=text("QW_STORE_ENDPOINT"),
+            key=text("QW_STORE_KEY"),
+            secret=text("QW_STORE_SECRET"),
+            is_insecure=flag("QW_STORE_INSECURE"),
+            patience=integer("QW_STORE_PATIENCE_SECONDS", 120, least=1),
+        )
+    except ConfigError as error:
+        raise ImproperlyConfigured(str(error)) from error
 
 
 def secret_key(file: Path) -> str:

@@ -185,7 +185,6 @@ REST_FRAMEWORK = {
         "person": "600/min",
         "anonymous": "300/min",
         "numbers": "3000/min",  # what is dragged and played through
-        "jobs": "10/hour",
     },
     "DEFAULT_SCHEMA_CLASS": "clusters.api.schema.Schema",
     "EXCEPTION_HANDLER": "clusters.api.errors.handle",
@@ -329,6 +328,7 @@ SWEEP_SECONDS = env.integer("QW_SWEEP_SECONDS", 60, least=1)
 RESEND_SECONDS = env.integer("QW_RESEND_SECONDS", 300, least=1)  # a job that nobody took for so long is announced again
 RESERVE_MB = env.integer("QW_RESERVE_MB", 100, least=0)  # of the disk that jobs leave to the database
 POLL_SECONDS = env.integer("QW_POLL_SECONDS", 1, least=1)
+STORE = env.store()  # where hosts that share no disk leave results for each other; None where all see one folder
 GRACE_SECONDS = env.integer("QW_GRACE_SECONDS", 50, least=1)  # from SIGTERM until a shard that is stuck is given back
 
 # ── Celery: a message is only a wake-up; the database owns the job ──
