@@ -16,6 +16,7 @@ from django.db import DatabaseError, connection
 from compute.errors import Cancelled
 from compute.jobs import log, sweep, workers
 from compute.jobs.lease import Lease, LeaseLost, Stopped, heartbeat, release
+from compute.jobs.room import refuse_when_full
 from compute.models import Shard
 
 logger = logging.getLogger(__name__)
@@ -52,11 +53,12 @@ class Keeper:
         self._deadline = self._started + settings.LEASE_SECONDS
         self._last_beat = self._started
         self._asked_to_stop: float | None = None
-        self._reported = self._started
+        self._reported = self._look_at_disk = self._started
         self._patience = settings.STUCK_SECONDS * PATIENCE.get(label, 1)
         self._thread = threading.Thread(target=self._run, name=f"heartbeat-{lease.shard_id}", daemon=True)
 
     def __enter__(self) -> Keeper:
+        refuse_when_full()
         self._thread.start()
         return self
 
@@ -69,6 +71,9 @@ class Keeper:
         self._progress = (int(n_done), int(n_total))
         self._reported = time.monotonic()
         self.check()
+        if self._reported >= self._look_at_disk:
+            self._look_at_disk = self._reported + TICK_SECONDS
+            refuse_when_full()
 
     @property
     def n_total(self) -> int:
