@@ -13,7 +13,8 @@ _READERS = ("settings.py", "env.py")
 ELSEWHERE = frozenset(
     {
         *("QW_SITE", "QW_BACKUPS", "QW_OUTER_PROXIES", "QW_VERSION", "QW_HTTP_PORT", "QW_HTTPS_PORT"),  # compose
-        "QW_WEB_MEMORY",  # compose
+        *("QW_WEB_MEMORY", "QW_WORKER_MEMORY", "QW_GPU_WORKER_MEMORY", "QW_DATABASE_MEMORY"),  # compose
+        *("QW_CPU_WORKERS", "QW_CPU_QUEUES"),  # compose
         *("QW_THREADS", "QW_HUB_CACHE"),  # what computes, without Django
         *("QW_FAULT_FIGURES", "QW_FUZZ_EXAMPLES", "QW_PEOPLE", "QW_WRITES", "QW_KEY"),  # tests and measurements
     }
@@ -29,7 +30,6 @@ def known() -> frozenset[str]:
 def unknown(environment: Mapping[str, str] = os.environ) -> list[tuple[str, str]]:
     """Names in the environment that nothing reads, each with the one that is most like it, or nothing."""
     names = known()
-    strange = [
-        name for name in sorted(environment) if name.startswith("QW_") and name.removesuffix("_FILE") not in names
-    ]
+    ours = [name for name in sorted(environment) if name.startswith("QW_")]
+    strange = [name for name in ours if not {name, name.removesuffix("_FILE")} & names]
     return [(name, next(iter(difflib.get_close_matches(name, names, n=1)), "")) for name in strange]

@@ -71,7 +71,8 @@ def refuse(start: Start, mounts: str = "/proc/self/mountinfo") -> None:
 
 def is_loopback(host: str) -> bool:
     """Whether a name or address, as in ALLOWED_HOSTS or an address, is this machine's own."""
-    name = host.strip("[]").rstrip(".").lower()
+    name = host.strip("[]").lower()
+    name = name.rstrip(".") if name.strip(".") else name
     if name in _NO_HOST or name.endswith(".localhost"):
         return True
     try:
