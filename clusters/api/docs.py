@@ -8,6 +8,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
@@ -52,7 +53,8 @@ def _about(request: HttpRequest) -> dict[str, Any]:
         "here": "api",
         "root": request.build_absolute_uri(f"{ROOT}/"),
         "most": MAX_LIMIT,
-        "rates": {name: rates[name].partition("/")[0] for name in ("person", "anonymous", "jobs")},
+        "rates": {name: rates[name].partition("/")[0] for name in ("person", "anonymous")}
+        | {"jobs": settings.JOBS_PER_HOUR},
     }
 
 

@@ -19,6 +19,7 @@ from clusters.stored.arrays import forget_bundles
 from clusters.views.outage import outage_of
 from compute.errors import BeingPrepared, BundleError, ComputeError, StorageError
 from compute.jobs.queue import JobStateError
+from compute.jobs.quotas import QuotaError
 
 logger = logging.getLogger(__name__)
 RETRY_S = 5
@@ -64,6 +65,17 @@ class Unprocessable(exceptions.APIException):
     default_code = "unprocessable"
 
 
+class TooMany(exceptions.APIException):
+    """So much is not allowed within the time; `wait` becomes Retry-After."""
+
+    status_code = status.HTTP_429_TOO_MANY_REQUESTS
+    default_code = "throttled"
+
+    def __init__(self, detail: str, wait: float) -> None:
+        super().__init__(detail)
+        self.wait = wait
+
+
 class Busy(exceptions.APIException):
     status_code = status.HTTP_409_CONFLICT
     default_code = "conflict"
@@ -102,6 +114,9 @@ def _as_drf(error: Exception) -> Exception:
         return exceptions.NotFound(sentences(*said) or None)
     if isinstance(error, Forbidden):
         return exceptions.PermissionDenied(str(error) or None)
+    if isinstance(error, QuotaError):
+        left = error.seconds_left
+        return Busy(error.sentence) if left is None else TooMany(error.sentence, left)
     if isinstance(error, (ConflictError, JobStateError)):
         return Busy(str(error))
     if isinstance(error, Invalid):

@@ -21,6 +21,9 @@ class JobSettingsSerializer(serializers.Serializer):
     suite = serializers.ChoiceField(list(RUN_FORMS), required=False, help_text="Which kind of suite; else the demo’s.")
     name = serializers.CharField(max_length=80, help_text="Letters, digits, dots, dashes; it names the bundle.")
     is_private = serializers.BooleanField(required=False, help_text="Only you see the job and its run.")
+    priority = serializers.ChoiceField(
+        ["low", "normal", "high"], required=False, help_text="Of open runs, which go first; high is administrators’."
+    )
     corpus = serializers.CharField(
         required=False, max_length=20, help_text="“demo”, or the number of a registered corpus, as in its address."
     )

@@ -19,6 +19,7 @@ from clusters.api.resource import Page, Resource
 from clusters.api.throttling import JobsPerPerson, PerKey
 from clusters.queries.access import may_start_jobs, run_of, visible_jobs
 from clusters.queries.missing import Missing
+from clusters.services import jobs as services
 from clusters.views.job_story import waits_for_broker
 from clusters.views.jobs import may_steer
 from clusters.views.shown_settings import shown_config, text_filter
@@ -123,11 +124,13 @@ class Jobs(Resource):
         202 instead of 201 where the job is written, but the broker cannot tell workers of it yet: they hear later.
         """
         if not may_start_jobs(request.user):
-            raise PermissionDenied("Starting a run needs the runner role. An administrator can add you to it.")
-        form = run_form(request.user, self.sent())
+            raise PermissionDenied(services.NOT_RUNNER)
+        sent = self.sent()
+        priority = Job.Priority[sent.pop("priority", "normal").upper()]
+        form = run_form(request.user, sent)
         values, corpus = form.cleaned_data, form.chosen_corpus
         is_private = values["is_private"] or (corpus is not None and corpus.is_private)
-        job = queue.enqueue(values["config"], request.user, is_private=is_private)
+        job = services.start_run(request.user, values["config"], is_private=is_private, priority=priority)
         job.refresh_from_db()
         address = request.build_absolute_uri(reverse("api:job", args=[job.pk]))
         told = _told(request, job)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
-from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle, SimpleRateThrottle
 
 from clusters.models import ApiKey, IdempotentRequest
 from clusters.services.rates import Rate, client_address, counted_as, wait
-from compute.jobs.probes import KIND as PROBE
-from compute.models import Job
+from compute.jobs import quotas
 
 
 class PerKey(SimpleRateThrottle):
@@ -49,24 +46,17 @@ class PerKey(SimpleRateThrottle):
 
 
 class JobsPerPerson(BaseThrottle):
-    """Ten jobs an hour for each person: those that are there are counted, probes aside, and not the attempts."""
+    """So many jobs an hour for each person as pages allow, too: those that are there are counted, not the attempts."""
 
-    RATE = SimpleRateThrottle.THROTTLE_RATES["jobs"]
-    seconds_left: float | None = None
+    seconds_left = 0.0
 
     def allow_request(self, request: Request, view: Any) -> bool:
         if request.method != "POST" or _is_answered(request):
             return True
-        n_jobs, seconds = SimpleRateThrottle.parse_rate(self, self.RATE)
-        now, period = timezone.now(), timedelta(seconds=seconds)
-        own = Job.objects.filter(requested_by_id=request.user.pk, created_at__gt=now - period).exclude(kind=PROBE)
-        recent = list(own.order_by("-created_at").values_list("created_at", flat=True)[:n_jobs])
-        if len(recent) < n_jobs:
-            return True
-        self.seconds_left = (recent[-1] + period - now).total_seconds()
-        return False
+        self.seconds_left = quotas.seconds_left(request.user.pk)
+        return not self.seconds_left
 
-    def wait(self) -> float | None:
+    def wait(self) -> float:
         return self.seconds_left
 
 

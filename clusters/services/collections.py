@@ -19,6 +19,7 @@ from clusters.models.labels import MAX_TEXT
 from clusters.queries.access import User, visible_runs
 from clusters.queries.collections import may_change, may_delete_comment
 from clusters.services.audit import record
+from clusters.services.locks import lock_person, lock_row
 from clusters.stored.arrays import bundle_of
 
 MAX_NAME, MAX_NOTE, MAX_PATH = 120, 500, 2000
@@ -45,10 +46,13 @@ def create_collection(
     """Make an empty collection; only its owner sees it unless `access` says otherwise."""
     _must_be_somebody(user, "keep collections")
     fields = _checked(name=name, description=description, access=access)
-    if Collection.objects.filter(owner_id=user.pk).count() >= MOST_COLLECTIONS:
-        raise ValidationError(f"You have {MOST_COLLECTIONS} collections, as many as one person may; delete one first.")
     assert user.pk is not None  # noqa: S101  (somebody has a key)
     with transaction.atomic():
+        lock_person(user)
+        if Collection.objects.filter(owner_id=user.pk).count() >= MOST_COLLECTIONS:
+            raise ValidationError(
+                f"You have {MOST_COLLECTIONS} collections, as many as one person may; delete one first."
+            )
         collection = Collection.objects.create(owner_id=user.pk, secret=secrets.token_urlsafe(16), **fields)
         record(user, "collection.create", f"collection {collection.pk}", access=collection.access)
     return collection
@@ -147,9 +151,10 @@ def add_comment(user: User, collection: Collection, text: str) -> Comment:
         raise ValidationError({"text": "The comment is empty."})
     if len(said) > MAX_TEXT:
         raise ValidationError({"text": f"The comment is {len(said):,} characters long; at most {MAX_TEXT:,} fit."})
-    if collection.comments.count() >= MOST_COMMENTS:
-        raise ValidationError({"text": f"A collection takes {MOST_COMMENTS:,} comments; this one is full."})
     with transaction.atomic():
+        lock_row(collection)
+        if collection.comments.count() >= MOST_COMMENTS:
+            raise ValidationError({"text": f"A collection takes {MOST_COMMENTS:,} comments; this one is full."})
         comment = Comment.objects.create(
             collection=collection, author_id=user.pk, author_name=user.get_username(), text=said
         )
@@ -175,10 +180,11 @@ def _kept(user: User, collection: Collection, run: Run, note: str, **what: Any) 
     same = collection.items.filter(run=run, **what).first()
     if same is not None:
         return note_item(user, same, said) if said and said != same.note else same
-    if collection.items.count() >= MOST_ITEMS:
-        raise ValidationError(f"A collection holds {MOST_ITEMS:,} items; this one is full. Begin another.")
     try:
         with transaction.atomic():
+            lock_row(collection)
+            if collection.items.count() >= MOST_ITEMS:
+                raise ValidationError(f"A collection holds {MOST_ITEMS:,} items; this one is full. Begin another.")
             item = CollectionItem.objects.create(collection=collection, run=run, note=said, added_by_id=user.pk, **what)
             _touched(collection)
             record(user, "collection.add", f"collection {collection.pk}", item=item.pk, kind=item.kind)

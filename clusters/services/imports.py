@@ -20,6 +20,7 @@ from clusters.models import Import, Run
 from clusters.queries.access import User, may_label, may_start_jobs
 from clusters.queries.imports import folder_of, imports_folder
 from clusters.services.audit import record
+from clusters.services.locks import lock_person
 from compute.errors import ComputeError, StorageError
 from compute.jobs import kinds
 from compute.models import Job
@@ -113,10 +114,14 @@ class _Named:
 def _runner(user: User) -> Person:
     if not (isinstance(user, Person) and may_start_jobs(user)):
         raise PermissionDenied(NOT_RUNNER)
+    _check_open(user)  # before anything is kept; again when it is written
+    return user
+
+
+def _check_open(user: Person) -> None:
     waiting = Import.objects.filter(owner=user, job__state__in=Job.OPEN_STATES).count()
     if waiting >= MOST_OPEN:
         raise ValidationError(f"{waiting} imports of yours are still being read in. Wait for one of them.")
-    return user
 
 
 def _started(person: Person, one: Import, files: dict[str, Any]) -> Import:
@@ -126,6 +131,7 @@ def _started(person: Person, one: Import, files: dict[str, Any]) -> Import:
         if one.kind == Import.Kind.PUBLISHED:
             _looked_at(folder_of(one) / LABELS)
         with transaction.atomic():
+            _check_open(lock_person(person))
             one.job = kinds.enqueue(
                 KIND,
                 name=one.asked["name"] or one.file_name.rpartition("/")[2] or "import",

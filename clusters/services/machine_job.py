@@ -24,10 +24,11 @@ from clusters.models import Cluster, Clustering, Label, LabelRevision, MachineAn
 from clusters.queries.access import User, may_adjudicate, may_label
 from clusters.queries.clusters import flat_indices, labels_of
 from clusters.services.audit import record
+from clusters.services.locks import lock_person
 from clusters.services.machine_prompt import AnswerError, Messages, Named, fitting, naming, read_fits, read_name
 from clusters.stored.arrays import corpus_of, vocabulary_of
 from compute.errors import ComputeError
-from compute.jobs import kinds, log
+from compute.jobs import kinds, log, quotas
 from compute.models import Job
 from compute.numerics.proportions import wilson
 
@@ -69,8 +70,6 @@ def start(user: User, clustering: Clustering, clusters: Sequence[Cluster]) -> Jo
         raise ValidationError(f"Ask about 1 to {MOST_CLUSTERS} clusters at a time; these are {len(clusters)}.")
     if not isinstance(user, Person):
         raise PermissionDenied("Sign in to ask the language model.")
-    if Job.objects.filter(kind=KIND, requested_by=user, state__in=Job.OPEN_STATES).count() >= MOST_OPEN:
-        raise ValidationError(f"{MOST_OPEN} questions of yours wait for an answer. Ask again when one has it.")
     run = clustering.run
     labels = [cluster.label for cluster in clusters]
     config = {
@@ -78,6 +77,9 @@ def start(user: User, clustering: Clustering, clusters: Sequence[Cluster]) -> Jo
         "model": settings.SUGGEST_MODEL, "endpoint": endpoint(),
     }  # fmt: skip
     with transaction.atomic():
+        quotas.check_hour(lock_person(user))
+        if Job.objects.filter(kind=KIND, requested_by=user, state__in=Job.OPEN_STATES).count() >= MOST_OPEN:
+            raise ValidationError(f"{MOST_OPEN} questions of yours wait for an answer. Ask again when one has it.")
         job = kinds.enqueue(
             KIND, name=f"labels for {run.slug}, k = {clustering.k}", config=config, requested_by=user,
             is_private=run.is_private, unit="clusters",

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from django.contrib.auth.models import User as Person
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 
 from clusters.models import Run
 from clusters.queries import probe as reads
 from clusters.queries.access import User
+from clusters.services.locks import lock_person
 from compute.jobs import probes
 from compute.models import Job
 
@@ -32,17 +34,19 @@ def start_probe(user: User, run: Run, text: str, chosen: list[int], *, is_shared
     config, reason = reads.settings_of(run), reads.why_not(run)
     if config is None or reason:
         raise ValidationError(reason or reads.NO_SETTINGS)
-    if reads.n_open(user) >= MOST_OPEN:
-        raise ValidationError(f"{MOST_OPEN} texts of yours wait for an answer. Ask again when one of them has it.")
-    return probes.enqueue(
-        config,
-        bundle=Path(run.bundle_path),
-        bundle_sha256=run.bundle_sha256,
-        text=text,
-        chosen=chosen,
-        requested_by=user,
-        is_private=run.is_private or not is_shared,
-    )
+    with transaction.atomic():
+        lock_person(user)
+        if reads.n_open(user) >= MOST_OPEN:
+            raise ValidationError(f"{MOST_OPEN} texts of yours wait for an answer. Ask again when one of them has it.")
+        return probes.enqueue(
+            config,
+            bundle=Path(run.bundle_path),
+            bundle_sha256=run.bundle_sha256,
+            text=text,
+            chosen=chosen,
+            requested_by=user,
+            is_private=run.is_private or not is_shared,
+        )
 
 
 def may_delete(user: User, job: Job) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from django.conf import settings
@@ -20,11 +21,12 @@ from clusters.models import RegisteredCorpus
 from clusters.parameters import chosen, whole_number
 from clusters.queries.access import visible_jobs
 from clusters.queries.corpora import visible_corpora
+from clusters.services import jobs as services
 from clusters.views.preflight import preflight
 from clusters.views.shown_settings import sees_paths
 from compute.config import RunConfig
 from compute.errors import ComputeError, ConfigError
-from compute.jobs import queue
+from compute.jobs.quotas import QuotaError
 from compute.models import Job
 from compute.registry import SUITES
 
@@ -47,7 +49,7 @@ def new(request: HttpRequest) -> HttpResponse:
     """Settings of a run; "estimate" says what they cost, "start" queues the job."""
     person = request.user
     if not isinstance(person, User) or not person.has_perm("compute.add_job"):
-        raise PermissionDenied("Starting a run needs the runner role. An administrator can add you to it.")
+        raise PermissionDenied(services.NOT_RUNNER)
     job, config = _earlier(request)
     given = request.POST if request.method == "POST" else request.GET
     kind = chosen(given, "suite", list(RUN_FORMS), kind_of(config) if config else "demo")
@@ -68,10 +70,27 @@ def new(request: HttpRequest) -> HttpResponse:
 def _start(request: HttpRequest, form: RunForm, person: User) -> HttpResponse:
     values, corpus = form.cleaned_data, form.chosen_corpus
     is_private = values["is_private"] or (corpus is not None and corpus.is_private)
-    job = queue.enqueue(values["config"], person, is_private=is_private)
+    try:
+        job = services.start_run(person, values["config"], is_private=is_private, priority=_priority(request.POST))
+    except QuotaError as error:
+        form.add_error(None, error.sentence)
+        ctx = _page(request, kind_of(values["config"]))
+        ctx |= {"form": form, "preflight": preflight(form), "open": _open_parts(form)}
+        return _refused(request, ctx, error)
     why = " It is private, as its corpus is." if is_private and not values["is_private"] else ""
     messages.success(request, " ".join(filter(None, [f"Job {job.pk} is queued.{why}", values["mode_reason"]])))
     return redirect("clusters:job", job.pk)
+
+
+def _refused(request: HttpRequest, ctx: dict[str, Any], error: QuotaError) -> HttpResponse:
+    response = render(request, "jobs/new.html", ctx, status=409 if error.seconds_left is None else 429)
+    if error.seconds_left is not None:
+        response["Retry-After"] = str(math.ceil(error.seconds_left))
+    return response
+
+
+def _priority(query: QueryDict) -> int:
+    return Job.Priority.LOW if query.get("priority") == "low" else Job.Priority.NORMAL
 
 
 def _form(

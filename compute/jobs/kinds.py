@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.db.models.functions import Now
 
-from compute.jobs import log
+from compute.jobs import log, quotas
 from compute.jobs.signals import job_steered
 from compute.jobs.wake import device_queue, wake_on_commit
 from compute.models import Job, Shard
@@ -65,6 +65,7 @@ def enqueue(
     if kind not in _WORK:
         raise ValueError(f"No work is registered for jobs of kind {kind!r}; known: {', '.join(sorted(_WORK))}.")
     with transaction.atomic():
+        quotas.check_site(requested_by)
         job = Job.objects.create(
             kind=kind,
             name=name[:80],

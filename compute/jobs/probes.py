@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from compute.bundle import open_bundle
 from compute.config import RunConfig
 from compute.errors import BundleError
-from compute.jobs import kinds
+from compute.jobs import kinds, places
 from compute.jobs.wake import device
 from compute.models import Job, Probe
 
@@ -49,7 +49,8 @@ def work(job: Job, report: Callable[[int, int], None]) -> None:
     from compute.steps.probe import answer
 
     probe = Probe.objects.get(job=job)
-    bundle = open_bundle(probe.bundle_path)
+    path = places.bundle_here(probe.bundle_path, probe.bundle_sha256, lambda: report(0, 1))
+    bundle = open_bundle(path)
     if bundle.sha256 != probe.bundle_sha256:
         raise BundleError(f"{bundle.path.name} is another bundle than the one that was asked about; ask again.")
     found = answer(bundle, RunConfig.from_json(job.config), probe.text, probe.chosen, device=device(), report=report)

@@ -123,6 +123,12 @@ def _n_ahead(job: Job) -> int:
     return Job.objects.filter(state__in=Job.OPEN_STATES, pk__lt=job.pk).count()
 
 
+def rate_of(shard: Shard, now: datetime) -> float | None:
+    """What the shard does a second: over its last minute, or since it began."""
+    stretches = _stretches(shard)
+    return _rate(_clip(stretches, now.timestamp() - RECENT_SECONDS, now.timestamp())) or _rate(stretches)
+
+
 def last_seconds(job: Job, after: str) -> float | None:
     """What the phases after this one took in the last job that was as large and succeeded."""
     earlier = Job.objects.filter(kind=job.kind, state=Job.State.SUCCEEDED).exclude(pk=job.pk).order_by("-pk")

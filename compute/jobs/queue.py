@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from compute.config import RunConfig
-from compute.jobs import log
+from compute.jobs import log, quotas
 from compute.jobs.lease import lock_job, settle
 from compute.jobs.signals import job_steered
 from compute.jobs.wake import device_queue, wake_on_commit
@@ -42,6 +42,7 @@ def enqueue(
     specs = plan(config)
     phases = list(dict.fromkeys(spec.phase for spec in specs))
     with transaction.atomic():
+        quotas.check_site(requested_by)
         job = Job.objects.create(
             name=config.name,
             config=config.to_json(),

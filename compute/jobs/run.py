@@ -20,7 +20,7 @@ from django.db import DatabaseError, close_old_connections, connection
 from compute import pipeline
 from compute.config import RunConfig
 from compute.errors import BundleError, Cancelled
-from compute.jobs import events, failures, identity, kinds, lease, log, sweep, workers
+from compute.jobs import events, failures, identity, kinds, lease, log, places, sweep, workers
 from compute.jobs.keeper import Keeper
 from compute.jobs.lease import Lease, LeaseLost, Stopped
 from compute.jobs.patience import AWAY, patiently
@@ -174,7 +174,7 @@ def _work(held: Lease, shard: Shard, why_stop: Callable[[], str], on_progress: O
 
         bundle = None
         if shard.phase == INGEST:
-            _ingest(shard.job, partial(lease.hold, held))
+            _ingest(shard.job, partial(lease.hold, held), keeper.check)
         elif work := kinds.work_of(shard.job.kind):
             work(shard.job, report)
         else:
@@ -184,6 +184,7 @@ def _work(held: Lease, shard: Shard, why_stop: Callable[[], str], on_progress: O
     _note(held.job_id, f"{shard.phase}: {shard.name} done, {keeper.n_total:,} {shard.unit}")
     if shard.phase == INGEST:
         forget_files(Job.objects.get(pk=held.job_id))
+    places.forget_work_elsewhere()
 
 
 def _finish(held: Lease, n_total: int, bundle: Path | None) -> None:
@@ -211,21 +212,28 @@ def _compute(shard: Shard, report: Callable[[int, int], None]) -> Path | None:
         unit=shard.unit,
         n_total=shard.n_total,
     )
+
+    def tell() -> None:
+        report(0, shard.n_total)
+
+    shared = places.store()
     return pipeline.run_shard(
-        RunConfig.from_json(job.config),
+        places.with_text_here(RunConfig.from_json(job.config), tell),
         spec,
-        Path(job.workspace),
+        places.workspace_of(job),
         bundles=Path(settings.BUNDLE_DIR),
         report=report,
         device=device(),
+        **({} if shared is None else {"store": shared}),
     )
 
 
-def _ingest(job: Job, hold: Callable[[], None]) -> None:
+def _ingest(job: Job, hold: Callable[[], None], tell: Callable[[], None]) -> None:
     """Hand the published bundle to whoever listens. Ingesting one twice does no harm; a late worker writes nothing."""
     if not job.bundle_path:
         raise BundleError("The job's shards are done, but it has no bundle; resume it to publish one.")
-    bundle_ready.send(sender=Job, job=job, path=Path(job.bundle_path), hold=hold)
+    path = places.bundle_here(job.bundle_path, job.bundle_sha256, tell)
+    bundle_ready.send(sender=Job, job=job, path=path, hold=hold)
 
 
 def _bundle_sha256(bundle: Path | None) -> str:

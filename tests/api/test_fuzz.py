@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from clusters.api.throttling import JobsPerPerson, PerKey
+from clusters.api.throttling import PerKey
 from compute.models import Job
 from tests.api.seeds import bearer, first_label, seeded_site
 from tests.databases import Site, postgres_template, site, sqlite_template  # noqa: F401  (fixtures)
@@ -37,10 +37,10 @@ CHECKS = [
 
 
 @pytest.fixture
-def api(site: Site, tmp_path: Any, monkeypatch: Any) -> tuple[Any, dict[str, Any], dict[str, str]]:  # noqa: F811
+def api(site: Site, tmp_path: Any, monkeypatch: Any, settings: Any) -> tuple[Any, dict[str, Any], dict[str, str]]:  # noqa: F811
     """The schema, real values for its addresses, and the headers of a key that may do all."""
     monkeypatch.setattr(PerKey, "THROTTLE_RATES", {"person": "1000000/min", "anonymous": "1000000/min"})
-    monkeypatch.setattr(JobsPerPerson, "RATE", "1000000/hour")
+    settings.JOBS_PER_HOUR = settings.OPEN_JOBS_PER_PERSON = settings.QUEUE_LIMIT = 10**6
     run, _, key = seeded_site(tmp_path)
     schema = schemathesis.openapi.from_wsgi("/api/schema/", get_wsgi_application())
     known = {

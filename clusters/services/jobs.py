@@ -1,0 +1,58 @@
+"""Starting runs and changing how soon they come: who may, and how many."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User as Person
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+
+from clusters.queries.access import User, is_admin, may_start_jobs
+from clusters.services.locks import lock_person
+from compute.config import RunConfig
+from compute.jobs import queue, quotas
+from compute.models import Job
+
+NOT_RUNNER = "Starting a run needs the runner role. An administrator can add you to it."
+_TOO_HIGH = "Only administrators may let a job go before everybody's; choose normal or low."
+Priority = Job.Priority
+
+
+def start_run(user: User, config: RunConfig, *, is_private: bool = False, priority: int = Job.Priority.NORMAL) -> Job:
+    """Queue a run, if the person's and the site's limits leave room for it (else `QuotaError`)."""
+    if not isinstance(user, Person) or not may_start_jobs(user):
+        raise PermissionDenied(NOT_RUNNER)
+    if priority not in offered_priorities(user):
+        raise PermissionDenied(_TOO_HIGH)
+    with transaction.atomic():
+        quotas.check_runs(lock_person(user))
+        return queue.enqueue(config, user, is_private=is_private, priority=priority)
+
+
+def offered_priorities(user: User) -> list[Job.Priority]:
+    """Those that the person may give to a run."""
+    return [Priority.LOW, Priority.NORMAL, *([Priority.HIGH] if is_admin(user) else [])]
+
+
+def may_prioritise(user: User, job: Job) -> bool:
+    """Whether the person may let the job come sooner or later: its requester, and administrators."""
+    return job.is_open and (is_admin(user) or (user.is_authenticated and job.requested_by_id == user.pk))
+
+
+def changes_of(user: User, job: Job) -> list[Job.Priority]:
+    """The priorities that this person may give to this job now: requesters may only let others go first."""
+    if not may_prioritise(user, job):
+        return []
+    if is_admin(user):
+        return [one for one in Priority if one != job.priority]
+    return [one for one in (Priority.NORMAL, Priority.LOW) if one < job.priority]
+
+
+def prioritise(user: User, job: Job, priority: int) -> Job:
+    """Let the job come sooner or later; from the next shard that is claimed on."""
+    if not isinstance(user, Person) or not may_prioritise(user, job):
+        raise PermissionDenied(
+            f"Only whoever asked for job {job.pk}, while it is open, or an administrator may do that."
+        )
+    if priority not in changes_of(user, job):
+        raise PermissionDenied(f"Job {job.pk} has priority {job.get_priority_display()}. You may only lower it.")
+    return queue.prioritise(job, priority, user)
