@@ -22,7 +22,7 @@ def served(site: Site, **environment: str) -> Iterator[str]:
     """The address of a gunicorn of two processes of four threads."""
     port = free_port()
     command = ("-m", "gunicorn", "quantaweb.wsgi:application", "--bind", f"127.0.0.1:{port}", *OPTIONS)
-    started = site.start(*command, **environment)
+    started = site.start(*command, DJANGO_SETTINGS_MODULE="quantaweb.settings", **environment)
     address = f"http://127.0.0.1:{port}"
 
     def answers() -> bool:
