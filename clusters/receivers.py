@@ -15,6 +15,7 @@ from django.http import HttpRequest
 
 from clusters.display import clean_text
 from clusters.embedded.checker import checker
+from clusters.embedded.exchanger import exchanger
 from clusters.embedded.tidier import tidier
 from clusters.ingest import ingest
 from clusters.services.audit import record
@@ -22,7 +23,9 @@ from clusters.services.counters import SIGN_IN_FAILURES
 from clusters.services.notices import tell_end
 from clusters.services.people import make_roles
 from clusters.services.retention import is_due
+from clusters.services.sharing import has_work
 from clusters.services.verification import finish, waiting_runs
+from clusters.stored.arrays import is_on_its_way
 from compute.errors import BundleError
 from compute.jobs.signals import bundle_ready, job_ended, job_steered, swept
 from compute.models import Job
@@ -43,8 +46,15 @@ def ingest_bundle(
 @receiver(swept, dispatch_uid="verify")
 def check_waiting_runs(sender: Any, **_: Any) -> None:
     """The runner goes on with checks that were cut short, in a process of their own."""
-    if waiting_runs().exists():
+    if any(not is_on_its_way(run) for run in waiting_runs()):
         checker.start()
+
+
+@receiver(swept, dispatch_uid="exchange")
+def exchange_files(sender: Any, **_: Any) -> None:
+    """Where hosts share no disk: bundles of other hosts are fetched, texts are sent, in a process of their own."""
+    if has_work():
+        exchanger.start()
 
 
 @receiver(swept, dispatch_uid="tidy")

@@ -23,6 +23,7 @@ import numpy as np
 from compute.errors import BundleError, StorageError
 
 FORMAT, VERSION = "quantaweb-bundle", 1
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 
 
@@ -216,6 +217,14 @@ def open_bundle(path: Path | str) -> Bundle:
     if not (whole and inside and intact and all(_is_inside(name) for name in manifest["files"])):
         raise BundleError(f"{file} was altered: its hash does not match. Copy or compute the bundle again.")
     return Bundle(path, manifest)
+
+
+def folder_here(stored: Path | str, root: Path) -> Path:
+    """Where a folder that a row names lies on this host: as stored, or by its name beside this host's others."""
+    path = Path(stored)
+    if path.is_dir() or not _FOLDER_NAME.fullmatch(path.name):
+        return path
+    return root / path.name
 
 
 def manifest_sha256(manifest: dict[str, Any]) -> str:

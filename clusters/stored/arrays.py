@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
+from django.conf import settings
 
 from clusters.models import Run
-from compute.bundle import Bundle, open_bundle
-from compute.errors import BundleError
+from compute.bundle import Bundle, folder_here, open_bundle
+from compute.errors import BeingPrepared, BundleError
 from compute.numerics.corpus import TokenizedCorpus
 from compute.numerics.vocabulary import Vocabulary
+
+ON_ITS_WAY = (
+    "The files of this run are on their way from the worker that computed it; the page opens as soon as they are here."
+)
 
 
 def bundle_of(run: Run) -> Bundle:
@@ -40,9 +44,17 @@ def forget_bundles() -> None:
         cache.cache_clear()
 
 
+def is_on_its_way(run: Run) -> bool:
+    """Whether the run's files lie on another host and are still to be fetched from the store."""
+    return settings.STORE is not None and not folder_here(run.bundle_path, settings.BUNDLE_DIR).is_dir()
+
+
 @lru_cache(maxsize=64)
 def _bundle(path: str, sha256: str) -> Bundle:
-    bundle = open_bundle(Path(path))
+    folder = folder_here(path, settings.BUNDLE_DIR)
+    if settings.STORE is not None and not folder.is_dir():
+        raise BeingPrepared(ON_ITS_WAY)
+    bundle = open_bundle(folder)
     if bundle.sha256 != sha256:
         raise BundleError(f"{path} holds another bundle than the one that was read in; put the right one back.")
     return bundle

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 
-from compute.jobs import identity, log
+from compute.jobs import identity, log, places
 from compute.jobs.lease import after, claimable, lock_job, rest, settle, waiting_jobs
 from compute.jobs.wake import wake
 from compute.models import Job, Shard, Worker
@@ -155,7 +155,7 @@ def remove_old_files() -> None:
 
 def forget_files(job: Job) -> None:
     """Remove a closed job's working files, and note that they are gone."""
-    folder = Path(job.workspace)
+    folder = places.workspace_of(job)
     if Path(settings.WORKSPACE_DIR) not in folder.parents:
         logger.warning("job %s: its working folder lies elsewhere and is left alone", job.pk)
         return

@@ -63,7 +63,8 @@ def tokenized_corpus(run: Run) -> Corpus:
 def source_stamp(run: Run) -> str:
     """Changes when the text's files, the tokenizer or what is read of them change."""
     corpus = pinned_corpus(run)
-    return digest([dataclasses.asdict(corpus), signature(corpus), file_sha256(tokenizer_path(run))])
+    settings = dataclasses.asdict(corpus) | {"source": Path(corpus.source).name}  # its folder is the host's own matter
+    return digest([settings, signature(corpus), file_sha256(tokenizer_path(run))])
 
 
 def pinned_corpus(run: Run) -> CorpusConfig:

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from clusters.embedded.checking import CheckProgress
 from clusters.models import Run
 from clusters.services.verification import check_again, finish, waiting_runs
+from clusters.stored.arrays import is_on_its_way
 from compute.jobs.process import die_with_parent
 
 
@@ -29,11 +30,13 @@ class Command(BaseCommand):
 
     def _chosen(self, slugs: list[str]) -> list[Run]:
         if not slugs:
-            return list(waiting_runs())
+            return [run for run in waiting_runs() if not is_on_its_way(run)]
         found = {run.slug: run for run in Run.objects.filter(slug__in=slugs)}
         for slug in slugs:
             if slug not in found:
                 raise CommandError(f"There is no run {slug!r}; its name stands in its address, /runs/<name>/.")
+            if is_on_its_way(found[slug]):
+                raise CommandError(f"The files of {slug} are not on this host yet; run: manage.py store sync")
             check_again(found[slug])
         return [found[slug] for slug in slugs]
 

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from compute.store.address import StoreAddress, store_address
+from compute.store.objects import Store, open_store
+from tests.databases import postgres_template, site, sqlite_template
+from tests.faults.figures import measured
+from tests.postgres import postgres
+from tests.store.service import BUCKET, Service
+
+__all__ = ["measured", "postgres", "postgres_template", "site", "sqlite_template"]
+
+
+@pytest.fixture(scope="session")
+def _service() -> Iterator[Service]:
+    found = Service()
+    found.start()
+    open_store(found.address()).place._s3.call_s3("create_bucket", Bucket=BUCKET)
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def service(_service: Service) -> Iterator[Service]:
+    """The S3 service, in good order again after the test."""
+    yield _service
+    _service.refuse(0)
+    _service.before = lambda method, path: None
+    if _service._server is None:
+        _service.start()
+    _service.seen.clear()
+
+
+@pytest.fixture(params=["file", "s3"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> StoreAddress:
+    """An empty store of each kind."""
+    if request.param == "s3":
+        found = request.getfixturevalue("service").address(tmp_path.name)
+    else:
+        (tmp_path / "store").mkdir()
+        found = store_address(f"file://{tmp_path / 'store'}")
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def store(address: StoreAddress) -> Store:
+    return open_store(address)
