@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 
 from tests.databases import postgres_template, site, sqlite_template
+from tests.faults.crew import crew
 from tests.faults.figures import measured
 from tests.postgres import postgres
 
-__all__ = ["measured", "postgres", "postgres_template", "site", "sqlite_template"]
+__all__ = ["crew", "measured", "postgres", "postgres_template", "site", "sqlite_template"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

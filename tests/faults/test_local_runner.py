@@ -1,8 +1,7 @@
-"""What the local runner promises when its processes are killed: faults 1 to 3, 10, 22."""
+"""What the local runner does besides: it cancels, tries again what cannot start, and says that it is there."""
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +15,10 @@ from tests.databases import Site
 from tests.faults.breaking import (
     PERIODS,
     end,
-    is_gone,
     kill,
     pid_of,
     repeated,
     running,
-    steps,
     wait_for,
     wait_for_state,
 )
@@ -52,42 +49,6 @@ def start(site: Site) -> Iterator[Start]:
     end(*started)
 
 
-def test_a_killed_child_is_replaced_and_the_job_goes_on_where_it_was(site: Site, start: Start) -> None:
-    start("runner")
-    job = queue.enqueue(fake.config())
-    kill(pid_of(running(job)))
-    wait_for_state(job, "succeeded", site=site)
-    assert job.shards.get(ordinal=0).attempt == 2
-    assert repeated(site) <= 1
-    assert any("was killed" in line for line in job.log_lines.values_list("message", flat=True))
-
-
-def test_a_killed_runner_leaves_no_orphan_and_the_next_one_goes_on(site: Site, start: Start) -> None:
-    runner = start("runner")
-    job = queue.enqueue(fake.config())
-    child = pid_of(running(job))
-    runner.kill()
-    wait_for(lambda: is_gone(child), "the child's end", seconds=10)
-    job.refresh_from_db()
-    assert job.state == "queued"
-    start("runner")
-    wait_for_state(job, "succeeded", site=site)
-    assert repeated(site) <= 1
-
-
-def test_runner_and_child_killed_together_cost_no_wait_for_the_lease(site: Site, start: Start) -> None:
-    site.periods["QW_LEASE_SECONDS"] = "600"
-    runner = start("runner")
-    job = queue.enqueue(fake.config())
-    child = pid_of(running(job))
-    kill(runner.pid)
-    kill(child)
-    runner.wait()
-    start("runner")
-    wait_for_state(job, "succeeded", site=site)
-    assert repeated(site) <= 1
-
-
 def test_a_worker_lost_before_its_first_heartbeat_is_replaced(site: Site, start: Start) -> None:
     job = queue.enqueue(fake.config())
     assert claim(job.pk, "elsewhere:1") is not None
@@ -95,36 +56,6 @@ def test_a_worker_lost_before_its_first_heartbeat_is_replaced(site: Site, start:
     start("runner", TEST_STEP_SECONDS="0.01")
     wait_for_state(job, "succeeded", site=site)
     assert job.shards.get(ordinal=0).attempt == 2
-
-
-def test_sigterm_gives_the_shard_back_within_seconds(site: Site, start: Start) -> None:
-    runner = start("runner", TEST_STEP_SECONDS="0.5")
-    job = queue.enqueue(fake.config())
-    running(job)
-    runner.send_signal(signal.SIGTERM)
-    assert runner.wait(10) == 0
-    job.refresh_from_db()
-    shard = job.shards.get(ordinal=0)
-    assert (job.state, shard.state, shard.attempt) == ("queued", "queued", 0)
-    assert len(steps(site)) >= 2
-
-
-def test_a_frozen_worker_that_wakes_up_late_writes_nothing(site: Site, start: Start) -> None:
-    frozen = start("run_job", "1", TEST_STEP_SECONDS="0.4") if (job := queue.enqueue(fake.config())).pk == 1 else None
-    assert frozen is not None
-    shard = running(job, least=1)
-    kill(shard_pid := pid_of(shard), signal.SIGSTOP)
-    start("runner", TEST_STEP_SECONDS="0.4")
-
-    def taken_over() -> Shard | None:
-        return Shard.objects.filter(pk=shard.pk, state="running").exclude(worker=shard.worker).first()
-
-    heir = wait_for(taken_over, "another worker", site=site)
-    kill(shard_pid, signal.SIGCONT)
-    wait_for(lambda: is_gone(shard_pid), "the late worker's end", seconds=10)
-    row = Shard.objects.get(pk=shard.pk)
-    assert (row.worker, row.attempt) == (heir.worker, 2)
-    wait_for_state(job, "succeeded", site=site)
 
 
 def test_a_job_is_cancelled_and_resumed_from_outside(site: Site, start: Start) -> None:

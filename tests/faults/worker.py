@@ -1,8 +1,13 @@
 """`manage.py` with the fake pipeline, slowed down: `python -m tests.faults.worker run_job 3`."""
 
-import functools
+from __future__ import annotations
+
 import os
+import socket
 import sys
+import time
+from pathlib import Path
+from typing import Any
 
 
 def use_fake_pipeline() -> None:
@@ -10,8 +15,18 @@ def use_fake_pipeline() -> None:
     from tests.jobs import fake
 
     pause = float(os.environ.get("TEST_STEP_SECONDS", "0.2"))
+    if host := os.environ.get("TEST_HOST"):
+        socket.gethostname = lambda: host
     pipeline.plan = fake.plan
-    pipeline.run_shard = functools.partial(fake.run_shard, pause=pause)
+    gate = Path(os.environ.get("TEST_GATE", "/"))  # a file that the work waits for
+
+    def run_shard(config: Any, spec: Any, workspace: Path, *, report: Any, **given: Any) -> Path | None:
+        while not gate.exists():
+            report(0, fake.STEPS)
+            time.sleep(0.1)
+        return fake.run_shard(config, spec, workspace, report=report, pause=pause, **given)
+
+    pipeline.run_shard = run_shard
 
 
 def main() -> None:
