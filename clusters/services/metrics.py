@@ -17,7 +17,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 from prometheus_client.core import GaugeMetricFamily
 
@@ -25,6 +25,7 @@ from clusters.models import AuditEvent, Run
 from clusters.services.backup import ACTION as BACKUP
 from clusters.services.health import REACHABLE, Problem
 from compute.jobs.lease import after
+from compute.jobs.queue import INGEST
 from compute.models import Job, Shard, Worker
 
 ALIVE_SECONDS = 120  # since a worker was last seen
@@ -70,14 +71,19 @@ def _queues() -> Families:
 
 
 def _open_shards() -> Families:
-    shards = GaugeMetricFamily("quantaweb_shards", "Shards of open jobs, by phase and state", labels=["phase", "state"])
+    """All of it answered by indexes, however many there are."""
+    shards = GaugeMetricFamily("quantaweb_shards", "Shards of open jobs by state", labels=["state"])
     rows = Shard.objects.filter(job__state__in=Job.OPEN_STATES).order_by()
-    most = 0
-    for phase, state, n, attempt in rows.values_list("phase", "state").annotate(n=Count("pk"), most=Max("attempt")):
-        shards.add_metric([phase, state], n)
-        most = max(most, attempt)
+    counts = dict(rows.values_list("state").annotate(n=Count("pk")))
+    for state in Shard.State.values:
+        shards.add_metric([state], counts.get(state, 0))
     yield shards
-    yield _gauge("quantaweb_attempts", "Most attempts at one shard of the open jobs", most)
+    most = Job.objects.filter(state__in=Job.OPEN_STATES).aggregate(most=Max("attempt"))["most"]
+    yield _gauge("quantaweb_attempts", "Most attempts at one shard of the open jobs", most or 0)
+    computing = Shard.objects.filter(job=OuterRef("job")).exclude(phase=INGEST).exclude(state=Shard.State.SUCCEEDED)
+    at_work = Q(job__state=Job.State.RUNNING) | Q(job__state=Job.State.STALLED)
+    waiting = Shard.objects.filter(~Exists(computing), at_work, phase=INGEST, state=Shard.State.QUEUED).order_by()
+    yield _gauge("quantaweb_ingest_waiting", "Bundles that are computed and not read in yet", waiting.count())
 
 
 def _busy_shards() -> Families:
@@ -85,9 +91,10 @@ def _busy_shards() -> Families:
     at_work = Job.objects.filter(state__in=(Job.State.RUNNING, Job.State.STALLED))
     recent = Q(state=Shard.State.RUNNING) | Q(state=Shard.State.SUCCEEDED, finished_at__gte=after(-RECENT_SECONDS))
     rows = Shard.objects.filter(recent, job__in=at_work).annotate(now=Now(), at=Coalesce("heartbeat_at", "started_at"))
+    columns = ("phase", "unit", "state", "started_at", "finished_at", "lease_expires_at", "n_total", "samples")
     silent = expired = 0.0
     done: dict[tuple[str, str], float] = defaultdict(float)
-    for shard in rows.order_by("pk")[:MOST_ROWS]:
+    for shard in rows.only(*columns).order_by()[:MOST_ROWS]:
         if shard.state == Shard.State.RUNNING and shard.at:
             silent = max(silent, _seconds(shard.at, shard.now))
             expired += bool(shard.lease_expires_at and shard.lease_expires_at < shard.now)

@@ -60,14 +60,24 @@ def test_what_waits_is_told_by_queue(site: Site) -> None:  # noqa: F811
     for queue, seconds in (("gpu", 600), ("gpu", 60), ("cpu", 30)):
         job = Job.objects.create(name="waits", config={}, queue=queue)
         Job.objects.filter(pk=job.pk).update(created_at=ago(seconds))
-        shard_of(job, phase="ingest")
+        shard_of(job)
     found = scraped()
     assert found["quantaweb_jobs", frozenset({("state", "queued")})] == 3
     lengths = {queue: found["quantaweb_queue_length", frozenset({("queue", queue)})] for queue in Job.Queue.values}
     assert lengths == {"gpu": 2, "cpu": 1, "site": 0}
     ages = [found["quantaweb_queue_age_seconds", frozenset({("queue", queue)})] for queue in ("gpu", "cpu", "site")]
     assert ages == pytest.approx([600, 30, 0], abs=20)
-    assert found["quantaweb_shards", frozenset({("phase", "ingest"), ("state", "queued")})] == 3
+    assert found["quantaweb_shards", frozenset({("state", "queued")})] == 3
+    assert found["quantaweb_ingest_waiting", frozenset()] == 0
+
+
+def test_bundles_that_wait_to_be_read_in(site: Site) -> None:  # noqa: F811
+    for state in ("running", "succeeded"):
+        job = Job.objects.create(name="computes", config={}, state=Job.State.RUNNING, attempt=2)
+        shard_of(job, state=state)
+        shard_of(job, ordinal=1, phase="ingest", phase_number=1)
+    assert one("quantaweb_ingest_waiting") == 1
+    assert one("quantaweb_attempts") == 2
 
 
 def test_who_works_how_fast_and_how_silently(site: Site) -> None:  # noqa: F811
@@ -86,7 +96,6 @@ def test_who_works_how_fast_and_how_silently(site: Site) -> None:  # noqa: F811
     )  # fmt: skip
     assert one("quantaweb_rate", phase="losses", unit="tokens") == pytest.approx((600 + 300) / 60, rel=0.1)
     assert one("quantaweb_heartbeat_age_seconds") == pytest.approx(40, abs=20)
-    assert one("quantaweb_attempts") == 2
     assert one("quantaweb_leases_expired") == 1
 
 
