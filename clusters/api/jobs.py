@@ -18,10 +18,12 @@ from clusters.api.permissions import RUN
 from clusters.api.resource import Page, Resource
 from clusters.api.throttling import JobsPerPerson, PerKey
 from clusters.queries.access import may_start_jobs, run_of, visible_jobs
+from clusters.queries.jobs import crew
 from clusters.queries.missing import Missing
 from clusters.services import jobs as services
 from clusters.views.job_story import waits_for_broker
 from clusters.views.jobs import may_steer
+from clusters.views.jobs_workers import payload
 from clusters.views.shown_settings import shown_config, text_filter
 from compute.jobs import queue
 from compute.jobs.progress import progress_of
@@ -36,6 +38,8 @@ class JobSerializer(serializers.Serializer):
     name = serializers.CharField(read_only=True)
     kind = serializers.CharField(read_only=True, help_text="“qdg” makes a run.")
     state = serializers.ChoiceField(Job.State.values, read_only=True)
+    queue = serializers.ChoiceField(Job.Queue.values, read_only=True)
+    priority = serializers.ChoiceField(Job.Priority.labels, read_only=True, source="get_priority_display")
     n_shards = serializers.IntegerField(read_only=True)
     n_shards_done = serializers.IntegerField(read_only=True)
     asked_by = serializers.SerializerMethodField()
@@ -181,6 +185,66 @@ class JobResume(Steer):
         return self.steered(request, pk, queue.resume, "resume")
 
 
+class PrioritySerializer(serializers.Serializer):
+    priority = serializers.ChoiceField(["low", "normal", "high"])
+
+
+class JobPrioritise(Steer):
+    """Let an open job come sooner or later: who asked for it may lower it, administrators choose."""
+
+    operation = "job_prioritise"
+    accepts = PrioritySerializer
+
+    def post(self, request: Request, pk: int) -> Response:
+        asked = Job.Priority[self.sent()["priority"].upper()]
+        return self.one(_told(request, services.prioritise(request.user, _job(request, pk), asked)))
+
+
+class DoingSerializer(serializers.Serializer):
+    job = serializers.IntegerField(read_only=True, allow_null=True, help_text="Null where it is somebody’s own.")
+    phase = serializers.CharField(read_only=True, allow_null=True)
+    shard = serializers.CharField(read_only=True, allow_null=True)
+    attempt = serializers.IntegerField(read_only=True)
+    n_done = serializers.IntegerField(read_only=True)
+    n_total = serializers.IntegerField(read_only=True)
+    unit = serializers.CharField(read_only=True)
+    rate_per_second = serializers.FloatField(read_only=True, allow_null=True, help_text="Its last minute.")
+    seconds = serializers.FloatField(read_only=True, help_text="Since it was claimed.")
+
+
+class WorkerSerializer(serializers.Serializer):
+    worker = serializers.CharField(read_only=True, help_text="Host and process.")
+    kind = serializers.CharField(read_only=True, help_text="“sweeper” looks after lost work, and computes nothing.")
+    host = serializers.CharField(read_only=True)
+    queues = serializers.ListField(child=serializers.CharField(), read_only=True)
+    state = serializers.ChoiceField(["busy", "idle", "silent"], read_only=True)
+    device = serializers.CharField(read_only=True)
+    device_name = serializers.CharField(read_only=True)
+    cores = serializers.IntegerField(read_only=True)
+    memory_bytes = serializers.IntegerField(read_only=True)
+    vram_bytes = serializers.IntegerField(read_only=True, allow_null=True)
+    vram_used_bytes = serializers.IntegerField(read_only=True, allow_null=True)
+    version = serializers.CharField(read_only=True)
+    is_old = serializers.BooleanField(read_only=True, help_text="Whether it runs other software than the site.")
+    seconds_since_heard = serializers.FloatField(read_only=True)
+    since = serializers.CharField(read_only=True)
+    jobs = DoingSerializer(many=True, read_only=True, help_text="What it works on now.")
+    claimed = serializers.IntegerField(read_only=True, help_text="Shards, each time anew.")
+    done = serializers.IntegerField(read_only=True)
+    failed = serializers.IntegerField(read_only=True, help_text="Or lost.")
+
+
+class Workers(Resource):
+    """Every worker that was heard of within a day, on one page."""
+
+    operation = "workers"
+    answers = WorkerSerializer
+    is_list = True
+
+    def get(self, request: Request) -> Response:
+        return self.many([payload(one) for one in crew(request.user).workers], next_cursor=None)
+
+
 def _job(request: Request, pk: int) -> Job:
     job = visible_jobs(request.user).select_related("requested_by").filter(pk=pk).first() if pk < 2**63 else None
     if job is None:
@@ -213,4 +277,6 @@ urls = [
     path("jobs/<int:pk>/", JobDetail.as_view(), name="job"),
     path("jobs/<int:pk>/cancel/", JobCancel.as_view(), name="job-cancel"),
     path("jobs/<int:pk>/resume/", JobResume.as_view(), name="job-resume"),
+    path("jobs/<int:pk>/prioritise/", JobPrioritise.as_view(), name="job-prioritise"),
+    path("workers/", Workers.as_view(), name="workers"),
 ]

@@ -43,7 +43,7 @@ def changes_of(user: User, job: Job) -> list[Job.Priority]:
     if not may_prioritise(user, job):
         return []
     if is_admin(user):
-        return [one for one in Priority if one != job.priority]
+        return [one for one in offered_priorities(user) if one != job.priority]
     return [one for one in (Priority.NORMAL, Priority.LOW) if one < job.priority]
 
 
@@ -54,5 +54,6 @@ def prioritise(user: User, job: Job, priority: int) -> Job:
             f"Only whoever asked for job {job.pk}, while it is open, or an administrator may do that."
         )
     if priority not in changes_of(user, job):
-        raise PermissionDenied(f"Job {job.pk} has priority {job.get_priority_display()}. You may only lower it.")
+        said = ", ".join(one.label for one in changes_of(user, job)) or "nothing else"
+        raise PermissionDenied(f"Job {job.pk} has {job.get_priority_display()} priority; you may give it {said}.")
     return queue.prioritise(job, priority, user)

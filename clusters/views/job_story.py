@@ -254,10 +254,10 @@ def _heartbeat_stat(age: float) -> dict[str, str]:
 
 
 def _rate_stat(progress: Progress) -> dict[str, str]:
-    overall = _per_second(progress.rate or 0)
+    overall = per_second(progress.rate or 0)
     if not progress.recent_rate:
         return _stat("rate", overall, "/s", "over this phase")
-    return _stat("rate", _per_second(progress.recent_rate), "/s", f"last minute; {overall} overall")
+    return _stat("rate", per_second(progress.recent_rate), "/s", f"last minute; {overall} overall")
 
 
 def _left_stat(progress: Progress) -> dict[str, str]:
@@ -270,7 +270,8 @@ def _left_stat(progress: Progress) -> dict[str, str]:
     )
 
 
-def _per_second(rate: float) -> str:
+def per_second(rate: float) -> str:
+    """A rate, as exactly as it says something."""
     return f"{rate:,.0f}" if rate >= 100 else fixed(rate, 1 if rate >= 1 else 2)
 
 
@@ -293,7 +294,7 @@ def _phase_text(job: Job, progress: Progress, phase: Phase, kind: str) -> str:
     if kind == "done":
         return f"{phase.n_total:,} {_unit(phase)} · {duration(phase.seconds)}"
     if kind == "now":
-        rate = f"{_per_second(progress.recent_rate)}/s" if progress.state == "running" and progress.recent_rate else ""
+        rate = f"{per_second(progress.recent_rate)}/s" if progress.state == "running" and progress.recent_rate else ""
         begun = done_of(phase) or ("starting" if job.is_open else "")
         return " · ".join(filter(None, [begun, rate]))
     if phase.name == "clustering":
@@ -323,7 +324,7 @@ def rate_chart(job: Job, progress: Progress) -> Chart | None:
         y=linear_axis([0, *values], f"{phase.unit} per second", n=3, from_zero=True),
         series=[
             make_series(
-                "line", progress.rates, name="rate", label=_per_second(values[-1]), marker="dot", marker_at="end"
+                "line", progress.rates, name="rate", label=per_second(values[-1]), marker="dot", marker_at="end"
             )
         ],
         size="band",
@@ -335,8 +336,8 @@ def _finding(rates: list[float], unit: str) -> str:
     ordered = sorted(rates)
     low, middle, high = (ordered[int(share * (len(ordered) - 1))] for share in (0.1, 0.5, 0.9))
     if middle > 0 and low > 0.8 * middle and high < 1.2 * middle:
-        return f"Steady at {_per_second(middle)} {unit} a second"
-    return f"Mostly {_per_second(low)} to {_per_second(high)} {unit} a second"
+        return f"Steady at {per_second(middle)} {unit} a second"
+    return f"Mostly {per_second(low)} to {per_second(high)} {unit} a second"
 
 
 def _clock_ticks(end: float) -> list[float]:

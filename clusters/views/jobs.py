@@ -18,16 +18,18 @@ from django.views.decorators.http import require_POST, require_safe
 from clusters.charts.chart import Chart
 from clusters.charts.draw import draw
 from clusters.htmx import render_page
-from clusters.parameters import whole_number
+from clusters.parameters import chosen, whole_number
 from clusters.queries.access import User as Viewer
 from clusters.queries.access import is_hidden_run, run_of, visible_jobs
 from clusters.queries.probe import probed_run
+from clusters.services import jobs as services
 from clusters.views import job_story as story
-from clusters.views import new_run, twins
+from clusters.views import jobs_workers, new_run, twins
 from clusters.views.addresses import cluster_address, clusters_address
 from clusters.views.errors import NotFound
 from clusters.views.shown_settings import asked, shown_config, text_filter
 from compute.jobs import queue
+from compute.jobs.identity import shown
 from compute.jobs.progress import Phase, Progress, progress_of
 from compute.models import Job, Shard
 
@@ -36,6 +38,11 @@ LOG_LINES = 8
 CHART_SIZES = (((840, 150), " wideonly"), ((358, 150), " narrow"))
 _STEERS = {"queued": ("cancel",), "running": ("cancel",), "stalled": ("take-over", "cancel")}
 _STEERS |= {"failed": ("resume",), "cancelled": ("resume",)}
+_SOONER = {
+    Job.Priority.LOW: "Let all others go first",
+    Job.Priority.NORMAL: "Normal priority",
+    Job.Priority.HIGH: "Let it go first",
+}
 _BUTTONS = {"cancel": "Cancel", "take-over": "Take over now", "resume": "Resume"}
 
 
@@ -80,6 +87,7 @@ def index(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
         "n_open": sum(job.is_open for job in shown),
         "next_before": shown[-1].pk if len(rows) > PAGE else None,
         "may_start": request.user.has_perm("compute.add_job"),
+        "crew": jobs_workers.summary(request.user),
         **twins.links_context(request, "json", "csv"),
     }
     return render_page(request, "jobs/list.html", ctx)
@@ -135,15 +143,22 @@ def _panel(request: HttpRequest, job: Job, progress: Progress) -> dict[str, Any]
         "asked_at": job.created_at,
         "stats": story.stats(job, progress),
         "phases": story.phase_rows(job, progress),
+        "priority": _priority(request, job),
         "n_tries": f"Attempt {progress.attempt} of {job.max_attempts}",
-        "worker": progress.worker,
-        "asked": _asked(job),
+        "worker": shown(progress.worker),
+        "asked": _asked(request.user, job),
     }
 
 
-def _asked(job: Job) -> list[tuple[str, str]]:
+def _priority(request: HttpRequest, job: Job) -> dict[str, Any]:
+    """What it is, in which queue, and to what this person may change it."""
+    changes = [{"value": one.label, "text": _SOONER[one]} for one in services.changes_of(request.user, job)]
+    return {"label": job.get_priority_display(), "queue": job.queue, "changes": changes}
+
+
+def _asked(user: Viewer, job: Job) -> list[tuple[str, str]]:
     if job.kind != "qdg":  # a few plain words and numbers
-        return [("kind", job.kind), *((name, _plain(value)) for name, value in job.config.items())]
+        return [("kind", job.kind), *((name, _plain(value)) for name, value in shown_config(user, job).items())]
     rows = asked(job.config)
     if job.state != Job.State.SUCCEEDED:
         rows.append(("resumes from", "the last whole shard" if job.workspace else "the beginning"))
@@ -206,6 +221,8 @@ def _payload(user: Viewer, job: Job, progress: Progress) -> dict[str, Any]:
             "asked_by": _who(job),
             "started_at": job.started_at.isoformat() if job.started_at else None,
             "finished_at": job.finished_at.isoformat() if job.finished_at else None,
+            "queue": job.queue,
+            "priority": job.get_priority_display(),
             "attempt": progress.attempt,
             "max_attempts": job.max_attempts,
             "bundle_sha256": job.bundle_sha256,
@@ -268,11 +285,30 @@ def take_over(request: HttpRequest, number: str) -> HttpResponse:
     return _steer(request, number, queue.take_over, "The shard is free; the next worker takes it.")
 
 
+@require_POST
+def prioritise(request: HttpRequest, number: str) -> HttpResponse:
+    """Let an open job come sooner or later: its requester may lower it, administrators choose."""
+    if not request.user.is_authenticated:
+        return redirect_to_login(reverse("clusters:job", args=[number]))
+    job = get_job(request, number)
+    named = {one.label: one.value for one in Job.Priority}
+    try:
+        asked = named[chosen(request.POST, "priority", list(named), "normal")]
+        services.prioritise(request.user, job, asked)
+    except queue.JobStateError as error:
+        messages.warning(request, str(error))
+    else:
+        messages.success(request, f"Job {job.pk} has priority {Job.Priority(asked).label} from its next shard on.")
+    return redirect("clusters:job", job.pk)
+
+
 job_urls: list[URLPattern] = [
     path("runs/new/", new_run.new, name="run-new"),
     *twins.page("jobs", index, "jobs"),
+    *twins.page("jobs/workers", jobs_workers.show, "workers"),
     *twins.page("jobs/<str:number>", show, "job"),
     path("jobs/<str:number>/cancel/", cancel, name="job-cancel"),
     path("jobs/<str:number>/resume/", resume, name="job-resume"),
     path("jobs/<str:number>/take-over/", take_over, name="job-take-over"),
+    path("jobs/<str:number>/prioritise/", prioritise, name="job-prioritise"),
 ]

@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import groupby, pairwise
 
 from django.conf import settings
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from compute.models import Job, Shard
@@ -120,7 +121,8 @@ def _state(job: Job, age: float | None) -> str:
 def _n_ahead(job: Job) -> int:
     if job.state != Job.State.QUEUED:
         return 0
-    return Job.objects.filter(state__in=Job.OPEN_STATES, pk__lt=job.pk).count()
+    before = Q(priority__gt=job.priority) | Q(priority=job.priority, pk__lt=job.pk)
+    return Job.objects.filter(before, state__in=Job.OPEN_STATES, queue=job.queue).count()
 
 
 def rate_of(shard: Shard, now: datetime) -> float | None:

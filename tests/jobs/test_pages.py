@@ -117,7 +117,7 @@ def test_the_page_asks_the_database_as_often_for_few_shards_as_for_many(django_a
 def test_the_list_asks_no_more_for_more_jobs(django_assert_max_num_queries: Any) -> None:
     for state in STATES:
         job_in(state)
-    with django_assert_max_num_queries(3):
+    with django_assert_max_num_queries(6):
         text = _text(_as(None).get("/jobs/"))
     assert all(state in text for state in STATES)
 

@@ -138,7 +138,7 @@ def test_only_administrators_let_a_job_go_first() -> None:
     with pytest.raises(PermissionDenied, match="Only administrators"):
         services.start_run(person, fake.config(), priority=Job.Priority.HIGH)
     job = services.start_run(person, fake.config())
-    with pytest.raises(PermissionDenied, match="only lower"):
+    with pytest.raises(PermissionDenied, match="you may give it low"):
         services.prioritise(person, job, Job.Priority.HIGH)
     assert services.prioritise(person, job, Job.Priority.LOW).priority == Job.Priority.LOW
     assert services.prioritise(boss, job, Job.Priority.HIGH).priority == Job.Priority.HIGH
