@@ -8,32 +8,34 @@ from django.conf import settings
 from django.core.files.uploadhandler import StopUpload, TemporaryFileUploadHandler
 
 RUNNER, LABELER = "compute.add_job", "clusters.add_label"
-RIGHTS = {"/imports/": (RUNNER, LABELER)}  # by the beginning of the address; elsewhere only runners may
+RIGHTS = {"/imports/": (RUNNER, LABELER), "/api/v1/imports/": (RUNNER, LABELER)}  # elsewhere only runners may
+FILES = 2  # in one request, at most: labels and contexts of published clusters
+FRAME_BYTES = 1_000_000  # of fields and headers around them
 
 
 class CorpusUploadHandler(TemporaryFileUploadHandler):
     """Streams files to disk; what it refuses is read no further and gets a sentence, `refusal_of(request)`."""
 
     n_bytes = 0
+    n_announced = 0
+
+    def handle_raw_input(
+        self, input_data: Any, META: Any, content_length: int, boundary: Any, encoding: Any = None
+    ) -> None:
+        self.n_announced = content_length
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
-        if not self.is_allowed():
+        """Called when a file begins, before its first byte is read."""
+        if not may_bring(self.request):
             self._refuse("Sending files needs the runner role; labels, the labeler role.")
+        if self.n_announced > FILES * settings.UPLOAD_BYTES + FRAME_BYTES:
+            self._refuse(_too_large())
         super().new_file(*args, **kwargs)
-
-    def is_allowed(self) -> bool:
-        user = getattr(self.request, "user", None)
-        path = getattr(self.request, "path", "")
-        rights = next((rights for start, rights in RIGHTS.items() if path.startswith(start)), (RUNNER,))
-        return user is not None and any(map(user.has_perm, rights))
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         self.n_bytes += len(raw_data)
         if self.n_bytes > settings.UPLOAD_BYTES:
-            self._refuse(
-                f"The file is larger than {settings.UPLOAD_BYTES // 10**6} MB. Compress it, cut it, or have it put "
-                "on the server and register its path."
-            )
+            self._refuse(_too_large())
         try:
             super().receive_data_chunk(raw_data, start)
         except OSError as error:
@@ -45,11 +47,18 @@ class CorpusUploadHandler(TemporaryFileUploadHandler):
         raise StopUpload(connection_reset=True)
 
 
-class ApiUploadHandler(CorpusUploadHandler):
-    """The same for the API, which has asked who it is before it reads a body."""
+def may_bring(request: Any) -> bool:
+    """Whether whoever asks may send files to this address."""
+    user, path = getattr(request, "user", None), getattr(request, "path", "")
+    rights = next((rights for start, rights in RIGHTS.items() if path.startswith(start)), (RUNNER,))
+    return user is not None and any(map(user.has_perm, rights))
 
-    def is_allowed(self) -> bool:
-        return True
+
+def _too_large() -> str:
+    return (
+        f"The file is larger than {settings.UPLOAD_BYTES // 10**6} MB. Compress it, cut it, or have it put "
+        "on the server and register its path."
+    )
 
 
 def refusal_of(request: Any) -> str:

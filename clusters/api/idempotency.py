@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import wraps
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.files.uploadedfile import UploadedFile
+from django.core.handlers.wsgi import WSGIRequest
 from django.db import IntegrityError, transaction
+from django.urls import resolve
 from django.utils import timezone
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clusters.api.errors import Busy, Unprocessable
 from clusters.models import IdempotentRequest
+from clusters.queries.clusters import visible_run
 from clusters.views.twins import finite
 
 KEPT = timedelta(days=1)
@@ -39,6 +45,7 @@ def idempotent(post: Callable[..., Response]) -> Callable[..., Response]:
             raise Unprocessable("An Idempotency-Key is at most 200 printable characters.")
         kept = _begun(request, key)
         if kept.status is not None:
+            _refuse_what_is_hidden(request, kept)
             return Response(kept.body, status=kept.status, headers={**kept.headers, "Idempotent-Replayed": "true"})
         try:
             with transaction.atomic():
@@ -50,6 +57,27 @@ def idempotent(post: Callable[..., Response]) -> Callable[..., Response]:
         return response
 
     return once
+
+
+def _refuse_what_is_hidden(request: Request, kept: IdempotentRequest) -> None:
+    """An answer is given again to whoever may still read what it tells of."""
+    place = kept.headers.get("Location")
+    if place is None:
+        data = request.data if isinstance(request.data, Mapping) else {}
+        slug = (request.resolver_match.kwargs if request.resolver_match else {}).get("slug") or data.get("run")
+        if isinstance(slug, str):
+            visible_run(request.user, slug)
+        return
+    environ = {name: value for name, value in request._request.META.items() if name not in _OF_THE_BODY}
+    path = urlsplit(place).path
+    again = WSGIRequest({**environ, "REQUEST_METHOD": "GET", "PATH_INFO": path, "wsgi.input": io.BytesIO()})
+    again.user, again.session = request._request.user, request._request.session
+    found = resolve(path)
+    if found.func(again, *found.args, **found.kwargs).status_code == 404:  # a key that may not read gets 403, and its answer
+        raise NotFound("What this request made is there no more, or hidden from you.")
+
+
+_OF_THE_BODY = {"CONTENT_LENGTH", "CONTENT_TYPE", "QUERY_STRING", "HTTP_IF_NONE_MATCH", "HTTP_ACCEPT"}
 
 
 def _begun(request: Request, key: str) -> IdempotentRequest:

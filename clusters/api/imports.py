@@ -23,7 +23,7 @@ from clusters.queries.access import visible_runs
 from clusters.queries.imports import problem_of, state_of, visible_imports
 from clusters.services import imports as services
 from clusters.services.import_labels import ACTIONS, Plan, PlanChangedError, Step, Wanted, apply_plan, plan_of
-from clusters.uploads import ApiUploadHandler, refusal_of
+from clusters.uploads import may_bring, refusal_of
 from compute.errors import ComputeError
 
 FILES = {Import.Kind.BUNDLE: ("file",), Import.Kind.PUBLISHED: ("labels", "contexts"), Import.Kind.LABELS: ("file",)}
@@ -146,6 +146,10 @@ class MayBring(Scoped):
     """Labels need a key's scope “label”, the others “run”; which, the body says."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
+        """Asked before a byte of the body is read."""
+        if request.method == "POST" and request.user.is_authenticated and not may_bring(request):
+            self.message = "Sending files needs the runner role; labels, the labeler role."
+            return False
         if request.method == "POST" and isinstance(request.auth, ApiKey):
             self.message = "This key has neither the “run” nor the “label” scope."
             return bool({RUN, LABEL} & set(request.auth.scopes))
@@ -168,10 +172,6 @@ class Imports(Resource):
     is_list = True
     is_personal = True
     scope = RUN
-
-    def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
-        request.upload_handlers = [ApiUploadHandler(request)]
-        return super().initialize_request(request, *args, **kwargs)
 
     def get(self, request: Request) -> Response:
         return self.paged(visible_imports(request.user))

@@ -14,6 +14,7 @@ from clusters.queries.access import User, may_manage
 from compute.config import HUB
 from compute.models import Job
 
+TELLABLE = {"run", "kind", "format", "affinity", "k", "clusters", "model"}  # of jobs that are no runs
 _COMMIT = re.compile(r"(@[0-9a-f]{8})[0-9a-f]{32}$")
 
 
@@ -25,8 +26,12 @@ def sees_paths(user: User, job: Job) -> bool:
 
 
 def shown_config(user: User, job: Job) -> dict[str, Any]:
-    """The settings; for others than owner and staff with "…/name" where a path of this server stood."""
-    return job.config if sees_paths(user, job) else config_without_paths(job.config)
+    """The settings; for others than owner and staff without what a file was narrowed by, and without paths."""
+    if sees_paths(user, job):
+        return job.config
+    if "suite" not in job.config:
+        return {name: value for name, value in job.config.items() if name in TELLABLE}
+    return config_without_paths(job.config)
 
 
 def shown_manifest(user: User, run: Run) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from compute.jobs import queue
 from compute.models import Job
 from tests.api.seeds import bearer, make_key
 from tests.databases import Site, postgres_template, site, sqlite_template  # noqa: F401  (fixtures)
-from tests.factories import UserFactory
+from tests.factories import UserFactory, make_run
 from tests.postgres import postgres  # noqa: F401  (a fixture)
 
 BODY = '{"name": "again", "seed": 7}'
@@ -117,3 +117,20 @@ def test_of_many_who_ask_at_once_one_is_done(site: Site) -> None:  # noqa: F811
     assert made
     assert set(made) == set(Job.objects.values_list("pk", flat=True))
     assert Job.objects.count() == 1, connection.vendor
+
+
+@pytest.mark.django_db
+def test_an_answer_is_not_given_again_to_whoever_lost_sight_of_the_run(client):
+    person, run = UserFactory(), make_run(is_private=True)
+    run.readers.add(person)
+    headers = {**bearer(make_key(person, "read")), "Idempotency-Key": "mine"}
+
+    def ask():
+        body = {"kind": "clusters", "format": "parquet"}
+        place = f"/api/v1/runs/{run.slug}/exports/"
+        return client.post(place, body, content_type="application/json", headers=headers)
+
+    first = ask()
+    assert (first.status_code, ask().json()["id"]) == (202, first.json()["id"])
+    run.readers.remove(person)
+    assert ask().status_code == 404
