@@ -11,6 +11,7 @@ import mmap
 import os
 import signal
 import threading
+import time
 from typing import Any
 
 from celery import current_app, shared_task
@@ -18,6 +19,7 @@ from celery.signals import worker_process_init, worker_ready, worker_shutdown, w
 from django.db import DatabaseError, connection
 
 from compute.jobs import identity, process, sweep
+from compute.jobs.lease import next_jobs
 from compute.jobs.patience import AWAY
 from compute.jobs.run import Outcome, run_next_shard
 from compute.jobs.wake import TASK, pass_on, wake
@@ -26,6 +28,9 @@ from compute.models import Job
 
 logger = logging.getLogger(__name__)
 TICK_SECONDS = 2.0
+GO_ON_SECONDS = (
+    60.0  # that a child goes on with a job's shards: loading torch anew for each would cost more than many do
+)
 _SERVICE = identity.own_name()  # of the worker: its children are forked from the process that read this file
 _stopping = mmap.mmap(-1, 1)  # shared with the children
 _asked = threading.Event()  # this child alone was asked to end
@@ -106,7 +111,8 @@ def served_queues() -> list[str]:
 def run_next(job_id: int) -> None:
     """Claim the best shard of this worker's queues and work on it; ask others for the rest at once, and at the end.
 
-    The message names the job that it was sent for; a more urgent one goes first.
+    The message names the job that it was sent for; a more urgent one goes first. A process that has loaded what a job
+    needs goes on with it for a minute, as long as nothing goes before it.
     """
     if _why_stop():
         wake(job_id)
@@ -114,23 +120,39 @@ def run_next(job_id: int) -> None:
     _at_work.set()
     queues = served_queues()
     try:
-        outcome = run_next_shard(
-            None,
-            worker=identity.own_name(),
-            service=_SERVICE,
-            queues=queues,
-            why_stop=_why_stop,
-            on_claim=lambda _: pass_on(queues),
-        )
-        if outcome is Outcome.NOTHING:
-            logger.info("job %s: nothing to claim, message dropped", job_id)
-        else:
+        if _work_for_a_while(queues):
             pass_on(queues)
+        else:
+            logger.info("job %s: nothing to claim, message dropped", job_id)
     except AWAY as error:
         logger.warning("job %s: the database is away (%s); a sweep sends it again", job_id, type(error).__name__)
     finally:
         _at_work.clear()
         connection.close()
+
+
+def _work_for_a_while(queues: list[str]) -> int:
+    """Shards of one job, one after the other; how many were claimed."""
+    claimed: list[int] = []
+
+    def on_claim(job_id: int) -> None:
+        claimed.append(job_id)
+        pass_on(queues)
+
+    until = time.monotonic() + GO_ON_SECONDS
+    outcome = Outcome.DONE
+    while outcome is Outcome.DONE and not _why_stop() and time.monotonic() < until:
+        if claimed and next_jobs(queues)[:1] != claimed[-1:]:
+            break
+        outcome = run_next_shard(
+            claimed[-1] if claimed else None,
+            worker=identity.own_name(),
+            service=_SERVICE,
+            queues=queues,
+            why_stop=_why_stop,
+            on_claim=on_claim,
+        )
+    return len(claimed)
 
 
 @shared_task(name="compute.sweep", acks_late=False)

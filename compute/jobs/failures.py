@@ -14,6 +14,10 @@ _MEMORY = (
     "The machine ran out of memory in {phase}. Ask for fewer tokens, or use a machine with more; what is done is kept."
 )
 _DISK = "The disk is full: {phase} could not write its results. Free some space and resume; what is done is kept."
+_DENIED = (
+    "The worker may not read or write {file} in {phase}: the file or its folder belongs to somebody else. Mend the "
+    "permissions and resume; what is done is kept."
+)
 _READ_ONLY = "The data folder cannot be written in {phase}. Mend its permissions and resume; what is done is kept."
 
 
@@ -25,8 +29,10 @@ def sentence(error: BaseException, phase: str) -> str:
         return _MEMORY.format(phase=phase)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return _DISK.format(phase=phase)
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if isinstance(error, OSError) and error.errno == errno.EROFS:
         return _READ_ONLY.format(phase=phase)
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
+        return _DENIED.format(phase=phase, file=Path(str(error.filename or "a file")).name)
     return f"unexpected: {type(error).__name__} in {phase} ({place(error)}); the worker's log has more."
 
 
