@@ -1,0 +1,198 @@
+"""Work that hangs ends itself; a Celery worker that takes no messages ends itself; and what says that it lives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import Error
+
+from compute import checks
+from compute.jobs import keeper, lease, queue, run, sweep, watch, workers
+from compute.models import Job, Shard, Worker
+from tests.databases import ROOT, Site
+from tests.jobs import fake
+
+CPU = ["cpu"]
+
+
+class Ended(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture(autouse=True)
+def _fake_pipeline(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
+    monkeypatch.setattr("compute.pipeline.plan", fake.plan)
+    monkeypatch.setattr("compute.pipeline.run_shard", fake.run_shard)
+    monkeypatch.setattr(keeper, "TICK_SECONDS", 0.02)
+
+
+# ── work that hangs ──
+
+_HANG = """
+import os, sys, time
+import django
+django.setup()
+from compute import pipeline
+from compute.jobs import keeper, run
+from tests.jobs import fake
+keeper.TICK_SECONDS = 0.1
+
+def the_dead_file_server(*a, **k):
+    secret = "a private word"
+    time.sleep(60)
+
+pipeline.run_shard = the_dead_file_server
+run.run_next_shard(int(sys.argv[1]), worker="one")
+"""
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_work_that_says_nothing_while_its_heart_beats_is_given_up(site: Site) -> None:
+    site.periods = {"QW_STUCK_SECONDS": "2", "QW_HEARTBEAT_SECONDS": "1", "QW_LEASE_SECONDS": "30"}
+    site.settings_module = "tests.faults.settings"
+    job = queue.enqueue(fake.config())
+    child = site.start("-c", _HANG, str(job.pk))
+    assert child.wait(45) == 75
+    shard = job.shards.get(ordinal=0)
+    assert (shard.state, shard.attempt) == ("queued", 1)
+    assert "made no progress for 2 s and was ended" in " ".join(job.log_lines.values_list("message", flat=True))
+    assert "the_dead_file_server" in site.log()
+    assert "private word" not in site.log()
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_a_phase_that_reports_little_is_given_more_time(settings: Any) -> None:
+    held = lease.Lease(job_id=1, shard_id=1, token="t", worker="one")
+    one, two = (keeper.Keeper(held, label=label, n_total=1, why_stop=lambda: "") for label in ("losses", "map"))
+    later = time.monotonic() + settings.STUCK_SECONDS + 1
+    assert (one._is_hung(later), two._is_hung(later)) == (True, False)
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_three_times_hung_fails_the_job(site: Site) -> None:
+    job = queue.enqueue(fake.config())
+    for _ in range(3):
+        held = lease.claim(job.pk, "one")
+        assert held is not None
+        sweep.requeue(Shard.objects.filter(pk=held.shard_id, lease_token=held.token), "its worker made no progress")
+    job.refresh_from_db()
+    assert job.state == "failed"
+    assert lease.claim(job.pk, "one") is None
+
+
+# ── a consumer that stalls ──
+
+
+def _watch(monkeypatch: pytest.MonkeyPatch, *, waiting: int, taken: int = 0, busy: bool = False) -> watch.Watch:
+    monkeypatch.setattr(watch, "n_messages", lambda queue: waiting)
+    return watch.Watch("a:1.1:1", CPU, n_taken=lambda: taken, is_busy=lambda: busy)
+
+
+def _rounds(one: watch.Watch, n: int, *, ticks: bool) -> int:
+    for _ in range(n):
+        if ticks:
+            one.tick()
+        one.look()
+    return one.n_stalled
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("waiting", "ticks", "busy", "stalled"),
+    [
+        (2, True, False, True),  # idle, its loop turns, and messages wait: connected again, and deaf
+        (2, False, True, True),  # its loop stands still
+        (2, True, True, False),  # at work on a long shard
+        (0, True, False, False),  # nothing to do
+        (0, False, False, False),  # the broker is away
+    ],
+)
+def test_a_consumer_is_stalled_when_messages_wait_and_it_takes_none(
+    monkeypatch: pytest.MonkeyPatch, waiting: int, ticks: bool, busy: bool, stalled: bool
+) -> None:
+    one = _watch(monkeypatch, waiting=waiting, busy=busy)
+    n = _rounds(one, 1 + watch.STALLED_ROUNDS, ticks=ticks)
+    assert (n >= watch.STALLED_ROUNDS) is stalled
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_a_busy_queue_of_short_tasks_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = iter(range(100))
+    monkeypatch.setattr(watch, "n_messages", lambda queue: 5)
+    one = watch.Watch("a:1.1:1", CPU, n_taken=lambda: next(taken), is_busy=lambda: False)
+    assert _rounds(one, 10, ticks=True) == 0
+
+
+# ── signs of life ──
+
+
+def test_a_service_is_announced_once_and_says_what_it_is(settings: Any) -> None:
+    for _ in range(2):
+        workers.announce("lab:1.1:7", "celery", ["cpu", "site"])
+    row = Worker.objects.get()
+    assert (row.kind, row.queues, row.device) == ("celery", "cpu,site", "cpu")
+    assert row.n_cores > 0
+    assert row.memory_bytes > 2**28
+    assert row.device_name
+    workers.count("lab:1.1:7", n_done=2)
+    workers.count("lab:1.1:7", n_done=1, n_failed=1)
+    row.refresh_from_db()
+    assert (row.n_done, row.n_failed) == (3, 1)
+    workers.leave("lab:1.1:7")
+    assert not workers.seen("lab:1.1:7")
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_how_shards_end_is_counted_for_their_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers.announce("lab:1.1:7", "local", CPU)
+    job = queue.enqueue(fake.config())
+    run.run_next_shard(job.pk, worker="lab:1.2:8", service="lab:1.1:7")
+    monkeypatch.setattr("compute.pipeline.run_shard", lambda *a, **k: (_ for _ in ()).throw(MemoryError()))
+    run.run_next_shard(job.pk, worker="lab:1.2:8", service="lab:1.1:7")
+    row = Worker.objects.get()
+    assert (row.n_claimed, row.n_done, row.n_failed) == (2, 1, 1)
+    assert Job.objects.get().state == "failed"
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_the_sign_of_life_is_touched(settings: Any, tmp_path: Path) -> None:
+    settings.ALIVE_FILE = str(tmp_path / "alive")
+    workers.touch_alive()
+    assert (tmp_path / "alive").exists()
+    settings.ALIVE_FILE = str(tmp_path / "nowhere" / "alive")
+    workers.touch_alive()  # a full or missing disk is no reason to stop working
+
+
+# ── periods ──
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("LEASE_SECONDS", 40, "compute.E001"),
+        ("STUCK_SECONDS", 20, "compute.E002"),
+        ("STALLED_SECONDS", 10, "compute.E003"),
+    ],
+)
+def test_periods_that_leave_no_room_are_refused(settings: Any, name: str, value: int, said: str) -> None:
+    assert checks.periods() == []
+    setattr(settings, name, value)
+    found = checks.periods()
+    assert [one.id for one in found] == [said]
+    assert isinstance(found[0], Error)
+    assert str(value) in found[0].msg
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_what_a_workers_parent_reads_brings_no_torch(site: Site) -> None:
+    heavy = "{'torch', 'sklearn', 'umap'}"
+    code = f"import sys, django; django.setup(); import compute.tasks; print(sorted({heavy} & set(sys.modules)))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=site.environment, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
