@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import sys
 import time
@@ -17,6 +18,8 @@ def use_fake_pipeline() -> None:
     pause = float(os.environ.get("TEST_STEP_SECONDS", "0.2"))
     if host := os.environ.get("TEST_HOST"):
         socket.gethostname = lambda: host
+    if "FAKETIME_TIMESTAMP_FILE" in os.environ:  # libfaketime cannot do the system call that time.sleep uses
+        time.sleep = lambda seconds: select.select([], [], [], seconds)
     pipeline.plan = fake.plan
     gate = Path(os.environ.get("TEST_GATE", "/"))  # a file that the work waits for
 
