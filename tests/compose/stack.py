@@ -90,6 +90,9 @@ class Stack:
         lines += [f"QW_METRICS_KEY={self.metrics_key}", f"QW_VERSION={VERSION}"]
         lines += [f"QW_HTTP_PORT=127.0.0.1:{self.plain_port}", f"QW_HTTPS_PORT=127.0.0.1:{self.port}"]
         lines += ["QW_HEARTBEAT_SECONDS=2", "QW_LEASE_SECONDS=12", "QW_STALLED_SECONDS=6", "QW_SWEEP_SECONDS=6"]
+        lines += [f"QW_BACKUPS={self.folder / 'backups'}"]
+        (self.folder / "backups").mkdir(exist_ok=True)
+        (self.folder / "backups").chmod(0o777)  # on a host of one's own it belongs to user 10001
         (self.folder / ".env").write_text("\n".join(lines) + "\n")
         (self.folder / ".env").chmod(0o600)
 
