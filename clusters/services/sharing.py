@@ -32,8 +32,8 @@ KEEP_DAYS = 7  # what no record names
 
 
 def has_work() -> bool:
-    """Whether something is to be sent, fetched or tidied; asks the database and this host's folders only."""
-    if settings.STORE is None:
+    """Whether the site's own host is to send, fetch or tidy something; asks the database and its folders only."""
+    if settings.STORE is None or Job.Queue.SITE not in settings.QUEUES:  # workers elsewhere fetch what they need
         return False
     return any(True for _ in missing_runs()) or any(True for _ in _unsent()) or _is_untidy()
 
