@@ -37,6 +37,7 @@ from compute.errors import StorageError
 from compute.models import Job
 
 FORMAT, VERSION = "quantaweb-backup", 1
+BEGUN = "restoring"  # a file in the data folder while a backup is brought back
 ACTION = "site.backup"  # of the audit's entry that tells when there was one
 Report = Callable[[str], None]
 
@@ -86,12 +87,14 @@ def back_up(folder: Path, *, report: Report = lambda text: None) -> Backup:
 def restore(backup: Path, *, replace: bool = False, report: Report = lambda text: None) -> dict[str, int]:
     """Bring back everything; give the rows of each table, which are those that the backup counted.
 
-    Nothing is touched before every object was found with the hash that its name says.
+    Nothing is touched before every object was found with the hash that its name says. If it is cut short, the same
+    command goes on: what stands in the database then is this backup's.
     """
     manifest = _read_manifest(backup)
     objects = backup.parent / "objects"
     _check_objects(manifest, objects, report)
-    if not replace and _has_rows():
+    begun = Path(settings.DATA_DIR) / BEGUN
+    if not replace and not _is_begun(begun, manifest) and _has_rows():
         raise StorageError(
             "This site's database is not empty, and restoring would replace it. Restore into a new one, or repeat with "
             "--replace to lose what is there."
@@ -101,6 +104,7 @@ def restore(backup: Path, *, replace: bool = False, report: Report = lambda text
             f"The backup is of {manifest['database']['engine']}, and this site uses {connection.vendor}: set "
             "QW_DATABASE_URL to a database of the same kind."
         )
+    _note_begin(begun, manifest)
     _load_database(backup / manifest["database"]["file"])
     for entry in manifest["folders"]:
         _bring_back(entry, objects, report)
@@ -108,7 +112,19 @@ def restore(backup: Path, *, replace: bool = False, report: Report = lambda text
     found = _counted(manifest["rows"])
     if wrong := {name: n for name, n in manifest["rows"].items() if found.get(name) != n}:
         raise StorageError(f"After restoring, these tables have other numbers of rows than the backup: {wrong}.")
+    begun.unlink()
     return found
+
+
+def _note_begin(begun: Path, manifest: dict[str, Any]) -> None:
+    begun.parent.mkdir(parents=True, exist_ok=True)
+    _write(begun, manifest["database"]["sha256"].encode())
+
+
+def _is_begun(begun: Path, manifest: dict[str, Any]) -> bool:
+    """Whether an earlier try at this very backup was cut short, and nobody has written anything since."""
+    is_this = begun.is_file() and begun.read_text() == manifest["database"]["sha256"]
+    return is_this and _counted(manifest["rows"]) == manifest["rows"]
 
 
 # ── the database ──

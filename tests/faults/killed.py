@@ -162,8 +162,11 @@ class Killer:
         if status != 0:
             raise SystemExit(f"The undisturbed work ended with status {status}.")
 
-    def kill(self, n: int, *, between: Callable[[], None] = lambda: None) -> None:
+    def kill(self, n: int, *, shuffled: bool = False, between: Callable[[], None] = lambda: None) -> None:
+        """Kill it so often, phase by phase as they come, or as chance has it."""
         targets = [phase for phase in self.time.names if phase in self.durations]
+        if shuffled:
+            self.rng.shuffle(targets)
         while len(self.hit) < n:
             self._kill_in(targets[len(self.hit) % len(targets)])
             between()
@@ -224,7 +227,7 @@ def _manage(plan: dict[str, Any], killer: Killer) -> None:
     killer.again = lambda: wait(fork(lambda: _undo(plan)))
     killer.measure()
     killer.again()
-    killer.kill(plan["kills"])
+    killer.kill(plan["kills"], shuffled=True)
     wait(fork(killer.work))
 
 
@@ -255,12 +258,15 @@ def _job(plan: dict[str, Any], killer: Killer) -> None:
     phases = list(dict.fromkeys(Job.objects.get(pk=plan["job"]).shards.values_list("phase", flat=True)))
     killer.time.names += phases
     killer.durations = dict.fromkeys(phases, plan["seconds"])
+    if "frozen" in plan:
+        return _freeze_at(killer, plan)
     if points := plan.get("points"):
         killer.hit += [_kill_at(killer, *point) for point in points]
     else:
         killer.again = lambda: sys.exit("The job ended before it was killed often enough.")
         killer.kill(plan["kills"], between=_sweep)
     wait(fork(killer.work))
+    return None
 
 
 def _in_peace(plan: dict[str, Any], killer: Killer) -> None:
@@ -279,26 +285,58 @@ def _sweep() -> None:
     sweep.requeue_dead_here()
 
 
+def _freeze_at(killer: Killer, plan: dict[str, Any]) -> None:
+    """Have the work freeze at a point; another does the rest, the run is removed; then the first one wakes up."""
+    from compute.jobs import sweep
+    from compute.models import Shard
+
+    child = _fork_to(killer, signal.SIGSTOP, *plan["frozen"])
+    status = os.waitpid(child, os.WUNTRACED)[1]
+    if not os.WIFSTOPPED(status):
+        raise SystemExit(f"{plan['frozen']} was not reached: the work ended with status {status}.")
+    Shard.objects.filter(state="running").update(lease_expires_at=sweep.after(-1))
+    sweep.requeue(sweep.expired(), "its worker is frozen")
+    wait(fork(killer.work))
+    wait(fork(lambda: _undo({"forget_run": "tiny"})))
+    Path(plan["before"]).write_text(json.dumps(_rows(), default=str))
+    os.kill(child, signal.SIGCONT)
+    os.waitpid(child, 0)
+    Path(plan["after"]).write_text(json.dumps(_rows(), default=str))
+
+
+def _rows() -> dict[str, list[dict[str, Any]]]:
+    """Everything that a worker could have written, but for its log."""
+    from clusters.models import Cluster, Run, Token
+    from compute.models import Job, Shard
+
+    return {model.__name__: list(model.objects.order_by("pk").values()) for model in (Job, Shard, Run, Token, Cluster)}
+
+
 def _kill_at(killer: Killer, place: str, when: str, phase: str) -> str:
     """Have the work kill itself at a point in a phase; it must get there."""
+    status = os.waitpid(_fork_to(killer, signal.SIGKILL, place, when, phase), 0)[1]
+    if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
+        raise SystemExit(f"{place} was not reached in {phase}: the work ended with status {status}.")
+    _sweep()
+    return phase
+
+
+def _fork_to(killer: Killer, number: int, place: str, when: str, phase: str) -> int:
+    """The process id of work that sends itself a signal at a point in a phase."""
     owner, name, original = _found(place)
 
     @wraps(original)
     def deadly(*args: Any, **given: Any) -> Any:
         given_back = original(*args, **given) if when == "after" else None
         if killer.time.phase == phase:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
         return given_back if when == "after" else original(*args, **given)
 
     setattr(owner, name, deadly)
     try:
-        status = os.waitpid(fork(killer.work), 0)[1]
+        return fork(killer.work)
     finally:
         setattr(owner, name, original)
-    if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
-        raise SystemExit(f"{place} was not reached in {phase}: the work ended with status {status}.")
-    _sweep()
-    return phase
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ POINTS = [
     ("compute.bundle:BundleWriter.publish", "before", "bundle"),  # all arrays are written, it has no manifest
     ("compute.bundle:manifest_sha256", "after", "bundle"),
     ("compute.bundle:sync_directory", "before", "bundle"),  # it has its name; nobody has noted that
-    ("compute.steps.publication:publish", "after", "bundle"),  # the workspace says so
+    ("compute.pipeline:publish", "after", "bundle"),  # the workspace says so
     ("compute.jobs.run:_finish", "before", "bundle"),
     ("compute.jobs.lease:settle", "before", "bundle"),  # within the transaction that ends the shard
     ("compute.jobs.run:_finish", "after", "bundle"),  # nobody was told that there is more to do
@@ -48,6 +48,14 @@ POINTS = [
     ("compute.jobs.run:_finish", "before", "ingest"),
     ("compute.jobs.run:forget_files", "before", "ingest"),  # the job has succeeded
 ]
+FROZEN = [
+    ("compute.bundle:BundleWriter.publish", "before", "bundle"),
+    ("compute.bundle:sync_directory", "before", "bundle"),
+    ("compute.jobs.run:_finish", "before", "bundle"),
+    ("clusters.ingest:read_rows", "after", "ingest"),
+    ("compute.jobs.run:_finish", "before", "ingest"),
+]  # where a worker is stopped until another has done all
+N_COMMAND = 12
 _ROWS = ("Run", "Corpus", "Checkpoint", "RunCheckpoint", "Token", "Clustering", "Cluster", "Membership")
 _BOTH = pytest.mark.parametrize("site", ["sqlite", "postgres"], indirect=True)
 _SHORT_AND_WHOLE = pytest.mark.parametrize(
@@ -130,6 +138,7 @@ def _is_as_undisturbed(job: Job, site: Site, undisturbed: Path) -> None:
     assert rows() == found
 
 
+@pytest.mark.timeout(900)
 @_SHORT_AND_WHOLE
 def test_a_job_killed_at_random_moments_gives_the_undisturbed_bundle_and_rows(
     site: Site, n: int, labels: Path, tiny_suite: Path, undisturbed: Path, measured: Measured
@@ -142,6 +151,7 @@ def test_a_job_killed_at_random_moments_gives_the_undisturbed_bundle_and_rows(
              phases=dict(hit), labels_written_meanwhile=n_labels, labels_lost=0, same_bundle=True)  # fmt: skip
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("site", ["sqlite", pytest.param("postgres", marks=pytest.mark.whole)], indirect=True)
 def test_a_job_killed_at_every_point_between_publishing_and_reading_in_publishes_once(
     site: Site, labels: Path, tiny_suite: Path, undisturbed: Path, measured: Measured
@@ -175,12 +185,31 @@ def test_reading_in_killed_at_random_moments_gives_the_same_rows(
              rows=sum(found.values()), rows_lost=0)  # fmt: skip
 
 
-@pytest.mark.parametrize("n", [3, pytest.param(14, marks=pytest.mark.whole)])
-@pytest.mark.parametrize(
-    "mode", [("exact",), pytest.param(("sketch", "--sketch-size", "1024"), marks=pytest.mark.whole)]
-)
+@pytest.mark.whole
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("site", ["sqlite", "postgres"], indirect=True)
+@pytest.mark.parametrize("point", FROZEN, ids=lambda point: f"{point[2]} {point[1]} {point[0].rpartition(':')[2]}")
+def test_a_worker_frozen_at_a_point_of_publishing_or_reading_in_wakes_up_to_nothing(
+    site: Site, tiny_suite: Path, undisturbed: Path, point: tuple[str, str, str], measured: Measured
+) -> None:
+    """Another worker ends the job, and its run is removed by hand; what the late one then writes is refused."""
+    job = _enqueued(site, tiny_suite)
+    before, after = (site.data / name for name in ("before", "after"))
+    killed(site, kind="job", job=job.pk, frozen=point, before=str(before), after=str(after), seed=0, seconds=0.4)
+    assert json.loads(before.read_text()) == json.loads(after.read_text())
+    job.refresh_from_db()
+    assert (job.state, job.bundle_sha256) == ("succeeded", open_bundle(undisturbed).sha256)
+    assert not Run.objects.exists()
+    open_bundle(job.bundle_path).verify()
+    measured(10, f"a real run's worker, frozen in {point[2]} {point[1]} {point[0].rpartition(':')[2]}",
+             runner="local", writes_taken=0)  # fmt: skip
+
+
+@pytest.mark.whole
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("mode", [("exact",), ("sketch", "--sketch-size", "1024")], ids=lambda mode: mode[0])
 def test_a_command_killed_at_random_moments_leaves_the_same_bundle(
-    tiny_suite: Path, tmp_path: Path, mode: tuple[str, ...], n: int, measured: Measured
+    tiny_suite: Path, tmp_path: Path, mode: tuple[str, ...], measured: Measured
 ) -> None:
     folders = [f"{lm}/step{step}={tiny_suite / lm / f'step{step}'}" for lm in WIDTHS for step in (0, 120)]
     arguments = [
@@ -188,7 +217,7 @@ def test_a_command_killed_at_random_moments_leaves_the_same_bundle(
         *("--clustered", CLUSTERED, "--corpus", f"{tiny_suite}/text.jsonl", "--max-length", str(MAX_LENGTH)),
         *("--tokens", "40", "--threshold", "0.5", "--ks", "2,3,5,9,12", "--n-init", "5"),
     ]
-    hit = killed(kind="command", arguments=arguments, folder=str(tmp_path), kills=n, seed=n)
+    hit = killed(kind="command", arguments=arguments, folder=str(tmp_path), kills=N_COMMAND, seed=1)
     whole, again = (next((tmp_path / name).glob("own-*")) for name in ("whole", "killed"))
     open_bundle(again).verify()
     assert open_bundle(again).sha256 == open_bundle(whole).sha256

@@ -1,68 +1,161 @@
-"""A real run, its worker killed again and again: the same bundle, byte for byte, and one run in the database."""
+"""The hundred kills, continued: whole workers of a real run are killed, local ones and Celery's, in every phase."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clusters.models import Run
-from compute.bundle import Bundle, open_bundle
-from compute.config import RunConfig
-from compute.jobs import queue
+from compute.jobs import wake
 from compute.models import Job, Shard
-from compute.suites import changed
 from tests.databases import Site
-from tests.faults.breaking import PERIODS, end, kill, pid_of, wait_for, wait_for_state
-from tests.small import small_config
+from tests.faults.breaking import PERIODS, Redis, end, kill, pid_of, wait_for, wait_for_state
+from tests.faults.figures import Measured
+from tests.faults.test_kills import _all_there, _enqueued, _in_small_shards, _is_as_undisturbed, labels, undisturbed
 
-SLOW_LEASE = {**PERIODS, "QW_LEASE_SECONDS": "60", "QW_STALLED_SECONDS": "30", "QW_LOG_LEVEL": "WARNING"}
+__all__ = ["_in_small_shards", "labels", "undisturbed"]
+LONGEST = 0.6  # seconds from the first sight of a phase to the kill
+LEASES = {**PERIODS, "QW_LEASE_SECONDS": "60", "QW_STALLED_SECONDS": "30", "QW_LOG_LEVEL": "WARNING"}
+
+
+class Local:
+    """`manage.py runner`, which starts a child for each job."""
+
+    def __init__(self, site: Site, settings: Any, folder: Path) -> None:
+        self.site = site
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = self.site.start("manage.py", "runner", "--skip-checks")
+
+    def kill(self, child: int) -> None:
+        """Everything at once, so that nobody can put anything right."""
+        assert self.process is not None
+        self.process.kill()
+        kill(child)
+        self.process.wait()
+        self.start()
+
+    def end(self) -> None:
+        assert self.process is not None
+        self.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(20)
+        end(self.process)
+
+
+class Celery(Local):
+    """A Celery worker, which forks a child for each shard, and whoever sweeps beside it."""
+
+    def __init__(self, site: Site, settings: Any, folder: Path) -> None:
+        super().__init__(site, settings, folder)
+        self.redis = Redis(folder)
+        self.redis.start()
+        self.sweeper: subprocess.Popen[bytes] | None = None
+        self.own = {"QW_RUNNER": "celery", "QW_BROKER_URL": self.redis.url}
+        settings.RUNNER, settings.CELERY_BROKER_URL = "celery", self.redis.url
+        wake._producer.cache_clear()
+
+    def start(self) -> None:
+        if self.sweeper is None:
+            self.sweeper = self.site.start("manage.py", "runner", "--skip-checks", **self.own)
+        options = ["-P", "prefork", "-c", "1", "--max-tasks-per-child=1", "--without-mingle", "--without-gossip"]
+        command = ["-m", "celery", "-A", "quantaweb", "worker", "-Q", "cpu,site", *options]
+        self.process = self.site.start(*command, **self.own)
+
+    def kill(self, child: int) -> None:
+        assert self.process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        super().kill(child)
+
+    def end(self) -> None:
+        super().end()
+        if self.sweeper is not None:
+            end(self.sweeper)
+        self.redis.kill()
+        wake._producer.cache_clear()
 
 
 @pytest.fixture
-def runner(site: Site) -> Iterator[Any]:
-    site.periods = dict(SLOW_LEASE)
-    process = site.start("manage.py", "runner", "--skip-checks")
-    yield process
-    process.terminate()
-    process.wait(70)
-    end(process)
+def workers(request: pytest.FixtureRequest, site: Site, settings: Any, tmp_path: Path) -> Iterator[Local]:
+    if request.param == "celery" and shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    crew = {"local": Local, "celery": Celery}[request.param](site, settings, tmp_path)
+    site.periods = dict(LEASES)
+    yield crew
+    for shard in Shard.objects.filter(state="running"):
+        kill(pid_of(shard))
+    crew.end()
 
 
-def _as_in(bundle: Bundle, config: RunConfig) -> RunConfig:
-    """The same settings with the bundle's checkpoints: a suite in training may have grown since."""
-    known = {(one["lm"], one["revision"]) for one in bundle.manifest["checkpoints"]}
-    kept = tuple(one for one in config.suite.checkpoints if (one.lm, one.revision) in known)
-    return changed(config, suite=dataclasses.replace(config.suite, checkpoints=kept))
-
-
-def _kill_in(job: Job, phase: str, site: Site) -> None:
-    """Kill the worker of a shard of this phase, as soon as there is one."""
+def _at_work(job: Job, phase: str, site: Site) -> Shard:
+    """A shard of this phase under way, or of a later one where this one was over too soon to be seen."""
 
     def found() -> Shard | None:
         job.refresh_from_db()
-        assert job.is_open, f"{job.error}\n{site.log()}"
-        return Shard.objects.filter(job=job, phase=phase, state="running").first()
+        assert job.is_open, f"{job.state}: {job.error}\n{site.log()[-2000:]}"
+        number = job.shards.filter(phase=phase).values_list("phase_number", flat=True)[0]
+        return Shard.objects.filter(job=job, state="running", phase_number__gte=number).first()
 
-    kill(pid_of(wait_for(found, f"work on {phase}", seconds=240, site=site)))
+    shard = wait_for(found, f"work on {phase}", seconds=240, site=site)
+    assert isinstance(shard, Shard)
+    return shard
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)  # the undisturbed bundle may have to be computed first
-@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
-def test_a_run_whose_worker_is_killed_thrice_gives_the_undisturbed_bundle(
-    site: Site, runner: Any, small_bundle: Path
-) -> None:
-    undisturbed = open_bundle(small_bundle)
-    job = queue.enqueue(_as_in(undisturbed, small_config(site.data / "small")))
-    for phase in ("losses", "gradients", "clustering"):
-        _kill_in(job, phase, site)
-    wait_for_state(job, "succeeded", site=site, seconds=240)
-    assert job.bundle_sha256 == undisturbed.manifest["sha256"]
-    assert Path(job.bundle_path).parent == site.data / "bundles"
-    open_bundle(Path(job.bundle_path)).verify()
-    assert [run.bundle_sha256 for run in Run.objects.all()] == [job.bundle_sha256]
-    assert not list((site.data / "bundles").glob(".*partial*"))
+def _phase_of(job: Job) -> str:
+    return Shard.objects.filter(job=job, state="running").values_list("phase", flat=True).first() or "between shards"
+
+
+def _kill_everywhere(job: Job, site: Site, how: Callable[[Shard], None], phases: list[str]) -> Counter[str]:
+    """One kill in each phase, at a moment drawn by chance; into which phases they fell."""
+    rng, hit = random.Random(len(phases)), Counter[str]()
+    for phase in phases:
+        shard = _at_work(job, phase, site)
+        time.sleep(rng.uniform(0, LONGEST))
+        job.refresh_from_db()
+        if not job.is_open:
+            break
+        hit[_phase_of(job)] += 1
+        how(Shard.objects.filter(job=job, state="running").first() or shard)
+    return hit
+
+
+_CASES = [("sqlite", "local"), ("postgres", "local"), ("sqlite", "celery"), ("postgres", "celery")]
+
+
+@pytest.mark.whole
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize(("site", "workers"), _CASES, indirect=True)
+@pytest.mark.parametrize("victim", ["child", "all"])
+def test_a_run_whose_workers_are_killed_in_every_phase_gives_the_undisturbed_bundle(
+    request: pytest.FixtureRequest, site: Site, workers: Local, labels: Path, tiny_suite: Path, undisturbed: Path,
+    victim: str, measured: Measured,
+) -> None:  # fmt: skip
+    job = _enqueued(site, tiny_suite)
+    site.periods = dict(LEASES)
+    workers.start()
+    phases = list(dict.fromkeys(job.shards.order_by("ordinal").values_list("phase", flat=True)))
+    how: Callable[[Shard], None] = lambda shard: kill(pid_of(shard))  # noqa: E731
+    if victim == "all":
+        phases, how = phases[::2], lambda shard: workers.kill(pid_of(shard))
+    hit = _kill_everywhere(job, site, how, phases)
+    wait_for_state(job, "succeeded", site=site, seconds=400)
+    n_labels = _all_there(labels)
+    _is_as_undisturbed(job, site, undisturbed)
+    assert hit.total() >= len(phases) - 2
+    what = "the process that computes" if victim == "child" else "a whole worker"
+    runner = request.node.callspec.params["workers"]
+    measured(1 if victim == "child" else 2, f"{what} of a real run, at random moments", runner=runner,
+             kills=hit.total(), phases_hit=len(hit), phases=dict(hit), labels_written_meanwhile=n_labels,
+             labels_lost=0, same_bundle=True)  # fmt: skip
