@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", "/tmp/prometheus")  # noqa: S108 (the container's own; no command's)
 bind = "0.0.0.0:8000"
 workers = int(os.environ.get("QW_WEB_PROCESSES") or 2)
 threads = int(os.environ.get("QW_WEB_THREADS") or 4)
