@@ -308,6 +308,7 @@ DERIVED_DIR = DATA_DIR / "derived"  # what pages work out of bundles once; safe 
 WORKSPACE_DIR = DATA_DIR / "workspaces"  # shards of jobs under way
 EXPORT_DIR = DATA_DIR / "exports"  # files that people asked for, until they expire
 EXPORT_DAYS = env.integer("QW_EXPORT_DAYS", 7, least=1)
+VERIFY_DAYS = env.integer("QW_VERIFY_DAYS", 30, least=0)  # between checks of every file of a run; 0: only when asked
 KEEP_DELETED_DAYS = env.integer("QW_KEEP_DELETED_DAYS", 7)  # bundles of deleted runs; longer than any backup takes
 KEEP_LOGS_DAYS = env.integer("QW_KEEP_LOGS_DAYS", 90, least=1)  # what jobs said, once they have ended
 KEEP_KEYS_DAYS = env.integer("QW_KEEP_KEYS_DAYS", 90)  # keys and invitations that ended

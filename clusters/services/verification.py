@@ -6,8 +6,10 @@ Until then the run says that it is being checked; afterwards since when it is kn
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
-from django.db.models import QuerySet
+from django.conf import settings
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from clusters.models import Run
@@ -22,8 +24,11 @@ KEEP_SECONDS = 2.0  # between notes of what was found right
 
 
 def waiting_runs() -> QuerySet[Run]:
-    """Runs whose files nobody has finished checking, oldest first."""
-    return Run.objects.filter(verified_at=None, damage="").order_by("pk")
+    """Runs whose files nobody has finished checking, oldest first, and those whose last check is long ago."""
+    wanted = Q(verified_at=None)
+    if settings.VERIFY_DAYS:
+        wanted |= Q(verified_at__lt=timezone.now() - timedelta(days=settings.VERIFY_DAYS))
+    return Run.objects.filter(wanted, damage="").order_by("pk")
 
 
 def finish(run: Run, report: Report = lambda what, done, total: None) -> bool:
@@ -62,8 +67,8 @@ def _verify(run: Run, report: Report) -> None:
 
 
 def _damage(run: Run, bundle: Bundle, report: Report) -> str:
-    """What is wrong with the first file that is not as it was; empty where all are right."""
-    done = checked(run, bundle)
+    """What is wrong with the files that are not as they were; empty where all are right."""
+    done, wrong = checked(run, bundle), []
     total = len(bundle.hashes)
     kept_at = time.monotonic()
     for name in bundle.hashes:
@@ -73,19 +78,25 @@ def _damage(run: Run, bundle: Bundle, report: Report) -> str:
         try:
             bundle.verify_file(name)
         except BundleError:
-            return _sentence(run, name, is_there=(bundle.path / name).is_file())
+            wrong.append(name)
+            continue
         done.add(name)
         if time.monotonic() - kept_at >= KEEP_SECONDS:
             keep_checked(run, bundle, done)
             kept_at = time.monotonic()
     report("checking files", total, total)
-    return ""
+    return _sentence(run, bundle, wrong) if wrong else ""
 
 
-def _sentence(run: Run, name: str, *, is_there: bool) -> str:
-    what = "was altered or cut short, so what is drawn from it may be wrong" if is_there else "is missing"
+def _sentence(run: Run, bundle: Bundle, wrong: list[str]) -> str:
+    """All damaged files by name: `clusters.stored.arrays` keeps those closed."""
+    is_there = (bundle.path / wrong[0]).is_file()
+    if len(wrong) > 1:
+        what = f"The files {', '.join(wrong)} of this run’s bundle were altered, cut short or are missing"
+    else:
+        what = f"The file {wrong[0]} of this run’s bundle {'was altered or cut short' if is_there else 'is missing'}"
     return (
-        f"The file {name} of this run’s bundle {what}. Copy or compute the bundle again, then run: "
+        f"{what}; what would be drawn from it is not shown. Copy or compute the bundle again, then run: "
         f"manage.py verify {run.slug}"
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from django.conf import settings
@@ -13,29 +15,33 @@ from compute.errors import BeingPrepared, BundleError
 from compute.numerics.corpus import TokenizedCorpus
 from compute.numerics.vocabulary import Vocabulary
 
+_FILE = re.compile(r"[A-Za-z0-9._/-]+\.(?:npy|jsonl)")
 ON_ITS_WAY = (
     "The files of this run are on their way from the worker that computed it; the page opens as soon as they are here."
 )
 
 
 def bundle_of(run: Run) -> Bundle:
-    """The run's bundle; BundleError where it was moved away, altered or replaced."""
-    return _bundle(run.bundle_path, run.bundle_sha256)
+    """The run's bundle; BundleError where it was moved away, altered or replaced.
+
+    Of a run whose files were found damaged, those files cannot be opened: no page draws from them.
+    """
+    return _bundle(run.bundle_path, run.bundle_sha256, run.damage)
 
 
 def array_of(run: Run, name: str) -> np.ndarray:
     """One array of the run's bundle, read-only and memory-mapped."""
-    return _array(run.bundle_path, run.bundle_sha256, name)
+    return _array(run.bundle_path, run.bundle_sha256, run.damage, name)
 
 
 def corpus_of(run: Run) -> TokenizedCorpus:
     """Token ids, document offsets, and the way from a flat index to its document and back."""
-    return _corpus(run.bundle_path, run.bundle_sha256)
+    return _corpus(run.bundle_path, run.bundle_sha256, run.damage)
 
 
 def vocabulary_of(run: Run) -> Vocabulary:
     """The bytes of every token."""
-    return _vocabulary(run.bundle_path, run.bundle_sha256)
+    return _vocabulary(run.bundle_path, run.bundle_sha256, run.damage)
 
 
 def forget_bundles() -> None:
@@ -50,27 +56,47 @@ def is_on_its_way(run: Run) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _bundle(path: str, sha256: str) -> Bundle:
+def _bundle(path: str, sha256: str, damage: str) -> Bundle:
     folder = folder_here(path, settings.BUNDLE_DIR)
     if settings.STORE is not None and not folder.is_dir():
         raise BeingPrepared(ON_ITS_WAY)
     bundle = open_bundle(folder)
     if bundle.sha256 != sha256:
         raise BundleError(f"{path} holds another bundle than the one that was read in; put the right one back.")
-    return bundle
+    return _Damaged(bundle, damage) if damage else bundle
+
+
+class _Damaged(Bundle):
+    """A bundle whose damaged files, as the sentence names them, stay closed."""
+
+    def __init__(self, bundle: Bundle, damage: str) -> None:
+        super().__init__(bundle.path, bundle.manifest)
+        self._damage = damage
+        self._closed = set(_FILE.findall(damage))
+
+    def array(self, name: str) -> np.ndarray:
+        if self.has(name) and self.manifest["arrays"][name]["file"] in self._closed:
+            raise BundleError(self._damage)
+        return super().array(name)
+
+    def documents(self) -> list[dict[str, Any]]:
+        if "documents.jsonl" in self._closed:
+            raise BundleError(self._damage)
+        return super().documents()
 
 
 @lru_cache(maxsize=128)  # each holds a file open, and macOS allows 256 by default
-def _array(path: str, sha256: str, name: str) -> np.ndarray:
-    return _bundle(path, sha256).array(name)
+def _array(path: str, sha256: str, damage: str, name: str) -> np.ndarray:
+    return _bundle(path, sha256, damage).array(name)
 
 
 @lru_cache(maxsize=16)
-def _corpus(path: str, sha256: str) -> TokenizedCorpus:
-    return TokenizedCorpus(_array(path, sha256, "corpus/token_ids"), _array(path, sha256, "corpus/offsets"))
+def _corpus(path: str, sha256: str, damage: str) -> TokenizedCorpus:
+    ids, offsets = (_array(path, sha256, damage, f"corpus/{name}") for name in ("token_ids", "offsets"))
+    return TokenizedCorpus(ids, offsets)
 
 
 @lru_cache(maxsize=16)
-def _vocabulary(path: str, sha256: str) -> Vocabulary:
-    offsets = np.array(_array(path, sha256, "vocabulary/offsets"))
-    return Vocabulary(np.array(_array(path, sha256, "vocabulary/bytes")), offsets)
+def _vocabulary(path: str, sha256: str, damage: str) -> Vocabulary:
+    offsets = np.array(_array(path, sha256, damage, "vocabulary/offsets"))
+    return Vocabulary(np.array(_array(path, sha256, damage, "vocabulary/bytes")), offsets)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
+
+from clusters.services.health import unapplied_migrations
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,22 @@ FULL = Outage(
     "Nothing was saved by this request. What was saved before can be read; whoever runs this site has to free space.",
     60,
 )
+UPGRADING = Outage(
+    "This site is being upgraded",
+    "Its database is being brought up to date. What was saved is safe; nothing was saved by this request.",
+    30,
+)
 _FULL = ("53100", "SQLITE_FULL")  # PostgreSQL's and SQLite's own names
 _BUSY = ("55P03", "40P01", "57014", "SQLITE_BUSY", "SQLITE_LOCKED")
+_UNDEFINED = ("42P01", "42703")  # a table, a column that is not there (yet)
+_NO_SUCH = ("no such table", "no such column", "has no column named")  # as SQLite says it
 _AWAY = ("08", "57P", "53300", "58030", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_PROTOCOL")
 
 
 def outage_of(error: BaseException | None) -> Outage | None:
     """Why the database cannot be used, where this error says so; None for all that is a bug or a person's mistake."""
+    if isinstance(error, DatabaseError) and _lacks_something(error) and _is_being_upgraded():
+        return UPGRADING
     if not isinstance(error, (OperationalError, InterfaceError)):
         return None
     name = _name(error)
@@ -43,6 +54,18 @@ def outage_of(error: BaseException | None) -> Outage | None:
         if name.startswith(names):
             return outage
     return None if name else AWAY  # a connection that is lost or refused has no name of its own
+
+
+def _lacks_something(error: DatabaseError) -> bool:
+    return _name(error) in _UNDEFINED or any(words in str(error) for words in _NO_SUCH)
+
+
+def _is_being_upgraded() -> bool:
+    """Whether migrations are missing: else what is not there is a mistake of the code."""
+    try:
+        return bool(unapplied_migrations())
+    except DatabaseError:
+        return True
 
 
 def _name(error: BaseException) -> str:
