@@ -46,9 +46,10 @@ class Server:
     def stop(self, how: str = "immediate") -> None:
         self._run("pg_ctl", "-D", "data", "-m", how, "-w", "stop")
 
-    def again(self) -> None:
-        settings = f"-c listen_addresses='' -c unix_socket_directories='{self.folder}' -F -c max_connections=40"
-        self._run("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", settings, "start")
+    def again(self, address: str = "") -> None:
+        """Start anew, at an address of this machine too where one is given."""
+        settings = f"-c listen_addresses='{address}' -c unix_socket_directories='{self.folder}'"
+        self._run("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", f"{settings} -F -c max_connections=40", "start")
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self.binaries / program), *arguments]

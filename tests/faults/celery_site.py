@@ -23,25 +23,26 @@ class CelerySite:
 
     def __init__(self, site: Site, broker: str, **periods: str) -> None:
         self.site = site
-        self.name = "celery"
-        self._started: list[subprocess.Popen[bytes]] = []
+        self.name, self.app, self.n_workers = "celery", "tests.faults.celery_app", 0
+        self.started: list[subprocess.Popen[bytes]] = []
         site.settings_module = "tests.faults.settings"
         site.periods = {**PERIODS, "QW_RUNNER": "celery", "QW_BROKER_URL": broker, "QW_LEASE_SECONDS": "6", **periods}
 
     def worker(self, name: str, *through: str, **environment: str) -> subprocess.Popen[bytes]:
         """A worker that consumes; `through` is a Python command that goes over into the worker's."""
-        command = ["-m", "celery", "-A", "tests.faults.celery_app", "worker", "-n", name, *OPTIONS, "-l", "INFO"]
-        self._started.append(self.site.start(*through, *command, **environment))
+        command = ["-m", "celery", "-A", self.app, "worker", "-n", name, *OPTIONS, "-l", "INFO"]
+        self.started.append(self.site.start(*through, *command, **environment))
+        self.n_workers += 1
         wait_for(lambda: f"{name} ready." in self.site.log(), f"worker {name}", seconds=60, site=self.site)
-        return self._started[-1]
+        return self.started[-1]
 
     def sweeper(self, **environment: str) -> subprocess.Popen[bytes]:
-        self._started.append(self.site.start("-m", "tests.faults.worker", "runner", **environment))
-        return self._started[-1]
+        self.started.append(self.site.start("-m", "tests.faults.worker", "runner", **environment))
+        return self.started[-1]
 
     def end(self) -> None:
         """End every process, the workers' children too, which have process groups of their own."""
-        end(*self._started)
+        end(*self.started)
         for shard in Shard.objects.filter(state="running"):
             if shard.worker.rpartition(":")[2].isdecimal():
                 kill(pid_of(shard))

@@ -181,6 +181,38 @@ def test_a_job_on_a_full_disk_fails_whole_and_goes_on_later(
     )
 
 
+@pytest.mark.parametrize("site", ["postgres"], indirect=True)
+def test_a_write_that_is_cut_by_the_disk_itself_leaves_nothing_half(
+    site: Site, disk: Disk, undisturbed: tuple[str, int], tiny_suite: Path, settings: Any, measured: Measured
+) -> None:
+    """Without the reserve the system refuses the write itself, in the middle of a file."""
+    settings.RESERVE_MB = 0
+    sha256, needed = undisturbed
+    job = queue.enqueue(tiny_config(tiny_suite))
+    times, size = 0, 4096
+    while size < needed:
+        disk.leave(size)
+        if times:
+            queue.resume(job)
+        here(job)
+        job.refresh_from_db()
+        if job.state == "succeeded":
+            break
+        assert job.state == "failed"
+        assert "full" in job.error or "are free" in job.error, job.error
+        assert visible(site) == []
+        times, size = times + 1, size * 2
+    disk.make_room()
+    if job.state == "failed":
+        queue.resume(job)
+        here(job)
+        job.refresh_from_db()
+    assert times >= 4
+    assert (job.state, job.bundle_sha256) == ("succeeded", sha256), job.error
+    what = "the disk refuses writes in the middle of files, with 4 kB, 8 kB, 16 kB … left"
+    measured(7, what, runner="local", scale="full", times_full=times, partial_bundles_seen=0, same_bytes=1)
+
+
 def used_by(site: Site) -> int:
     """Bytes that the run has written so far."""
     return sum(file.stat().st_size for file in (site.data / "workspaces").rglob("*") if file.is_file())
