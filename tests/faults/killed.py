@@ -223,7 +223,7 @@ def _manage(plan: dict[str, Any], killer: Killer) -> None:
     for place, phase in MARKS[name].items():
         killer.time.names.append(phase)
         killer.time.mark(place, lambda *_, phase=phase, **__: phase)
-    killer.work = lambda: call_command(name, *arguments, skip_checks=True)
+    killer.work = lambda: call_command(name, *arguments)
     killer.again = lambda: wait(fork(lambda: _undo(plan)))
     killer.measure()
     killer.again()

@@ -168,6 +168,7 @@ def _database(site: Site) -> str:
     return "sqlite" if site.url.startswith("sqlite") else "postgres"
 
 
+@pytest.mark.whole
 def test_a_clock_set_forward_costs_one_attempt_at_most(
     stepping: tuple[Site, Clock], crew_by: Crew, measured: Measured
 ) -> None:

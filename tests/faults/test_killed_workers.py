@@ -78,7 +78,7 @@ def test_a_worker_of_this_machine_that_is_killed_costs_no_wait_for_its_lease(
     )  # fmt: skip
 
 
-@everywhere(("sqlite", "local"))
+@everywhere()
 def test_a_worker_killed_without_its_child_leaves_no_orphan(site: Site, crew: Crew, measured: Measured) -> None:
     crew.use(TENTH)
     crew.sweeper()

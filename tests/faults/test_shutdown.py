@@ -46,7 +46,7 @@ def test_a_worker_asked_to_end_gives_its_shard_back_and_another_goes_on(
              seconds_until_it_ended=ended)  # fmt: skip
 
 
-@everywhere(("postgres", "celery"))
+@everywhere()
 def test_a_worker_that_is_stuck_gives_its_shard_back_too(site: Site, crew: Crew, measured: Measured) -> None:
     """Its work makes no report any more; the thread that keeps the lease gives it back."""
     crew.use(TENTH)
