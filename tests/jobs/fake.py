@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,6 +50,8 @@ def run_shard(
     pause: float = 0.0,
 ) -> Path | None:
     """Count to STEPS, keeping the count on disk; every step is noted, so that tests see what was repeated."""
+    if heavy := os.environ.get("TEST_IMPORTS"):
+        importlib.import_module(heavy)
     workspace.mkdir(parents=True, exist_ok=True)
     kept = workspace / f"{spec.ordinal}.count"
     done = int(kept.read_text()) if kept.exists() else 0
