@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from clusters.api.idempotency import LONGEST
-from clusters.models import IdempotentRequest
+from clusters.models import IdempotentRequest, Run
 from compute.jobs import queue
 from compute.models import Job
 from tests.api.seeds import bearer, make_key
@@ -120,8 +120,9 @@ def test_of_many_who_ask_at_once_one_is_done(site: Site) -> None:  # noqa: F811
 
 
 @pytest.mark.django_db
-def test_an_answer_is_not_given_again_to_whoever_lost_sight_of_the_run(client):
-    person, run = UserFactory(), make_run(is_private=True)
+def test_an_answer_is_not_given_again_to_whoever_lost_sight_of_the_run(client, tmp_path):
+    person, run = UserFactory(), make_run(tmp_path)
+    Run.objects.update(is_private=True)
     run.readers.add(person)
     headers = {**bearer(make_key(person, "read")), "Idempotency-Key": "mine"}
 
