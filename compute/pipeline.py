@@ -185,7 +185,7 @@ def _token_ranges(config: RunConfig) -> list[range]:
 
 def _refuse_early(run: Run) -> None:
     """Refuse at once what would else fail after minutes of work."""
-    require_folders(run.config)
+    require_folders(run.config, has_store=run.files.store is not None)
     require_umap(run.config)
     make_folder(run.bundles)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from compute.config import CheckpointRef, RunConfig
 from compute.errors import CheckpointError, ConfigError
 from compute.registry import expected_non_embedding
+from compute.steps.weights import bring, is_here, share_weights, shared_weights
 from compute.suites import expected_sha256, resolve
 from compute.workspace import digest
 
@@ -95,6 +96,7 @@ def checkpoint_facts(run: Run, ref: CheckpointRef) -> dict[str, Any]:
     stamp = weights_stamp(run, ref)
     facts: dict[str, Any] | None = run.files.load_json(f"checkpoints/{ref.key}", stamp)
     if facts is None:
+        bring(run, ref)
         count = count_parameters(skeleton(ref))
         _refuse_other_size(ref, count.non_embedding)
         facts = {
@@ -116,13 +118,19 @@ def _refuse_other_size(ref: CheckpointRef, n_non_embedding: int) -> None:
         )
 
 
-def require_folders(config: RunConfig) -> None:
-    """Refuse a run before it starts if a checkpoint's folder is not there."""
+def require_folders(config: RunConfig, *, has_store: bool = False) -> None:
+    """Refuse a run before it starts if a checkpoint's folder is not there.
+
+    Hosts that share a store fetch from the Hub what each needs; other folders must lie on all of them.
+    """
     for ref in config.suite.checkpoints:
+        if has_store and ref.hub is not None:
+            continue
         if not (resolve(ref.path) / "config.json").is_file():
+            everywhere = " Every worker needs it at this very path." if has_store else ""
             raise CheckpointError(
                 f"{ref.key}: {resolve(ref.path)} is no checkpoint folder (it has no config.json). Name the folder that "
-                "holds config.json and model.safetensors."
+                f"holds config.json and model.safetensors.{everywhere}"
             )
 
 
@@ -165,6 +173,10 @@ def naming(ref: CheckpointRef) -> Iterator[None]:
 
 def _hashes(run: Run, ref: CheckpointRef) -> tuple[str, str]:
     """Hashes of weights and configuration, kept for the run; computed anew only when a file's size or time changes."""
+    known = shared_weights(run, ref)
+    if known is not None and ref.hub is not None and not is_here(ref.hub):
+        return known["weights"], known["config"]
+    bring(run, ref)
     path = resolve(ref.path)
     files = [file for file in path.glob("*") if file.suffix in (".json", ".safetensors") and file.is_file()]
     facts = tuple(sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
@@ -175,6 +187,7 @@ def _hashes(run: Run, ref: CheckpointRef) -> tuple[str, str]:
             found = run.wait_for(lambda: _computed_hashes(path, facts))
         run.files.here.save_json(name, found, stamp)
     sha256, config = found
+    share_weights(run, ref, sha256, config)
     return sha256, config
 
 

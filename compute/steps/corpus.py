@@ -18,6 +18,7 @@ from compute.bundle import file_sha256, storage_errors
 from compute.config import CorpusConfig
 from compute.errors import CorpusError, StorageError
 from compute.steps.run import Run, SaveTimer
+from compute.steps.weights import bring_tokenizer
 from compute.suites import resolve_tokenizer
 from compute.texts import ContentHash, Document, Meter, Texts, is_pinned, open_texts, pinned, signature
 from compute.workspace import digest
@@ -82,6 +83,7 @@ def pinned_corpus(run: Run) -> CorpusConfig:
 
 def tokenizer_path(run: Run) -> Path:
     """The run's tokenizer.json."""
+    bring_tokenizer(run)
     path = resolve_tokenizer(run.config.suite.tokenizer)
     if not path.is_file():
         raise CorpusError(f"There is no tokenizer {path}. Give the path of the tokenizer.json that the models share.")

@@ -13,6 +13,7 @@ from compute.estimate import PROBE_SIZE
 from compute.steps.checkpoints import load, naming, skeleton, weights_stamp
 from compute.steps.run import Run
 from compute.steps.selection import chosen_tokens
+from compute.steps.weights import bring
 from compute.workspace import digest
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def gradient_store(run: Run) -> GradientStore:
 
     config, ref = run.config, run.config.clustered_checkpoint
     tokens = chosen_tokens(run)
+    bring(run, ref)
     n_gradient = n_entries(skeleton(ref), kind=config.vectors, scope=config.gradient_scope)
     facts = [run.corpus.stamp, weights_stamp(run, ref), config.vectors, config.gradient_scope, tokens.tolist()]
     if config.similarity.mode == "exact":

@@ -15,6 +15,7 @@ import numpy as np
 from compute.config import CheckpointRef, RunConfig
 from compute.steps.checkpoints import checkpoint_facts, load, naming, precision_of, weights_stamp
 from compute.steps.run import Run, SaveTimer
+from compute.steps.weights import bring
 from compute.workspace import digest
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def _evaluate(run: Run, ref: CheckpointRef, part: int, stamp: str) -> np.ndarray
     run.tell(n_done, last - first)
     if n_done == last - first:
         return np.concatenate([*pieces, np.empty(0, np.float32)])
+    bring(run, ref)
     model = load(ref, run.device, precision_of(run, ref))
     timer = SaveTimer()
     for block in _blocks(run, documents, block_size):

@@ -187,7 +187,7 @@ def _ordered(run: Run) -> list[CheckpointRef]:
 
 def _checkpoint_entry(run: Run, ref: CheckpointRef) -> dict[str, Any]:
     summary = losses_summary(run, ref)
-    hub = hub_facts(ref.hub)
+    hub = hub_facts(run, ref)
     return (
         checkpoint_facts(run, ref)
         | {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from compute.config import HUB, HubRef, RunConfig
+from compute.config import HUB, CheckpointRef, HubRef, RunConfig
+from compute.errors import CheckpointError
 from compute.registry import known_size
+from compute.workspace import digest
 
 if TYPE_CHECKING:
     from compute.steps.run import Run
@@ -39,10 +41,68 @@ def fetch(run: Run, name: str, source: HubRef) -> None:
     bring(source, report=report)
 
 
-def hub_facts(source: HubRef | None) -> dict[str, Any] | None:
-    """Where weights that are here came from; None for what is not from the Hub."""
+def is_here(source: HubRef) -> bool:
+    """Whether weights of the Hub lie on this host."""
+    from compute.hub.cache import folder_of
+
+    try:
+        return folder_of(source).is_dir()
+    except CheckpointError:
+        return False
+
+
+def bring(run: Run, ref: CheckpointRef) -> None:
+    """Where hosts share no disk, weights that another host has fetched are fetched here too when they are needed."""
+    if run.files.store is not None and ref.hub is not None and not is_here(ref.hub):
+        from compute.hub.fetch import fetch_checkpoint
+
+        fetch_checkpoint(ref.hub, report=lambda n_done, n_total: run.keep_alive())
+
+
+def bring_tokenizer(run: Run) -> None:
+    """Likewise."""
+    name = run.config.suite.tokenizer
+    if run.files.store is None or not name.startswith(HUB):
+        return
+    from compute.hub.cache import tokenizer_of
+    from compute.hub.fetch import fetch_tokenizer
+
+    source = HubRef.parse(name)
+    try:
+        tokenizer_of(source)
+    except CheckpointError:
+        fetch_tokenizer(source, report=lambda n_done, n_total: run.keep_alive())
+
+
+def shared_weights(run: Run, ref: CheckpointRef) -> dict[str, str] | None:
+    """Commit and hashes of weights of the Hub as the first host found them, so that not every host needs them."""
+    if run.files.store is None or ref.hub is None:
+        return None
+    found: dict[str, str] | None = run.files.load_json(f"hub/{ref.key}", digest(["hub", ref.path]))
+    return found
+
+
+def share_weights(run: Run, ref: CheckpointRef, weights: str, config: str) -> None:
+    """Tell other hosts what was found; CheckpointError where they found something else."""
     from compute.hub.cache import known_commit
 
-    if source is None:
+    if run.files.store is None or ref.hub is None:
+        return
+    own = {"commit": known_commit(ref.hub) or "", "weights": weights, "config": config}
+    found = run.files.settle_json(f"hub/{ref.key}", own, digest(["hub", ref.path]))
+    if found != own:
+        raise CheckpointError(
+            f"{ref.key}: this host has commit {own['commit']} of {ref.hub}, and the first host of this run has "
+            f"{found['commit']}. Name one commit as the revision, so that all hosts fetch the same."
+        )
+
+
+def hub_facts(run: Run, ref: CheckpointRef) -> dict[str, Any] | None:
+    """Where weights came from; None for what is not from the Hub."""
+    from compute.hub.cache import known_commit
+
+    if ref.hub is None:
         return None
-    return {"id": source.repo_id, "revision": source.revision, "commit": known_commit(source)}
+    shared = shared_weights(run, ref)
+    commit = shared["commit"] if shared else known_commit(ref.hub)
+    return {"id": ref.hub.repo_id, "revision": ref.hub.revision, "commit": commit}

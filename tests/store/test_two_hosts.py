@@ -17,6 +17,7 @@ from clusters.services.sharing import exchange, has_work
 from compute.bundle import open_bundle
 from compute.config import RunConfig
 from compute.jobs import queue
+from compute.jobs.places import forget_work_elsewhere
 from compute.models import Job, Shard
 from compute.pipeline import run_qdg
 from compute.store.address import store_address
@@ -79,7 +80,7 @@ def hosts(site: Site, environment: dict[str, str], tmp_path: Path) -> Iterator[A
 @pytest.mark.slow
 @pytest.mark.parametrize("site", ["postgres"], indirect=True)
 def test_two_hosts_without_a_common_disk_publish_the_undisturbed_bundle(
-    site: Site, config: RunConfig, hosts: Any, tmp_path: Path, measured: Any, django_db_blocker: Any
+    site: Site, config: RunConfig, hosts: Any, tmp_path: Path, measured: Any, settings: Any
 ) -> None:
     job = queue.enqueue(config)
     both = hosts(job)
@@ -94,7 +95,7 @@ def test_two_hosts_without_a_common_disk_publish_the_undisturbed_bundle(
     assert (job.state, job.error) == ("succeeded", ""), site.log()[-3000:]
     assert len(set(Shard.objects.filter(job=job).values_list("worker", flat=True))) == 2
     assert job.bundle_sha256 == undisturbed.sha256
-    assert not list(tmp_path.glob("[ab]/workspaces/job-*"))
+    _forgotten(tmp_path, settings)
     run = Run.objects.get()
     said = Client().get(f"/runs/{run.slug}/")
     assert said.status_code == 503
@@ -110,3 +111,14 @@ def test_two_hosts_without_a_common_disk_publish_the_undisturbed_bundle(
     assert SECRET not in told
     assert BUCKET not in job.error
     measured(0, "two hosts without a common disk", database="postgres", n_shards=job.shards.count())
+
+
+def _forgotten(tmp_path: Path, settings: Any) -> None:
+    """A host that had nothing more to do forgets the job's files when it next has."""
+    ours = settings.WORKSPACE_DIR
+    for name in "ab":
+        settings.WORKSPACE_DIR = tmp_path / name / "workspaces"
+        forget_work_elsewhere()
+        assert not list(settings.WORKSPACE_DIR.glob("job-*"))
+        assert (settings.WORKSPACE_DIR / "columns").is_dir()
+    settings.WORKSPACE_DIR = ours
