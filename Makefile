@@ -60,6 +60,9 @@ faults: $(VENV)/.dev ## Break everything that may break, the whole set, and writ
 	QW_FAULT_FIGURES=$(CURDIR)/.cache/fault-figures.jsonl $(BIN)/python -m pytest tests/faults --whole
 	$(BIN)/python -m tests.faults.table .cache/fault-figures.jsonl
 
+test-compose: $(VENV)/.dev ## Build the images, bring the whole site up in containers of its own, and walk through it (podman or Docker)
+	$(BIN)/python -m pytest tests/compose --capture=no -x
+
 bench: $(VENV)/.dev ## Measure what the speed claims rest on
 	$(BIN)/python -m benchmarks
 

@@ -30,7 +30,7 @@ def test_every_setting_is_documented() -> None:
 
 def test_every_documented_setting_is_read_by_something() -> None:
     table = DOCUMENTED.partition("## Every setting")[2]
-    settings = {name for name in re.findall(r"`(QW_[A-Z_]+)`", table)}
+    settings = set(re.findall(r"`(QW_[A-Z_]+)`", table))
     assert settings - names.known() == set()
 
 
