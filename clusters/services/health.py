@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import uuid
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.cache import cache
@@ -13,6 +15,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 LEAST_FREE = 0.1  # of the data folder's disk
+STORE_SECONDS = 2.0  # that the store may take to answer
 
 
 class Problem(Exception):  # noqa: N818
@@ -74,8 +77,31 @@ def shared_cache() -> str:
     return "answers"
 
 
+def reach_store() -> str:
+    """Whether the store is there; web processes never speak to it, so a bucket's host is only called."""
+    address = settings.STORE
+    if address is None:
+        return "not needed (QW_STORE_URL is empty)"
+    if address.folder is not None:
+        if not os.access(address.folder, os.W_OK):
+            raise Problem(f"{address} cannot be written; mount it, or mend its permissions.")
+        return f"{address} can be written"
+    parts = urlsplit(address.endpoint)
+    if not parts.hostname:
+        return f"{address} cannot be asked from here; run doctor where a worker runs"
+    try:
+        socket.create_connection((parts.hostname, parts.port or 443), timeout=STORE_SECONDS).close()
+    except OSError as error:
+        raise Problem(f"{address} cannot be reached; start it, or mend QW_STORE_ENDPOINT.") from error
+    return f"{address} can be reached"
+
+
 READY: dict[str, Callable[[], str]] = {"database": database, "broker": broker, "disk": disk}
-REACHABLE: dict[str, Callable[[], str]] = {"cache": shared_cache, "broker": broker}  # besides the database
+REACHABLE: dict[str, Callable[[], str]] = {
+    "cache": shared_cache,
+    "broker": broker,
+    "store": reach_store,
+}  # besides the database
 
 
 def findings(checks: dict[str, Callable[[], str]]) -> dict[str, tuple[bool, str]]:

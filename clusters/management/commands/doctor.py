@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
+import io
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, SystemCheckError
 
 from clusters.embedded.startup import require_data_folder
+from clusters.services.diagnosis import SITE
 from clusters.services.health import Problem, broker, database, findings
 from compute.errors import ComputeError
 from compute.suites import demo_config, expected_sha256, resolve
@@ -22,14 +26,31 @@ GIGABYTES_NEEDED = 2.0  # the demo's bundle and its working files, with room to 
 
 class Command(BaseCommand):
     help = "Check what the site needs on this machine; each finding says how to mend it."
+    requires_system_checks: list[str] = []
 
-    def handle(self, *args: object, **options: object) -> None:
-        found = findings(CHECKS)
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--deploy", action="store_true", help="Django's own checks of a site that others reach, too"
+        )
+
+    def handle(self, *args: object, deploy: bool, **options: object) -> None:
+        checks = CHECKS | ({"deployment": deployment} if deploy else {})
+        found = findings(checks)
         for name, (is_good, said) in found.items():
             self.stdout.write(f"{'good    ' if is_good else 'PROBLEM '} {name}: {said}")
         n_problems = sum(not is_good for is_good, _ in found.values())
         if n_problems:
-            raise CommandError(f"{n_problems} of {len(CHECKS)} checks found something to mend.")
+            raise CommandError(f"{n_problems} of {len(checks)} checks found something to mend.")
+
+
+def deployment() -> str:
+    """What `manage.py check --deploy` says."""
+    try:
+        call_command("check", deploy=True, fail_level="WARNING", stderr=io.StringIO(), stdout=io.StringIO())
+    except SystemCheckError as error:
+        said = [line.strip() for line in str(error).splitlines() if line.startswith(("?:", "HINT", "\tHINT"))]
+        raise Problem(" ".join(said) or str(error)) from error
+    return "Django finds nothing to mend"
 
 
 def python() -> str:
@@ -55,6 +76,8 @@ def disk() -> str:
 
 def weights() -> str:
     """Every file of the demo's networks is there, with the bytes it was shipped with."""
+    if settings.RUNNER == "celery":
+        return "left to the workers"
     try:
         checkpoints = demo_config().suite.checkpoints
     except ComputeError as error:
@@ -76,6 +99,8 @@ def compute() -> str:
     try:
         return ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "scikit-learn"))
     except PackageNotFoundError as error:
+        if settings.RUNNER == "celery":
+            return "not installed here; workers compute"
         raise Problem(f"{error.name} is not installed; runs can be looked at, not computed. Run: make demo") from error
 
 
@@ -95,4 +120,4 @@ CHECKS: dict[str, Callable[[], str]] = {
     "computing packages": compute,
     "demo weights": weights,
     "broker": broker,
-}
+} | SITE
