@@ -138,21 +138,19 @@ class Stack:
         if self.engine == "docker":
             self.compose("up", "--detach", "--no-build", "--wait", *services)
             return
-        for first in ("postgres", "broker", "cache"):
-            self._start(first)
-        for first in ("postgres", "broker", "cache"):
-            self.wait_healthy(first)
-        self._start("migrate")
-        wait_for(lambda: self.inspect("migrate")["State"]["Status"] == "exited", "migrations", seconds=180)
-        code = self.inspect("migrate")["State"]["ExitCode"]
-        assert code == 0, self.logs("migrate")
-        for later in ("sweeper", "worker-cpu", "web", "proxy"):
-            if later in services:
-                self._start(later)
+        servers = [name for name in ("postgres", "broker", "cache") if name in services]
+        self._start(*servers)
+        for name in servers:
+            self.wait_healthy(name)
+        if later := [name for name in services if name not in servers]:
+            self._start("migrate")
+            wait_for(lambda: self.inspect("migrate")["State"]["Status"] == "exited", "migrations", seconds=180)
+            assert self.inspect("migrate")["State"]["ExitCode"] == 0, self.logs("migrate")
+            self._start(*later)
 
-    def _start(self, service: str) -> None:
-        say(f"starting {service}")
-        self.compose("up", "--detach", "--no-build", service)
+    def _start(self, *services: str) -> None:
+        say(f"starting {', '.join(services)}")
+        self.compose("up", "--detach", "--no-build", *services)
 
     def is_healthy(self, service: str) -> bool:
         if self.engine == "podman":  # no timer runs health checks here
