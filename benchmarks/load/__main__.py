@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         shutil.rmtree(work, ignore_errors=True)
     print(found.markdown())
     if given.json:
-        facts = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": platform.machine()}
+        facts: dict[str, Any] = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": platform.machine()}
         facts |= {"cores": os.cpu_count(), "python": platform.python_version(), **found.as_json()}
         given.json.write_text(json.dumps(facts, indent=1) + "\n")
     if given.markdown:

@@ -83,7 +83,7 @@ class Visitor(FastHttpUser):
 
     @task
     def look(self) -> None:
-        kind = self.draw.choices(list(SHARES), SHARES.values())[0]
+        kind = self.draw.choices(list(SHARES), list(SHARES.values()))[0]
         {"page": self.page, "API": self.api, "PATCH": self.patch, "search": self.search, "export": self.export}[kind]()
 
     def page(self) -> None:

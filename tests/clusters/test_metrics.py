@@ -150,7 +150,12 @@ def test_what_the_site_stands_on(site: Site, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_is_away_is_asked_for_now_and_then_only(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     asked: list[int] = []
-    monkeypatch.setitem(metrics.REACHABLE, "cache", lambda: asked.append(1) or "answers")
+
+    def ask() -> str:
+        asked.append(1)
+        return "answers"
+
+    monkeypatch.setitem(metrics.REACHABLE, "cache", ask)
     scraped(), scraped()
     assert len(asked) == 1
     monkeypatch.setattr(metrics, "ASK_AGAIN_SECONDS", 0.0)

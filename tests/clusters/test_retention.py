@@ -191,7 +191,7 @@ def test_what_gets_a_row_while_it_is_looked_at_stays(data: Path) -> None:
 
 def make_rows(at: Any, name: str) -> None:
     """One row of every kind that has a time, of this moment."""
-    person = UserFactory(username=name)
+    person: Any = UserFactory(username=name)
     Session.objects.create(session_key=name, session_data="", expire_date=at)
     SignInLink.objects.create(user=person, token_sha256=name, expires_at=at)
     key, _ = ApiKey.objects.create(person, name=name, scopes=[])
@@ -282,11 +282,13 @@ def test_the_sweeper_tidies_once_a_day(data: Path, monkeypatch: pytest.MonkeyPat
         def poll(self) -> int:
             return 0
 
+    def start(command: list[str], **_: Any) -> Child:
+        started.append(command)
+        return Child()
+
     tidier = Tidier()
     monkeypatch.setattr(receivers, "tidier", tidier)
-    monkeypatch.setattr(
-        "clusters.embedded.tidier.process.start", lambda command, **_: started.append(command) or Child()
-    )
+    monkeypatch.setattr("clusters.embedded.tidier.process.start", start)
     receivers.tidy_daily(None)
     receivers.tidy_daily(None)  # it may have failed: not again at once
     assert len(started) == 1
