@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Min
@@ -125,7 +126,8 @@ def _doing(user: User) -> dict[str, list[Doing]]:
 
 def _queues(workers: list[WorkerNow]) -> list[QueueNow]:
     waiting = Job.objects.filter(state=Job.State.QUEUED).order_by().values("queue")
-    counted = {row["queue"]: row for row in waiting.annotate(n=Count("pk"), first=Min("created_at"), now=Now())}
+    rows = waiting.annotate(n=Count("pk"), first=Min("created_at"), now=Now())
+    counted: dict[str, dict[str, Any]] = {row["queue"]: dict(row) for row in rows}
     serving = Counter(queue for one in workers if not one.is_silent for queue in one.queues)
     return [
         QueueNow(
@@ -139,5 +141,6 @@ def _queues(workers: list[WorkerNow]) -> list[QueueNow]:
     ]
 
 
-def _since(row: dict[str, datetime]) -> float:
-    return max((row["now"] - row["first"]).total_seconds(), 0.0)
+def _since(row: dict[str, Any]) -> float:
+    waited: float = (row["now"] - row["first"]).total_seconds()
+    return max(waited, 0.0)

@@ -18,7 +18,7 @@ Row = TypeVar("Row", bound=Model)
 
 def lock_person(user: User) -> Person:
     """The person's row, held until the transaction ends."""
-    return Person.objects.select_for_update(no_key=True).get(pk=user.pk)
+    return Person.objects.select_for_update(no_key=True).get(username=user.get_username())
 
 
 def lock_row(row: Row) -> None:

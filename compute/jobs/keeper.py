@@ -5,7 +5,6 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -128,7 +127,7 @@ class Keeper:
         """Say where every thread stands, without a value of theirs; give the shard back as one that lost its worker."""
         seconds = round(self._patience)
         logger.error("shard %s: no progress for %s s; where its threads stand:", self._lease.shard_id, seconds)
-        faulthandler.dump_traceback(file=sys.__stderr__, all_threads=True)
+        faulthandler.dump_traceback(file=2, all_threads=True)
         own = Shard.objects.filter(pk=self._lease.shard_id, lease_token=self._lease.token)
         try:
             sweep.requeue(own, f"its worker made no progress for {seconds} s and was ended")

@@ -72,11 +72,12 @@ def run_job(
     *,
     worker: str = "",
     service: str = "",
+    gives_way: bool = True,
     why_stop: Callable[[], str] = lambda: "",
     on_progress: OnProgress | None = None,
 ) -> Outcome:
-    """Work on a job's shards one after the other until nothing is left to claim, this worker has to stop, or a job of
-    higher priority waits."""
+    """Work on a job's shards one after the other until nothing is left to claim, this worker has to stop, or (where it
+    `gives_way`) a job of higher priority waits."""
     worker = worker or identity.own_name()
     outcome = Outcome.NOTHING
     while not why_stop():
@@ -84,7 +85,7 @@ def run_job(
         if last is not Outcome.DONE:
             return outcome if last is Outcome.NOTHING else last
         outcome = last
-        if other := patiently("priority", lambda: _more_urgent(job_id)):
+        if gives_way and (other := patiently("priority", lambda: _more_urgent(job_id))):
             log.write(job_id, f"waits: job {other} has a higher priority")
             break
     patiently("the job's rest", lambda: lease.rest(job_id))

@@ -60,6 +60,50 @@ def test_what_is_sent_is_what_is_asked_for(client, key):
     assert (config.clustering.seed, config.similarity.mode) == (3, "exact")
 
 
+def test_too_many_open_runs_are_refused_with_a_sentence(client, key, runner, settings):
+    settings.OPEN_JOBS_PER_PERSON = 1
+    first = post(client, key, name="one").json()["id"]
+    response = post(client, key, name="two")
+    assert response.status_code == 409
+    assert response.json()["error"]["message"].startswith(f"You have 1 run open (job {first})")
+    assert "Retry-After" not in response
+
+
+def test_an_hours_jobs_are_refused_with_the_time_to_wait(client, key, settings):
+    settings.JOBS_PER_HOUR = 1
+    assert post(client, key, name="one").status_code == 201
+    response = post(client, key, name="two")
+    assert response.status_code == 429
+    assert 3500 < int(response["Retry-After"]) <= 3600
+
+
+def test_a_run_is_started_with_a_priority_and_given_another(client, key):
+    told = post(client, key, name="later", priority="low").json()
+    assert (told["queue"], told["priority"]) == ("cpu", "low")
+    assert post(client, key, name="sooner", priority="high").status_code == 403
+    job = post(client, key, name="usual").json()
+    address = f"{JOBS}{job['id']}/prioritise/"
+    assert post(client, key, address, priority="low").json()["priority"] == "low"
+    assert post(client, key, address, priority="normal").status_code == 403
+    assert post(client, key, address, priority="none").status_code == 400
+
+
+def test_the_page_refuses_what_is_too_much_and_keeps_what_was_filled_in(client, runner, settings):
+    settings.OPEN_JOBS_PER_PERSON = 1
+    queue.enqueue(demo_config(), runner)
+    client.force_login(runner)
+    form = client.get("/runs/new/").context["form"]
+    sent = {name: value for name, value in form.initial.items() if value is not None} | {"suite": "demo"}
+    response = client.post("/runs/new/", sent | {"name": "again"})
+    assert response.status_code == 409
+    assert "one person may have 1 at a time" in response.content.decode()
+    assert 'value="again"' in response.content.decode()
+    settings.OPEN_JOBS_PER_PERSON, settings.JOBS_PER_HOUR = 5, 1
+    response = client.post("/runs/new/", sent | {"name": "again"})
+    assert (response.status_code, int(response["Retry-After"]) > 3500) == (429, True)
+    assert Job.objects.count() == 1
+
+
 def test_a_known_suite_takes_its_own_fields(client, key):
     sent = {"suite": "pythia", "sizes": ["70m", "160m"], "steps": "some", "some_steps": "512, 1000"}
     sent["clustered_step"] = "1000"

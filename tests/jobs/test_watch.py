@@ -147,6 +147,28 @@ def test_a_service_is_announced_once_and_says_what_it_is(settings: Any) -> None:
     assert not workers.seen("lab:1.1:7")
 
 
+class _Torch:
+    """What a worker asks of a GPU's library."""
+
+    class cuda:  # noqa: N801
+        is_initialized = staticmethod(lambda: True)
+        mem_get_info = staticmethod(lambda device: (30 * 2**30, 40 * 2**30))
+        get_device_name = staticmethod(lambda device: "A GPU")
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_the_process_that_computes_says_how_full_its_gpu_is(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    settings.DEVICE = "cuda:1"
+    workers.announce("lab:1.1:7", "celery", ["gpu"])
+    monkeypatch.setitem(sys.modules, "torch", _Torch)
+    workers.tell_device("lab:1.1:7")
+    row = Worker.objects.get()
+    assert (row.device_name, row.vram_bytes, row.vram_used_bytes) == ("A GPU", 40 * 2**30, 10 * 2**30)
+    monkeypatch.setattr(_Torch.cuda, "mem_get_info", lambda device: (_ for _ in ()).throw(RuntimeError("gone")))
+    workers.tell_device("lab:1.1:7")  # a device that is gone is the work's to notice
+    assert Worker.objects.get().vram_used_bytes == 10 * 2**30
+
+
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 def test_how_shards_end_is_counted_for_their_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     workers.announce("lab:1.1:7", "local", CPU)

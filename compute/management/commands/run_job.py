@@ -38,7 +38,8 @@ class Command(BaseCommand):
         if not options["parent"]:
             workers.announce(service, "local", [job.queue])
         show = self._progress if sys.stderr.isatty() else None
-        outcome = run_job(job.pk, service=service, why_stop=stop.why, on_progress=show)
+        gives_way = bool(options["parent"])  # whoever asks for one job by hand gets it done
+        outcome = run_job(job.pk, service=service, gives_way=gives_way, why_stop=stop.why, on_progress=show)
         if not options["parent"]:
             workers.leave(service)
         job.refresh_from_db()
