@@ -6,11 +6,13 @@ names that lead elsewhere refuse the whole archive.
 
 from __future__ import annotations
 
+import errno
 import re
 import stat
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +32,8 @@ _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 _BLOCK, _CHUNK, _MAX_EXTRA = 512, 1 << 20, 1 << 16
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _EXTRA = (tarfile.XHDTYPE, tarfile.XGLTYPE)
+_BAD_ZIP = (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OverflowError, ValueError, OSError,
+            zlib.error, struct.error)  # fmt: skip
 Report = Callable[[int, int], None]  # bytes of the archive read, of how many
 
 
@@ -257,19 +261,37 @@ def _exactly(stream: IO[bytes], n: int) -> bytes:
 
 def _zip_members(file: IO[bytes]) -> Iterator[_Member]:
     _require_small_directory(file)
+    with _zip_errors(), zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            if info.is_dir():
+                continue
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG):
+                raise BundleError(f"The archive holds {info.filename[:80]!r}, a link; only plain files are taken.")
+            if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise BundleError("The archive is encrypted or packed in a rare way; pack it as a plain .zip.")
+            with archive.open(info) as member:
+                yield _Member(info.orig_filename, _ZipPart(member), file.tell)
+
+
+class _ZipPart:
+    """A file of a zip, whose damage is told when it is read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, n: int) -> bytes:
+        with _zip_errors():
+            return self._file.read(n)
+
+
+@contextmanager
+def _zip_errors() -> Iterator[None]:
     try:
-        with zipfile.ZipFile(file) as archive:
-            for info in archive.infolist():
-                if info.is_dir():
-                    continue
-                kind = stat.S_IFMT(info.external_attr >> 16)
-                if kind not in (0, stat.S_IFREG):
-                    raise BundleError(f"The archive holds {info.filename[:80]!r}, a link; only plain files are taken.")
-                if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise BundleError("The archive is encrypted or packed in a rare way; pack it as a plain .zip.")
-                with archive.open(info) as member:
-                    yield _Member(info.orig_filename, member, file.tell)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OverflowError, ValueError) as error:
+        yield
+    except _BAD_ZIP as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a place before the file's beginning
+            raise
         raise BundleError(f"The .zip file cannot be unpacked ({str(error)[:100]}); pack it again.") from None
 
 

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import threading
+import tokenize
 import uuid
 from collections.abc import Iterator
 from functools import cached_property
@@ -23,6 +24,7 @@ import numpy as np
 from compute.errors import BundleError, StorageError
 
 FORMAT, VERSION = "quantaweb-bundle", 1
+MAX_HEADER_BYTES = 10_000  # of an array's file
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 
@@ -34,10 +36,28 @@ def open_array(path: Path) -> np.ndarray:
     """An array of a file, memory-mapped.
 
     NumPy parses a file's header with `ast`, and CPython 3.11 fails now and then where two threads do that at once.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it is no array's file, or its header says what cannot be.
     """
+    _require_short_header(path)
     with _headers:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (tokenize.TokenError, OverflowError, MemoryError, TypeError, AttributeError) as error:
+            raise ValueError(f"its header cannot be read: {str(error)[:100]}") from None
     return array
+
+
+def _require_short_header(path: Path) -> None:
+    """NumPy takes as much memory as the header says it is long, before it looks at it."""
+    with path.open("rb") as file:
+        start = file.read(12)
+    length = int.from_bytes(start[8:10] if start[6:7] == b"\x01" else start[8:12], "little")
+    if start[:6] == b"\x93NUMPY" and length > MAX_HEADER_BYTES:
+        raise ValueError(f"its header is {length:,} bytes long; at most {MAX_HEADER_BYTES:,} are taken")
 
 
 class BundleWriter:

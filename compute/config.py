@@ -284,7 +284,9 @@ class RunConfig:
                 map=None if data.get("map", {}) is None else MapConfig(**data.get("map", {})),
                 **{name: data[name] for name in _PLAIN_FIELDS if name in data},
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except ConfigError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ConfigError(f"The run's settings cannot be read: {error!r}.") from error
 
 
