@@ -59,7 +59,7 @@ class Measured:
         if "soak" not in self.memory:
             return None
         begin, end = self.memory["soak"]
-        return end / begin - 1
+        return (end - begin) / begin
 
     def as_json(self) -> dict[str, Any]:
         own = {"database": self.database, "beside": self.beside, "knee": self.knee, "misses": self.misses}
