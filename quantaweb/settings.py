@@ -372,6 +372,7 @@ SENTRY_DSN = env.text("QW_SENTRY_DSN")  # where errors are reported, without wha
 # ── suggestions by a language model ──
 SUGGEST_URL = env.text("QW_SUGGEST_URL").rstrip("/")  # base of an OpenAI-compatible API; empty: off
 SUGGEST_MODEL = env.text("QW_SUGGEST_MODEL")
+SUGGEST_PRIVATE = env.flag("QW_SUGGEST_PRIVATE")  # its name may lead into a private network
 SUGGEST_KEY = env.text("QW_SUGGEST_KEY")  # only workers send it; no page, log or job names it
 if SUGGEST_URL and not (SUGGEST_URL.startswith(("http://", "https://")) and urlsplit(SUGGEST_URL).hostname):
     raise ImproperlyConfigured(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
+import socket
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import httpx2
+from django.conf import settings
 
 from clusters.services.machine_prompt import Messages
 from compute.errors import ComputeError
@@ -59,6 +62,7 @@ def chat(
 
 
 def _once(messages: Messages, *, url: str, lm: str, key: str, host: str, tick: Callable[[], object]) -> str:
+    _refuse_private(url, host)
     headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     asked = {"model": lm, "messages": messages, "stream": False}
     try:
@@ -75,6 +79,29 @@ def _once(messages: Messages, *, url: str, lm: str, key: str, host: str, tick: C
     except httpx2.DecodingError:
         raise EndpointError(f"{host} sent an answer that cannot be decoded.") from None
     return _content(body, host)
+
+
+def _refuse_private(url: str, host: str) -> None:
+    """A name that leads into the operator's own network is asked only where QW_SUGGEST_PRIVATE says that it is meant.
+
+    An address that is written as such, or localhost, is meant.
+    """
+    name, port = urlsplit(url).hostname or "", urlsplit(url).port
+    if settings.SUGGEST_PRIVATE or name == "localhost" or _address(name) is not None:
+        return
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(name, port or 443, type=socket.SOCK_STREAM)}
+    except OSError:
+        raise _Again("cannot be reached (its name is not known)") from None
+    if not all((address := _address(one)) is not None and address.is_global for one in found):
+        raise EndpointError(f"{host} lies in a private network. If that is meant, set QW_SUGGEST_PRIVATE=1.")
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
 
 
 def _refuse(response: httpx2.Response, host: str) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import httpx2
 from huggingface_hub import constants
@@ -27,8 +28,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def endpoint() -> str:
-    """Address of the Hub: HF_ENDPOINT, or Hugging Face's."""
-    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+    """Address of the Hub: HF_ENDPOINT, or Hugging Face's; https, but for one on this machine."""
+    address = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+    parts = urlsplit(address)
+    if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ConfigError(
+            f"HF_ENDPOINT is {address}; a Hub is asked by https:// alone, so that nobody changes what comes."
+        )
+    return address
 
 
 def is_offline() -> bool:
