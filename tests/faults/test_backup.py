@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from clusters.models import Cluster, Label, RegisteredCorpus, Run
-from clusters.services import people
+from clusters.services import backup, people
 from clusters.services.backup import back_up, restore
 from clusters.services.labels import Content, save_label
+from clusters.services.runs import delete_run
 from clusters.stored.arrays import forget_bundles
 from compute.bundle import open_bundle
 from compute.errors import StorageError
@@ -106,6 +108,25 @@ def test_a_site_that_is_in_use_is_not_replaced_unasked(lived_in, tmp_path) -> No
     assert Label.objects.get().name == "written since"
     restore(done.path, replace=True)
     assert Label.objects.get().name == "comma after the day"
+
+
+def test_a_run_that_is_deleted_while_files_are_copied_is_saved_all_the_same(
+    site, lived_in, request, settings, tmp_path, monkeypatch
+) -> None:
+    save = backup._save_database
+
+    def then_deleted(folder: Path) -> Any:
+        saved = save(folder)
+        delete_run(User.objects.get(username="ada"), lived_in)
+        return saved
+
+    monkeypatch.setattr(backup, "_save_database", then_deleted)
+    done = back_up(tmp_path / "backups")
+    assert done.problems == []
+    assert not Path(lived_in.bundle_path).exists()
+    with another_site(site, request, settings, "after"):
+        restore(done.path)
+        open_bundle(Run.objects.get().bundle_path).verify()
 
 
 @pytest.mark.parametrize("how", ["flipped", "missing"])
