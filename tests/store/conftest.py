@@ -8,11 +8,12 @@ import pytest
 from compute.store.address import StoreAddress, store_address
 from compute.store.objects import Store, open_store
 from tests.databases import postgres_template, site, sqlite_template
+from tests.faults.conftest import pytest_collection_modifyitems
 from tests.faults.figures import measured
 from tests.postgres import postgres
 from tests.store.service import BUCKET, Service
 
-__all__ = ["measured", "postgres", "postgres_template", "site", "sqlite_template"]
+__all__ = ["measured", "postgres", "postgres_template", "pytest_collection_modifyitems", "site", "sqlite_template"]
 
 
 @pytest.fixture(scope="session")
@@ -49,4 +50,12 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> StoreAddress:
 
 @pytest.fixture
 def store(address: StoreAddress) -> Store:
+    return open_store(address)
+
+
+@pytest.fixture
+def files_store(tmp_path: Path) -> Store:
+    (tmp_path / "mounted").mkdir()
+    address = store_address(f"file://{tmp_path / 'mounted'}")
+    assert address is not None
     return open_store(address)

@@ -14,8 +14,7 @@ from compute.config import RunConfig, SimilarityConfig
 from compute.pipeline import plan, run_qdg, run_shard
 from compute.registry import find_checkpoint, hub_suite
 from compute.steps import losses, similarity
-from compute.store.address import store_address
-from compute.store.objects import Store, open_store
+from compute.store.objects import Store
 from tests.hub.conftest import fake_hub
 from tests.hub.fake import FakeHub
 from tests.tiny import WIDTHS, tiny_config
@@ -33,14 +32,6 @@ def undisturbed(config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> 
     """Hash of the bundle that one host alone makes."""
     folder = tmp_path_factory.mktemp("alone")
     return open_bundle(run_qdg(config, folder / "work", folder)).sha256
-
-
-@pytest.fixture
-def files_store(tmp_path: Path) -> Store:
-    (tmp_path / "mounted").mkdir()
-    address = store_address(f"file://{tmp_path / 'mounted'}")
-    assert address is not None
-    return open_store(address)
 
 
 def in_turn(

@@ -1,0 +1,28 @@
+"""A process that moves one file: `python -m tests.store.mover put|fetch FILE SHA256`; says how its memory grew."""
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+from compute.store.objects import open_store
+from quantaweb import env
+
+
+def main(action: str, path: Path, sha256: str, n_bytes: int) -> None:
+    address = env.store()
+    assert address is not None
+    store = open_store(address)
+    store.check()  # what libraries take is there from now on
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    is_done = True
+    if action == "put":
+        store.put(path, sha256)
+    else:
+        is_done = store.fetch(sha256, n_bytes, path)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"is_done": is_done, "grown_mb": (after - before) / 1024}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
