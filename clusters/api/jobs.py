@@ -137,9 +137,8 @@ class Jobs(Resource):
         job = services.start_run(request.user, values["config"], is_private=is_private, priority=priority)
         job.refresh_from_db()
         address = request.build_absolute_uri(reverse("api:job", args=[job.pk]))
-        told = _told(request, job)
-        answered = JobDetailSerializer(told, context=self.context())
-        status = 202 if told.waits_for == "broker" else 201
+        answered = JobDetailSerializer(_told(request, job), context=self.context())
+        status = 202 if answered.data["waits_for"] == "broker" else 201
         return Response(answered.data, status=status, headers={"Location": address})
 
 

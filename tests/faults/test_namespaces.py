@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from django.db.models import Max, Min
 
 from compute.jobs import queue
 from compute.models import Job, Shard
+from compute.suites import changed
 from tests.databases import Site
 from tests.faults.breaking import kill, pid_of, repeated, wait_for, wait_for_state
 from tests.faults.celery_site import CelerySite, asking_through, use_plan
@@ -23,6 +25,7 @@ from tests.faults.figures import Measured
 from tests.faults.namespaces import Network, ReachableRedis, inside, missing
 from tests.jobs import fake
 from tests.postgres import Server
+from tests.small import small_config
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed"),
@@ -176,6 +179,41 @@ def test_a_machine_that_is_cut_off_loses_its_shard_once(
         back_at_work_seconds=again,
     )
     assert repeated(cluster.site) <= 2
+
+
+@whole
+@pytest.mark.timeout(900)
+def test_a_real_run_on_two_machines_one_cut_off_gives_the_same_bytes(
+    cluster: CelerySite, network: Network, small_bundle: Path, monkeypatch: pytest.MonkeyPatch, measured: Measured
+) -> None:
+    undisturbed = open_bundle(small_bundle)
+    cluster.app, cluster.site.settings_module = "quantaweb", "quantaweb.settings"
+    cluster.site.periods |= {"QW_LEASE_SECONDS": "20", "QW_STALLED_SECONDS": "10", "TEST_STEP_SECONDS": "0"}
+    names = [network.add(), network.add()]
+    workers = {cluster.worker(name, *inside(name)).pid: name for name in names}
+    cluster.started.append(cluster.site.start("manage.py", "runner", "--skip-checks"))
+    job = queue.enqueue(as_computed(small_config(cluster.site.data / "small"), undisturbed))
+    lost = wait_for(lambda: (held := running(job)) and held[0], "a shard at work", seconds=120, site=cluster.site)
+    cut_off = workers[parent_of(pid_of(lost))]
+    network.cut(cut_off)
+    taken = Shard.objects.filter(pk=lost.pk, attempt=2)
+    wait_for(taken.exists, "another machine", seconds=90, site=cluster.site)
+    network.heal(cut_off)
+    wait_for_state(job, "succeeded", site=cluster.site, seconds=600)
+    job.refresh_from_db()
+    assert job.bundle_sha256 == undisturbed.sha256
+    published = [path.name for path in (cluster.site.data / "bundles").glob("[!.]*")]
+    assert published == [Path(job.bundle_path).name]
+    again = sum(attempt - 1 for attempt in job.shards.values_list("attempt", flat=True))
+    what = "scale: a real run on two machines, one cut off in the middle of a shard"
+    measured(0, what, runner="celery", scale="sixth", same_bytes=1, bundles=1, shards_redone=again)
+
+
+def as_computed(config: RunConfig, bundle: Bundle) -> RunConfig:
+    """The same settings with the bundle's checkpoints: a suite in training may have grown since."""
+    known = {(one["lm"], one["revision"]) for one in bundle.manifest["checkpoints"]}
+    kept = tuple(one for one in config.suite.checkpoints if (one.lm, one.revision) in known)
+    return changed(config, suite=dataclasses.replace(config.suite, checkpoints=kept))
 
 
 def running(job: Job) -> list[Shard]:
