@@ -172,7 +172,7 @@ def test_a_job_on_a_full_disk_fails_whole_and_goes_on_later(
         7,
         "the disk of jobs and database fills up four times during one run",
         runner={"here": "local"}.get(request.node.callspec.params["work"], request.node.callspec.params["work"]),
-        scale="full",
+        scale="",
         times_full=len(SHARES),
         partial_bundles_seen=0,
         labels_written_meanwhile=LabelRevision.objects.count(),
@@ -210,7 +210,7 @@ def test_a_write_that_is_cut_by_the_disk_itself_leaves_nothing_half(
     assert times >= 4
     assert (job.state, job.bundle_sha256) == ("succeeded", sha256), job.error
     what = "the disk refuses writes in the middle of files, with 4 kB, 8 kB, 16 kB … left"
-    measured(7, what, runner="local", scale="full", times_full=times, partial_bundles_seen=0, same_bytes=1)
+    measured(7, what, runner="local", scale="", times_full=times, partial_bundles_seen=0, same_bytes=1)
 
 
 def used_by(site: Site) -> int:

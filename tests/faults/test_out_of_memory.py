@@ -77,7 +77,7 @@ def test_a_small_device_gets_smaller_batches_and_gives_the_same_bytes(
     assert sorted(set(tried), reverse=True)[:3] == [largest, largest // 2, largest // 4]
     assert job.bundle_sha256 == undisturbed.sha256
     halved = {"texts_at_first": largest, "texts_at_last": largest // 4}
-    measured(8, "a device has room for a quarter of a batch", runner="local", scale="full", same_bytes=1, **halved)
+    measured(8, "a device has room for a quarter of a batch", runner="local", scale="", same_bytes=1, **halved)
 
 
 @on_sqlite
@@ -95,7 +95,7 @@ def test_a_device_that_is_too_small_fails_the_job_with_a_sentence(
     queue.resume(job)
     run_job(job.pk)
     assert Job.objects.get(pk=job.pk).state == "succeeded"
-    measured(8, "a device has no room even for a quarter of a batch", runner="local", scale="full", tries=3, failed=1)
+    measured(8, "a device has no room even for a quarter of a batch", runner="local", scale="", tries=3, failed=1)
 
 
 @on_sqlite
@@ -119,7 +119,7 @@ def test_a_process_that_may_have_no_more_memory_fails_the_job_with_a_sentence(
     run_job(job.pk)
     job.refresh_from_db()
     assert (job.state, job.error.partition(".")[0]) == ("failed", "The machine ran out of memory in losses")
-    measured(8, "a worker may have no more memory (RLIMIT_AS)", runner="local", scale="full", failed=1)
+    measured(8, "a worker may have no more memory (RLIMIT_AS)", runner="local", scale="", failed=1)
 
 
 @pytest.fixture(params=["local", pytest.param("celery", marks=whole)])
