@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 
 from clusters.ingest.checks import check_bundle, check_clustered_files
 from clusters.ingest.rows import read_rows
@@ -51,6 +52,7 @@ def ingest(
     for attempt in range(ATTEMPTS):
         try:
             with transaction.atomic():
+                _end_if_frozen()
                 run = write_run(bundle, rows, job=job, owner=owner, name=name, private=private)
                 hold()
                 return run
@@ -67,6 +69,14 @@ def ingest(
                 "The disk that holds the database is full, so nothing was read in. Free some space and try again."
             ) from error
     raise AssertionError("unreachable")
+
+
+def _end_if_frozen() -> None:
+    """A process that is stopped within the transaction keeps its locks no longer than a lease: others go on then."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)",
+                           [f"{settings.LEASE_SECONDS}s"])  # fmt: skip
 
 
 def _known(bundle: Bundle) -> Run | None:

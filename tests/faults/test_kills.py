@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,6 +204,27 @@ def test_a_worker_frozen_at_a_point_of_publishing_or_reading_in_wakes_up_to_noth
     open_bundle(job.bundle_path).verify()
     measured(10, f"a real run's worker, frozen in {point[2]} {point[1]} {point[0].rpartition(':')[2]}",
              runner="local", writes_taken=0)  # fmt: skip
+
+
+@pytest.mark.whole
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("site", ["postgres"], indirect=True)
+def test_a_worker_frozen_within_its_transaction_keeps_others_waiting_no_longer_than_a_lease(
+    site: Site, tiny_suite: Path, undisturbed: Path, measured: Measured
+) -> None:
+    """All rows are written and not committed: another's wait for them until the database ends that transaction."""
+    job = _enqueued(site, tiny_suite)
+    site.periods["QW_LEASE_SECONDS"] = "12"
+    before, after = (site.data / name for name in ("before", "after"))
+    point = ("clusters.ingest:write_run", "after", "ingest")
+    since = time.monotonic()
+    killed(site, kind="job", job=job.pk, frozen=point, before=str(before), after=str(after), seed=0, seconds=0.4)
+    assert json.loads(before.read_text()) == json.loads(after.read_text())
+    job.refresh_from_db()
+    assert (job.state, job.bundle_sha256) == ("succeeded", open_bundle(undisturbed).sha256)
+    assert not Run.objects.exists()
+    measured(10, "a real run's worker, frozen within the transaction that reads a bundle in, lease of 12 s",
+             runner="local", writes_taken=0, seconds_of_all=round(time.monotonic() - since, 1))  # fmt: skip
 
 
 @pytest.mark.whole

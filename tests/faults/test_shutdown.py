@@ -11,10 +11,10 @@ import urllib.request
 import pytest
 
 from compute.jobs import queue
-from compute.models import Shard
+from compute.models import Job, Shard
 from tests.databases import Site
 from tests.faults.breaking import free_port, running, steps, wait_for, wait_for_state
-from tests.faults.crew import BY_EITHER, TENTH, WHOLE, Crew, everywhere, just_claimed
+from tests.faults.crew import BY_EITHER, TENTH, WHOLE, Crew, everywhere
 from tests.faults.figures import Measured
 from tests.jobs import fake
 
@@ -28,6 +28,14 @@ def _ask_to_end(worker: subprocess.Popen[bytes], shard: Shard, *, within: float,
     seconds = time.monotonic() - since
     worker.wait(within)
     return round(seconds, 2), round(time.monotonic() - since, 2)
+
+
+def _stuck(job: Job) -> Shard:
+    """A shard whose work has told all that it ever will."""
+    heard_of = Shard.objects.filter(job=job, state="running", heartbeat_at__isnull=False)
+    shard = wait_for(heard_of.first, "a first heartbeat")
+    assert isinstance(shard, Shard)
+    return shard
 
 
 @everywhere(("sqlite", "local"), ("postgres", "celery"))
@@ -52,7 +60,7 @@ def test_a_worker_that_is_stuck_gives_its_shard_back_too(site: Site, crew: Crew,
     crew.use(TENTH)
     worker = crew.start("one", TEST_STEP_SECONDS="1000")
     job = queue.enqueue(fake.config())
-    shard = just_claimed(job)
+    shard = _stuck(job)
     queued, ended = _ask_to_end(worker, shard, within=9, site=site)
     assert "stuck" in job.log_lines.last().message
     crew.sweeper()
@@ -69,7 +77,7 @@ def test_a_stuck_worker_gives_its_shard_back_within_a_minute_at_the_default_peri
 ) -> None:
     crew.use(WHOLE)
     worker = crew.start("one", TEST_STEP_SECONDS="1000")
-    shard = just_claimed(queue.enqueue(fake.config()))
+    shard = _stuck(queue.enqueue(fake.config()))
     queued, ended = _ask_to_end(worker, shard, within=60, site=site)
     measured(22, "asked to end while its work is stuck", runner=crew.kind, scale="full", seconds_until_queued=queued,
              seconds_until_it_ended=ended)  # fmt: skip
