@@ -65,7 +65,7 @@ def upgraded(
     """Every release on each database, migrated to now; tests leave it as it is."""
     release, _, kind = request.param.rpartition("-")
     data = tmp_path_factory.mktemp("upgraded")
-    with django_db_blocker.unblock(), _restored(request, release, kind, data) as url, default_database(url):
+    with django_db_blocker.unblock(), restored(request, release, kind, data) as url, default_database(url):
         tables = json.loads((RELEASES / release / "tables.json").read_text())
         found = Upgraded(release, url, data, tables)
         found.before, found.leaves = found.rows(), _leaves()
@@ -85,7 +85,7 @@ def _leaves() -> dict[str, str]:
 
 
 @contextmanager
-def _restored(request: pytest.FixtureRequest, release: str, kind: str, data: Path) -> Iterator[str]:
+def restored(request: pytest.FixtureRequest, release: str, kind: str, data: Path) -> Iterator[str]:
     """The release's files in a data folder and its rows in a database."""
     place = RELEASES / release
     with tarfile.open(fileobj=io.BytesIO(lzma.decompress((place / "bundles.tar.xz").read_bytes()))) as archive:
@@ -99,9 +99,7 @@ def _restored(request: pytest.FixtureRequest, release: str, kind: str, data: Pat
     url = server.create(name)
     command = [str(server.binaries / "psql"), "--quiet", "--set=ON_ERROR_STOP=1", "--username=postgres"]
     statements = lzma.decompress((place / "postgres.sql.xz").read_bytes())
-    subprocess.run(
-        [*command, f"--host={server.folder}", name], input=statements, check=True, stdout=subprocess.DEVNULL
-    )
+    subprocess.run([*command, f"--host={server.folder}", name], input=statements, check=True, stdout=subprocess.DEVNULL)
     try:
         yield url
     finally:

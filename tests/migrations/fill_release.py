@@ -146,13 +146,12 @@ def _plain_value(field: Any, n: int) -> Any:
 def describe() -> dict[str, Any]:
     """The release's tables as its code knows them: {table: {column: may it hold null}}."""
     return {
-        model._meta.db_table: {field.column: field.null for field in model._meta.concrete_fields}
-        for model in _models()
+        model._meta.db_table: {field.column: field.null for field in model._meta.concrete_fields} for model in _models()
     }
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, str(Path.cwd()))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "quantaweb.settings")
     django.setup()
     if sys.argv[1:] == ["describe"]:

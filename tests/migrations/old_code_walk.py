@@ -8,8 +8,10 @@ from pathlib import Path
 
 import django
 
-PAGES = ("/", "/jobs/", "/labels/", "/labeling/", "/collections/", "/runs/everything/", "/runs/everything/k/6/clusters/",
-         "/runs/everything/tokens/", "/people/", "/audit/", "/imports/", "/profile/")  # fmt: skip
+PAGES = (
+    "/", "/jobs/", "/labels/", "/labeling/", "/collections/", "/people/", "/audit/", "/imports/", "/profile/",
+    "/runs/everything/", "/runs/everything/k/6/clusters/", "/runs/everything/tokens/",
+)  # fmt: skip
 
 
 def walk() -> None:
@@ -44,7 +46,7 @@ def walk() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, str(Path.cwd()))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "quantaweb.settings")
     django.setup()
     walk()

@@ -110,9 +110,7 @@ def test_migrations_after_the_release_only_add(previous: Upgraded) -> None:
 
 
 @pytest.mark.whole
-def test_the_previous_release_itself_works_on_the_new_tables(
-    previous: Upgraded, tmp_path: Path, measured: Any
-) -> None:
+def test_the_previous_release_itself_works_on_the_new_tables(previous: Upgraded, tmp_path: Path, measured: Any) -> None:
     """Its own code, from git: it reads, labels, starts a job and reads a run in, beside the new code."""
     commit = (RELEASES / PREVIOUS / "COMMIT").read_text().strip()
     if subprocess.run(["git", "cat-file", "-e", commit], cwd=make_release.ROOT, capture_output=True).returncode:
@@ -120,4 +118,6 @@ def test_the_previous_release_itself_works_on_the_new_tables(
     code = make_release.take_code(commit, tmp_path / "code")
     said = make_release.run_in(code, previous.data, previous.url, str(WALK))
     assert "done" in said
-    measured(23, "the previous release's code on the new tables", database=connection.vendor, requests=len(said.split()))
+    measured(
+        23, "the previous release's code on the new tables", database=connection.vendor, requests=len(said.split())
+    )
