@@ -113,7 +113,7 @@ def _measured(work: Path, bundle: Path, given: argparse.Namespace) -> Measured:
         (work / "facts.json").write_text(json.dumps(facts | {"base": base}))
         (work / "orders.json").write_text(json.dumps(_orders(given)))
         with on_core(crowd_core):
-            _follow(work, site, found, [pid for pid in (first, server) if pid])
+            _follow(work, site, found, {"web": first} | ({"database": server} if server else {}))
         compared = ask(site, "benchmarks.load.people", str(work / "facts.json"), str(work / "written.json"))
         found.writes = json.loads(compared.splitlines()[-1])
     found.locked_in_log = (data / "web.log").read_text(errors="replace").count("database is locked")
@@ -133,20 +133,20 @@ def _prepared(site: Site, bundle: Path) -> dict[str, Any]:
     return facts
 
 
-def _follow(work: Path, site: Site, found: Measured, processes: list[int]) -> None:
+def _follow(work: Path, site: Site, found: Measured, processes: dict[str, int]) -> None:
     """Let the crowd in, and note what it says and how much memory the site holds."""
     files = [str(work / name) for name in ("facts.json", "orders.json", "written.json")]
     command = [sys.executable, "-m", "benchmarks.load.crowd", *files]
-    begun = 0
+    begun: dict[str, int] = {}
     with subprocess.Popen(command, cwd=ROOT, env=site.environment, stdout=subprocess.PIPE, text=True) as crowd:
         for line in crowd.stdout or ():
-            said, held = json.loads(line), sum(map(memory, processes))
+            said, held = json.loads(line), {part: memory(first) for part, first in processes.items()}
             if said.pop("event") == "begin":
                 begun = held
                 continue
             found.stages.append(said)
             name = said["name"] if said["name"] != "stage" else f"{said['users']} people"
-            found.memory[name] = [begun, held]
+            found.memory[name] = {part: [begun[part], held[part]] for part in processes}
             _say(json.dumps(said))
     if crowd.returncode:
         raise ComputeError(f"The crowd ended with status {crowd.returncode}; its message is above.")

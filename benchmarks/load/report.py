@@ -19,7 +19,7 @@ class Measured:
     database: str
     beside: bool  # a nice-10 job with heartbeats ran beside the site
     stages: list[dict[str, Any]] = field(default_factory=list)
-    memory: dict[str, list[int]] = field(default_factory=dict)  # by stage: bytes at its beginning and end
+    memory: dict[str, dict[str, list[int]]] = field(default_factory=dict)  # by stage and part: bytes at begin and end
     writes: dict[str, int] = field(default_factory=dict)
     locked_in_log: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Measured:
         """How much more memory the site holds after the soak than at its beginning; None without a soak."""
         if "soak" not in self.memory:
             return None
-        begin, end = self.memory["soak"]
+        begin, end = map(sum, zip(*self.memory["soak"].values(), strict=True))
         return (end - begin) / begin
 
     def as_json(self) -> dict[str, Any]:
@@ -85,8 +85,8 @@ class Measured:
         )
         said = [knee, writes] if any(one["name"] == "stage" for one in self.stages) else [writes]
         if self.growth is not None:
-            begin, end = (value / 1e6 for value in self.memory["soak"])
-            said.append(f"Memory over the soak: {begin:.0f} MB to {end:.0f} MB ({self.growth:+.1%}).")
+            parts = [f"{part} {a / 1e6:.0f} MB to {b / 1e6:.0f} MB" for part, (a, b) in self.memory["soak"].items()]
+            said.append(f"Memory over the soak: {', '.join(parts)} ({self.growth:+.1%}).")
         return [*said, *(f"MISSED: {one}." for one in self.misses)]
 
 

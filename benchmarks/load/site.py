@@ -124,7 +124,10 @@ def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def memory(first: int) -> int:
-    """Bytes of a process and all below it, beyond mapped arrays; what several share is counted once."""
+    """Bytes of a process and all below it; what several share is counted once.
+
+    Left out are mapped arrays, and the memory that PostgreSQL shares out: its size is a setting, and it fills slowly.
+    """
     total = _own(first)
     with suppress(OSError):
         for task in Path(f"/proc/{first}/task").iterdir():
@@ -138,7 +141,7 @@ def _own(pid: int) -> int:
         for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
             first = line.split(maxsplit=1)[0]
             if not first.endswith(":"):  # the head of a mapping: range, rights, …, file
-                counts = not line.endswith(".npy")
+                counts = not line.endswith((".npy", "/dev/zero (deleted)"))
             elif counts and first == "Pss:":
                 total += 1024 * int(line.split()[1])
     return total

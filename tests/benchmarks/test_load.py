@@ -36,7 +36,7 @@ def test_the_knee_is_the_first_stage_that_is_too_slow() -> None:
 
 
 def test_a_good_measurement_misses_nothing() -> None:
-    assert measured(stage(25, page=299), memory={"soak": [100, 110]}).misses == []
+    assert measured(stage(25, page=299), memory={"soak": {"web": [60, 70], "database": [40, 40]}}).misses == []
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_good_measurement_misses_nothing() -> None:
         (measured(stage(5, crowd_busy=0.9)), "5: the crowd's core was 90% busy, so this is invalid"),
         (measured(stage(5, wrong={"page 500": 1})), "5: refused or failed: {'page 500': 1}"),
         (measured(stage(5), writes={"written": 9, "revisions": 8, "lost": 1}), "writes: "),
-        (measured(stage(5), memory={"soak": [100, 111]}), "memory grew by 11.0% over the soak"),
+        (measured(stage(5), memory={"soak": {"web": [100, 111]}}), "memory grew by 11.0% over the soak"),
         (measured(stage(5), locked_in_log=2), "“locked” was said 2 times in the log"),
     ],
 )
