@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from compute.store.address import StoreAddress, store_address
+from compute.store.address import store_address
+from compute.store.bucket import BucketPlace
 from compute.store.objects import Store, open_store
 from tests.databases import postgres_template, site, sqlite_template
 from tests.faults.conftest import pytest_collection_modifyitems
@@ -36,21 +38,21 @@ def service(_service: Service) -> Iterator[Service]:
     _service.seen.clear()
 
 
+@pytest.fixture(scope="session")
+def _client(_service: Service) -> BucketPlace:
+    """One client: making one takes half a second."""
+    return BucketPlace(_service.address())
+
+
 @pytest.fixture(params=["file", "s3"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> StoreAddress:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """An empty store of each kind."""
     if request.param == "s3":
-        found = request.getfixturevalue("service").address(tmp_path.name)
-    else:
-        (tmp_path / "store").mkdir()
-        found = store_address(f"file://{tmp_path / 'store'}")
-    assert found is not None
-    return found
-
-
-@pytest.fixture
-def store(address: StoreAddress) -> Store:
-    return open_store(address)
+        request.getfixturevalue("service")
+        place = copy.copy(request.getfixturevalue("_client"))
+        place._root, place._prefix = f"{BUCKET}/{tmp_path.name}", f"{tmp_path.name}/"
+        return Store(place, name="s3://test", patience=10)
+    return request.getfixturevalue("files_store")
 
 
 @pytest.fixture

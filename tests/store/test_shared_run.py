@@ -65,7 +65,7 @@ def test_nothing_is_computed_on_both_hosts(config, files_store, tmp_path, monkey
     assert sorted(computed) == sorted([*(ref.key for ref in config.suite.checkpoints), "cosines"])
 
 
-@pytest.mark.parametrize("damage", ["altered", "missing"])
+@pytest.mark.parametrize("damage", ["altered", pytest.param("missing", marks=pytest.mark.whole)])
 def test_what_the_store_lost_is_computed_again(config, undisturbed, files_store, tmp_path, damage):
     store = files_store
     n_calls = []
