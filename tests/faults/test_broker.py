@@ -121,6 +121,7 @@ def test_the_broker_is_wiped_with_the_real_periods(celery: CelerySite, redis: Re
     measured(4, DIED, runner="celery", scale="full", jobs=3, steps_repeated=0, **found)
 
 
+@whole
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 def test_the_local_runner_needs_no_broker(
     site: Site, redis: Redis, settings: Any, monkeypatch: pytest.MonkeyPatch, measured: Measured
@@ -140,6 +141,7 @@ def test_the_local_runner_needs_no_broker(
         local.end()
 
 
+@pytest.mark.parametrize("site", ["sqlite", pytest.param("postgres", marks=whole)], indirect=True)
 def test_a_worker_whose_connections_are_reset_consumes_again(
     site: Site,
     redis: Redis,

@@ -130,6 +130,7 @@ def visible(site: Site) -> list[str]:
     return [path.name for path in (site.data / "bundles").glob("[!.]*")]
 
 
+@pytest.mark.parametrize("site", ["sqlite", pytest.param("postgres", marks=whole)], indirect=True)
 def test_a_job_on_a_full_disk_fails_whole_and_goes_on_later(
     site: Site,
     disk: Disk,
@@ -181,6 +182,7 @@ def test_a_job_on_a_full_disk_fails_whole_and_goes_on_later(
     )
 
 
+@whole
 @pytest.mark.parametrize("site", ["postgres"], indirect=True)
 def test_a_write_that_is_cut_by_the_disk_itself_leaves_nothing_half(
     site: Site, disk: Disk, undisturbed: tuple[str, int], tiny_suite: Path, settings: Any, measured: Measured

@@ -98,6 +98,7 @@ def rates(
     return found
 
 
+@whole
 def test_two_machines_do_twice_as_many_shards(
     cluster: CelerySite, network: Network, monkeypatch: pytest.MonkeyPatch, measured: Measured
 ) -> None:
@@ -138,7 +139,7 @@ def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-@pytest.mark.parametrize("how", ["cut", "cut and frozen"])
+@pytest.mark.parametrize("how", ["cut off", pytest.param("cut off and frozen", marks=whole)])
 def test_a_machine_that_is_cut_off_loses_its_shard_once(
     cluster: CelerySite, network: Network, monkeypatch: pytest.MonkeyPatch, measured: Measured, how: str
 ) -> None:
@@ -150,7 +151,7 @@ def test_a_machine_that_is_cut_off_loses_its_shard_once(
     both = wait_for(lambda: len(held := running(job)) == 2 and held, "both at work", seconds=60, site=cluster.site)
     lost = both[0]
     cut_off = workers[parent_of(pid_of(lost))]
-    if how == "cut and frozen":
+    if how == "cut off and frozen":
         kill(pid_of(lost), signal.SIGSTOP)
     network.cut(cut_off)
     began = time.monotonic()
@@ -162,7 +163,7 @@ def test_a_machine_that_is_cut_off_loses_its_shard_once(
     waited = time.monotonic() - began
     assert workers[parent_of(pid_of(heir))] != cut_off
     network.heal(cut_off)
-    if how == "cut and frozen":
+    if how == "cut off and frozen":
         kill(pid_of(lost), signal.SIGCONT)
     wait_for(lambda: told_lost(cluster.site, lost), "the late worker's end", seconds=30, site=cluster.site)
     wait_for_state(job, "succeeded", site=cluster.site, seconds=120)
@@ -172,7 +173,7 @@ def test_a_machine_that_is_cut_off_loses_its_shard_once(
     again = works_again(cluster, cut_off, workers)
     measured(
         0,
-        f"scale: a machine is {how} off in the middle of a shard, and comes back",
+        f"scale: a machine is {how} in the middle of a shard, and comes back",
         runner="celery",
         scale="twentieth",
         seconds_until_redone_elsewhere=round(waited, 1),

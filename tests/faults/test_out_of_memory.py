@@ -122,7 +122,7 @@ def test_a_process_that_may_have_no_more_memory_fails_the_job_with_a_sentence(
     measured(8, "a worker may have no more memory (RLIMIT_AS)", runner="local", scale="", failed=1)
 
 
-@pytest.fixture(params=["local", pytest.param("celery", marks=whole)])
+@pytest.fixture(params=["local", "celery"])
 def workers(
     request: pytest.FixtureRequest, site: Site, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[CelerySite]:
@@ -141,7 +141,7 @@ def workers(
     redis.kill()
 
 
-@pytest.mark.parametrize("site", ["sqlite", pytest.param("postgres", marks=whole)], indirect=True)
+@whole
 def test_a_shard_that_loses_its_worker_thrice_fails_its_job(
     site: Site, workers: CelerySite, measured: Measured
 ) -> None:
