@@ -14,6 +14,8 @@ from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
 
+NO_ADDRESS = "0.0.0.0"  # noqa: S104 (nothing listens there: it stands for an address that is none)
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -46,10 +48,16 @@ def wait(rate: Rate, who: str) -> float:
 
 
 def client_address(request: HttpRequest) -> str:
-    """Where a request comes from: what a proxy of ours says (QW_PROXIES of them), else the connection."""
+    """Where a request comes from: what a proxy of ours says (QW_PROXIES of them), else the connection.
+
+    All whose address is none (at a socket without a proxy, say) are counted together: as nobody, no sign-in would lock.
+    """
     seen = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",") if part.strip()]
     is_told = 0 < settings.PROXIES <= len(seen)
-    return str(seen[-settings.PROXIES] if is_told else request.META.get("REMOTE_ADDR", ""))
+    try:
+        return str(ipaddress.ip_address(seen[-settings.PROXIES] if is_told else request.META.get("REMOTE_ADDR", "")))
+    except ValueError:
+        return NO_ADDRESS
 
 
 def counted_as(address: str) -> str | None:
