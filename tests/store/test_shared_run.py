@@ -66,14 +66,15 @@ def test_nothing_is_computed_on_both_hosts(config, files_store, tmp_path, monkey
 
 
 @pytest.mark.parametrize("damage", ["altered", pytest.param("missing", marks=pytest.mark.whole)])
-def test_what_the_store_lost_is_computed_again(config, undisturbed, files_store, tmp_path, damage):
+def test_what_the_store_lost_is_computed_again(config, undisturbed, files_store, tmp_path, damage, measured):
     store = files_store
-    n_calls = []
+    n_calls, lost = [], []
 
     def arrive(host: int) -> None:
         n_calls.append(host)
         if len(n_calls) == len(plan(config)) - 4:  # before the clusterings: losses, gradients and cosines are there
-            for one in store.listed("objects/"):
+            lost.extend(store.listed("objects/"))
+            for one in lost:
                 if damage == "altered":
                     store.place.write(one.key, b"\0" * one.n_bytes)
                 else:
@@ -82,6 +83,8 @@ def test_what_the_store_lost_is_computed_again(config, undisturbed, files_store,
     shared, _ = in_turn(config, store, tmp_path, arrive=arrive)
     assert open_bundle(shared).sha256 == undisturbed
     open_bundle(shared).verify()
+    assert lost
+    measured(11, f"every object in the store {damage}, in the middle of a run", n_objects=len(lost))
 
 
 def test_blocks_without_stored_gradients_are_shared_too(config, files_store, tmp_path):

@@ -80,7 +80,7 @@ def hosts(site: Site, environment: dict[str, str], tmp_path: Path) -> Iterator[A
 @pytest.mark.slow
 @pytest.mark.parametrize("site", ["postgres"], indirect=True)
 def test_two_hosts_without_a_common_disk_publish_the_undisturbed_bundle(
-    site: Site, config: RunConfig, hosts: Any, tmp_path: Path, measured: Any, settings: Any
+    site: Site, config: RunConfig, hosts: Any, tmp_path: Path, settings: Any
 ) -> None:
     job = queue.enqueue(config)
     both = hosts(job)
@@ -112,7 +112,6 @@ def test_two_hosts_without_a_common_disk_publish_the_undisturbed_bundle(
     assert KEY not in told
     assert SECRET not in told
     assert BUCKET not in job.error
-    measured(0, "two hosts without a common disk", database="postgres", n_shards=job.shards.count())
 
 
 def _forgotten(tmp_path: Path, settings: Any) -> None:
