@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable
 
+from django.core.exceptions import SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -154,7 +155,7 @@ def _alone(request: HttpRequest, status: int, ctx: dict[str, object]) -> HttpRes
 
 def _sentence(exception: Exception | None) -> str:
     """What the exception tells a person; nothing where it speaks of code."""
-    if exception is None or isinstance(exception, Resolver404):
+    if exception is None or isinstance(exception, (Resolver404, SuspiciousOperation)):
         return ""
     text = str(exception)
     return "" if "matches the given query" in text else text
