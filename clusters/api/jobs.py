@@ -39,7 +39,9 @@ class JobSerializer(serializers.Serializer):
     kind = serializers.CharField(read_only=True, help_text="“qdg” makes a run.")
     state = serializers.ChoiceField(Job.State.values, read_only=True)
     queue = serializers.ChoiceField(Job.Queue.values, read_only=True)
-    priority = serializers.ChoiceField(Job.Priority.labels, read_only=True, source="get_priority_display")
+    priority = serializers.CharField(
+        read_only=True, source="get_priority_display", help_text="low, normal or high; work that is short: interactive."
+    )
     n_shards = serializers.IntegerField(read_only=True)
     n_shards_done = serializers.IntegerField(read_only=True)
     asked_by = serializers.SerializerMethodField()

@@ -18,6 +18,7 @@ from compute.jobs.run import Outcome
 from compute.models import Job, LogLine, Probe
 from compute.pipeline import run_qdg
 from compute.steps.probe import MAX_CHOSEN
+from quantaweb.logs import Discreet
 from tests.tiny import tiny_config
 
 pytestmark = pytest.mark.django_db
@@ -151,6 +152,7 @@ def test_the_text_reaches_no_log(bundle, config, texts, caplog, monkeypatch):
         raise ValueError(secret)
 
     caplog.set_level(logging.DEBUG)
+    caplog.handler.setFormatter(Discreet())  # as every handler of the site is
     answered(ask(bundle, config, secret))
     monkeypatch.setattr("compute.steps.probe._compared", fails)
     failed = ask(bundle, config, secret)
