@@ -111,8 +111,7 @@ def test_a_queues_age_is_told_by_the_databases_clock(site: Site, tmp_path: Path,
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.whole)])
 def stepping(
-    request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: Any, settings: Any, sqlite_template: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: Any, settings: Any, sqlite_template: Path
 ) -> Iterator[tuple[Site, Clock]]:  # fmt: skip
     """A site on a machine whose clock can be set: its database's too."""
     data = tmp_path / "data"
@@ -122,7 +121,7 @@ def stepping(
         shutil.copy(sqlite_template, data / "quantaweb.sqlite3")
         clock, url, server = Clock(data / "clock"), f"sqlite:///{data / 'quantaweb.sqlite3'}", None
     else:
-        clock, server = _stepping_server(monkeypatch)
+        clock, server = _stepping_server()
         url = server.create("qw_stepping")
         migrate(url, data)
     try:
@@ -134,22 +133,30 @@ def stepping(
             shutil.rmtree(server.folder, ignore_errors=True)
 
 
-def _stepping_server(monkeypatch: pytest.MonkeyPatch) -> tuple[Clock, Server]:
+def _stepping_server() -> tuple[Clock, Server]:
     """A server of PostgreSQL by a clock that can be set."""
     if reason := missing():
         pytest.skip(reason)
     binaries = find_binaries()
     assert binaries is not None
     folder = Path(tempfile.mkdtemp(prefix="qw-pg-", dir="/tmp"))
-    server = Server(folder, binaries)
+    server = Server(folder, folder / "bin")
+    clock = Clock(folder / "clock")
+    _wrap(binaries, server.binaries, clock)
     if os.geteuid() == 0:
         shutil.chown(folder, server.account, server.account)
-    clock = Clock(folder / "clock")
-    with monkeypatch.context() as under:
-        for name, value in clock.environment.items():
-            under.setenv(name, value)
-        server.start()
+    server.start()
     return clock, server
+
+
+def _wrap(binaries: Path, wrapped: Path, clock: Clock) -> None:
+    """The server's programs, by the clock: put into the environment after they have become the server's account."""
+    wrapped.mkdir()
+    faked = " ".join(f"{name}='{value}'" for name, value in clock.environment.items())
+    for name, before in (("initdb", ""), ("pg_ctl", f"env {faked} ")):
+        script = wrapped / name
+        script.write_text(f'#!/bin/sh\nexec {before}{binaries / name} "$@"\n')
+        script.chmod(0o755)
 
 
 @pytest.fixture

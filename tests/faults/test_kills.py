@@ -43,7 +43,7 @@ POINTS = [
     ("clusters.ingest:write_run", "before", "ingest"),
     ("clusters.ingest.writing:write_memberships", "before", "ingest"),  # half of the rows are written
     ("clusters.ingest:write_run", "after", "ingest"),  # all of them, and nothing is committed
-    ("clusters.ingest:ingest", "after", "ingest"),
+    ("clusters.receivers:ingest", "after", "ingest"),
     ("clusters.services.verification:prepare", "after", "ingest"),
     ("clusters.services.verification:_verify", "after", "ingest"),
     ("compute.jobs.run:_finish", "before", "ingest"),
