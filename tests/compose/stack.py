@@ -142,7 +142,7 @@ class Stack:
         self._start(*servers)
         for name in servers:
             self.wait_healthy(name)
-        if later := [name for name in services if name not in servers]:
+        if later := [name for name in services if name not in (*servers, "migrate")]:
             self._start("migrate")
             wait_for(lambda: self.inspect("migrate")["State"]["Status"] == "exited", "migrations", seconds=180)
             assert self.inspect("migrate")["State"]["ExitCode"] == 0, self.logs("migrate")
