@@ -9,7 +9,9 @@ import pytest
 from clusters.models import Run
 from tests import factories
 from tests.e2e.pages import PAGES, TALL, json_of, settled
+from tests.faults.figures import measured
 
+__all__ = ["measured"]
 pytestmark = pytest.mark.django_db(transaction=True)
 HOSTILE = [
     b"</script><script>alert(2)</script>", b"<img src=x onerror=alert(3)>", b"javascript:alert(4)",
@@ -17,6 +19,7 @@ HOSTILE = [
     b"\x00", b"\xff\xfe\xc3(",
     "\u202eevil\u2066".encode(), b"W" * 5_000, b"&lt;b&gt;", b"\xf0\x9f\x98",
     "\u2028\u2029\u0085".encode(), b"'-alert(6)-'", b"-->", b"]]>", b"\\u003cscript\\u003e",
+    b"<b hx-get=/sign-out/ hx-trigger=load hx-on:load=alert(7)>x</b>", b"<a href=javascript:alert(8)>",
 ]  # fmt: skip
 MARKS = ("a" + "\u0301" * 500_000).encode()  # a megabyte
 FORBIDDEN = set("\x00\x85\u2028\u2029\u202e\u2066\u200b")
@@ -53,17 +56,25 @@ LAYOUT = """() => ({
   foreign: [...document.querySelectorAll("a[href], img[src], form[action]")]
     .filter((e) => !/^https?:/.test(new URL(e.href ?? e.src ?? e.action, location).protocol)).length,
   text: document.body.innerText,
+  hx: document.querySelectorAll("main [hx-get='/sign-out/']").length,
 })"""
+COPIED = """() => {
+  const range = document.createRange();
+  range.selectNodeContents(document.querySelector("main"));
+  getSelection().removeAllRanges();
+  getSelection().addRange(range);
+  return getSelection().toString();
+}"""
 
 
-def test_hostile_text_is_shown_harmless_and_in_its_place(visit, hostile_run):
+def test_hostile_text_is_shown_harmless_and_in_its_place(visit, hostile_run, measured):
     visited = visit(height=TALL, is_calm=True)
     shown, wide = "", []
     for path in (*PAGES, *more_states(hostile_run, visited)):
         visited.page.set_viewport_size({"width": 1440, "height": TALL})
         page = settled(visited.open(f"/runs/synthetic/{path}"))
         found = page.evaluate(LAYOUT)
-        assert (found["scripts"], found["foreign"]) == (0, 0), path
+        assert (found["scripts"], found["foreign"], found["hx"]) == (0, 0, 0), path
         assert not FORBIDDEN & set(found["text"]), path
         assert "\u0301" * (MOST_TOGETHER + 1) not in found["text"], path
         visited.check()
@@ -76,6 +87,10 @@ def test_hostile_text_is_shown_harmless_and_in_its_place(visit, hostile_run):
         assert text in shown, text
     too_wide = [one for one in wide if one[2] > 0]
     assert not too_wide, too_wide
+    page = settled(visited.open("/runs/synthetic/tokens/7/"))
+    assert len(page.evaluate(COPIED).strip()) > 10
+    measured(15, "text that nobody should trust, on every page of a run", pages=len(wide) // 2, dialogs=0,
+             requests_elsewhere=0, violations_of_the_policy=0, pages_too_wide=0)  # fmt: skip
 
 
 def test_hostile_text_under_the_pointer_and_in_what_is_fetched(visit, hostile_run):
