@@ -23,8 +23,8 @@ from compute.errors import BundleError, StorageError
 from compute.jobs import places
 from compute.models import Job
 from compute.store.folders import BUNDLES, CORPORA, fetch_bundle, push_bundle, push_folder, record_key
-from compute.store.objects import Store
-from compute.store.unused import Unused, forget_work, unused
+from compute.store.objects import Store, StoreAway
+from compute.store.unused import Unused, notes_of_jobs, unused
 
 Report = Callable[[str], None]
 DAY = 86400.0
@@ -54,10 +54,12 @@ def exchange(report: Report = lambda text: None) -> None:
     store = required_store()
     for kind, name, folder in _unsent():
         report(f"sending {kind}/{name}")
-        if kind == CORPORA:
-            push_folder(store, record_key(CORPORA, name), folder)
-        else:
-            _send_bundle(store, folder, report)
+        try:
+            _send(store, kind, name, folder)
+        except StoreAway:
+            raise
+        except (BundleError, StorageError, FileNotFoundError) as error:  # `manage.py verify` finds out more
+            report(f"{folder.name} is not whole here and is not sent: {error}")
         _mark(kind, name)
     for run in missing_runs():
         _bring(store, run, report)
@@ -75,11 +77,14 @@ def required_store() -> Store:
 
 def tidy(store: Store, *, days: float = KEEP_DAYS) -> tuple[int, int]:
     """Remove the notes of jobs that were forgotten, bundles of runs that were deleted, and what nothing names."""
-    n_notes = forget_work(store, keep_jobs=_kept_jobs())
+    notes = notes_of_jobs(store)
+    kept = set(Job.objects.filter(pk__in=notes).exclude(workspace="").values_list("pk", flat=True))
+    forgotten = [key for job, keys in notes.items() if job not in kept for key in keys]
+    store.remove(forgotten)
     found = find_unused(store, days=days)
     store.remove([*found.records, *found.objects])
     _mark("tidy", "daily")
-    return n_notes, len(found.objects)
+    return len(forgotten), len(found.objects)
 
 
 def find_unused(store: Store, *, days: float) -> Unused:
@@ -88,10 +93,6 @@ def find_unused(store: Store, *, days: float) -> Unused:
     kept |= set(Job.objects.exclude(bundle_sha256="").values_list("bundle_sha256", flat=True))
     texts = {Path(source).parent.name for source in _texts().values_list("source", flat=True)}
     return unused(store, seconds=days * DAY, keep={BUNDLES: kept, CORPORA: texts})
-
-
-def _kept_jobs() -> set[int]:
-    return set(Job.objects.exclude(workspace="").values_list("pk", flat=True))
 
 
 def _texts() -> QuerySet[RegisteredCorpus]:
@@ -110,18 +111,20 @@ def _unsent() -> Iterator[tuple[str, str, Path]]:
             yield BUNDLES, sha256, folder
 
 
-def _send_bundle(store: Store, folder: Path, report: Report) -> None:
-    try:
+def _send(store: Store, kind: str, name: str, folder: Path) -> None:
+    if kind == CORPORA:
+        push_folder(store, record_key(CORPORA, name), folder)
+    elif store.read(record_key(BUNDLES, name)) is None:  # the worker that made it may have sent it
         push_bundle(store, folder)
-    except (BundleError, FileNotFoundError) as error:  # its run's pages say so; `manage.py verify` finds out more
-        report(f"{folder.name} is not whole here and is not sent: {error}")
 
 
 def _bring(store: Store, run: Run, report: Report) -> None:
     report(f"fetching the bundle of {run.slug}")
     try:
         found = fetch_bundle(store, run.bundle_sha256, Path(settings.BUNDLE_DIR))
-    except BundleError as error:
+    except StoreAway:
+        raise
+    except (BundleError, StorageError) as error:
         report(f"{run.slug}: {error}")
         return
     if found is None:

@@ -31,6 +31,10 @@ def _nothing() -> None:
     return None
 
 
+class StoreAway(StorageError):
+    """The store is silent, full, or refuses this host: nothing else can be done there now."""
+
+
 class Store:
     """Every request is tried again while the store is silent, for as long as its address has patience.
 
@@ -150,7 +154,7 @@ class Store:
         try:
             return self._patiently(send, tell)
         except FileNotFoundError as error:
-            raise StorageError(
+            raise StoreAway(
                 f"The store {self.name} is not there: make the bucket or folder, or mend QW_STORE_URL. What is done is "
                 "kept; resume the job then."
             ) from error
@@ -165,17 +169,17 @@ class Store:
             except (FileNotFoundError, ComputeError):  # what `tell` raises, too
                 raise
             except PermissionError as error:
-                raise StorageError(
+                raise StoreAway(
                     f"The store {self.name} refuses this host. Mend QW_STORE_KEY, QW_STORE_SECRET or the folder's "
                     "permissions, then resume; what is done is kept."
                 ) from error
             except Exception as error:  # any transport's own
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise StorageError(
+                    raise StoreAway(
                         f"The store {self.name} is full. Free some space there and resume; what is done is kept."
                     ) from error
                 if time.monotonic() + pause > until:
-                    raise StorageError(
+                    raise StoreAway(
                         f"The store {self.name} did not answer for {self.patience:.0f} s ({type(error).__name__}). "
                         "What is done is kept on this host; resume the job when the store is back."
                     ) from error

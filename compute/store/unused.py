@@ -27,12 +27,13 @@ class Unused:
     n_bytes: int
 
 
-def forget_work(store: Store, *, keep_jobs: Collection[int]) -> int:
-    """Remove the notes of other jobs; their objects go when nothing has named them for some days."""
-    found = [one.key for one in store.listed(f"{WORK}/")]
-    gone = [key for key in found if (job := _JOB.match(key)) and int(job[1]) not in keep_jobs]
-    store.remove(gone)
-    return len(gone)
+def notes_of_jobs(store: Store) -> dict[int, list[str]]:
+    """Keys of every job's notes; their objects go when nothing has named them for some days."""
+    found: dict[int, list[str]] = {}
+    for one in store.listed(f"{WORK}/"):
+        if job := _JOB.match(one.key):
+            found.setdefault(int(job[1]), []).append(one.key)
+    return found
 
 
 def unused(store: Store, *, seconds: float, keep: Mapping[str, Collection[str]]) -> Unused:

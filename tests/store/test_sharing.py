@@ -177,6 +177,18 @@ def test_without_a_store_nothing_is_sent_or_fetched(settings, tmp_path):
     assert places.bundle_here(run.bundle_path, run.bundle_sha256) == Path(run.bundle_path)
 
 
+def test_a_damaged_bundle_is_not_sent_and_keeps_nothing_else_back(shared, settings, sent_text):
+    run = make_run(Path(settings.BUNDLE_DIR))
+    file = next(Path(run.bundle_path).glob("losses/*/*.npy"))
+    file.write_bytes(file.read_bytes()[:-1] + b"\0")
+    told: list[str] = []
+    sharing.exchange(told.append)
+    assert any("is not sent" in line for line in told)
+    assert shared.read(f"bundles/{run.bundle_sha256}.json") is None
+    assert shared.read(f"corpora/{sent_text.parent.name}.json") is not None
+    assert not sharing.has_work()
+
+
 def _reading(path: Path) -> RunConfig:
     import dataclasses
 
