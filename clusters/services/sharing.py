@@ -23,7 +23,7 @@ from compute.errors import BundleError, StorageError
 from compute.jobs import places
 from compute.models import Job
 from compute.store.folders import BUNDLES, CORPORA, fetch_bundle, push_bundle, push_folder, record_key
-from compute.store.objects import Store, StoreAway
+from compute.store.objects import Store, StoreAwayError
 from compute.store.unused import Unused, notes_of_jobs, unused
 
 Report = Callable[[str], None]
@@ -56,7 +56,7 @@ def exchange(report: Report = lambda text: None) -> None:
         report(f"sending {kind}/{name}")
         try:
             _send(store, kind, name, folder)
-        except StoreAway:
+        except StoreAwayError:
             raise
         except (BundleError, StorageError, FileNotFoundError) as error:  # `manage.py verify` finds out more
             report(f"{folder.name} is not whole here and is not sent: {error}")
@@ -122,7 +122,7 @@ def _bring(store: Store, run: Run, report: Report) -> None:
     report(f"fetching the bundle of {run.slug}")
     try:
         found = fetch_bundle(store, run.bundle_sha256, Path(settings.BUNDLE_DIR))
-    except StoreAway:
+    except StoreAwayError:
         raise
     except (BundleError, StorageError) as error:
         report(f"{run.slug}: {error}")

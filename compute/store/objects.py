@@ -31,7 +31,7 @@ def _nothing() -> None:
     return None
 
 
-class StoreAway(StorageError):
+class StoreAwayError(StorageError):
     """The store is silent, full, or refuses this host: nothing else can be done there now."""
 
 
@@ -154,7 +154,7 @@ class Store:
         try:
             return self._patiently(send, tell)
         except FileNotFoundError as error:
-            raise StoreAway(
+            raise StoreAwayError(
                 f"The store {self.name} is not there: make the bucket or folder, or mend QW_STORE_URL. What is done is "
                 "kept; resume the job then."
             ) from error
@@ -169,17 +169,17 @@ class Store:
             except (FileNotFoundError, ComputeError):  # what `tell` raises, too
                 raise
             except PermissionError as error:
-                raise StoreAway(
+                raise StoreAwayError(
                     f"The store {self.name} refuses this host. Mend QW_STORE_KEY, QW_STORE_SECRET or the folder's "
                     "permissions, then resume; what is done is kept."
                 ) from error
             except Exception as error:  # any transport's own
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise StoreAway(
+                    raise StoreAwayError(
                         f"The store {self.name} is full. Free some space there and resume; what is done is kept."
                     ) from error
                 if time.monotonic() + pause > until:
-                    raise StoreAway(
+                    raise StoreAwayError(
                         f"The store {self.name} did not answer for {self.patience:.0f} s ({type(error).__name__}). "
                         "What is done is kept on this host; resume the job when the store is back."
                     ) from error
