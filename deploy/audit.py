@@ -86,7 +86,11 @@ def notes() -> list[str]:
         and not any("License" in line for line in one.metadata.get_all("Classifier") or [])
     ]
     said = [f"no licence is named by: {', '.join(bare)}"] if bare else []
-    days = (time.time() - PINS.stat().st_mtime) / 86_400
+    asked = subprocess.run(
+        ["git", "log", "-1", "--format=%ct", "--", PINS.name], cwd=ROOT, capture_output=True, text=True
+    )
+    changed = int(asked.stdout) if asked.stdout.strip().isdecimal() else PINS.stat().st_mtime
+    days = (time.time() - changed) / 86_400
     return [
         *said,
         f"{len(pins())} pins, last changed {days:.0f} days ago{' — look at them' if days > OLD_DAYS else ''}",

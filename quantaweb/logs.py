@@ -68,7 +68,7 @@ class Discreet(structlog.stdlib.ProcessorFormatter):
     """Formats every record, whoever made it."""
 
     def __init__(self, form: str = "plain") -> None:
-        before = [
+        before: list[Any] = [
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
             structlog.contextvars.merge_contextvars,

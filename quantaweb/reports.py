@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from quantaweb import logs
@@ -21,7 +22,6 @@ def start(dsn: str, role: str, transport: Any = None) -> None:
         dsn=dsn,
         environment=role,
         transport=transport,
-        send_default_pii=False,
         include_local_variables=False,
         include_source_context=False,
         max_request_body_size="never",
@@ -32,7 +32,7 @@ def start(dsn: str, role: str, transport: Any = None) -> None:
         integrations=[
             DjangoIntegration(transaction_style="url", middleware_spans=False, signals_spans=False),
             CeleryIntegration(),
-            LoggingIntegration(level=None, event_level="ERROR", sentry_logs_level=None),
+            LoggingIntegration(level=None, event_level=logging.ERROR, sentry_logs_level=None),
         ],
         before_send=discreet,
         before_breadcrumb=lambda crumb, hint: None,

@@ -37,7 +37,7 @@ def require_private_or_guarded(host: str) -> None:
     wanted = {
         "QW_SECRET_KEY (a long random text)": settings.HAS_OWN_SECRET,
         "QW_ALLOWED_HOSTS (the names people will use)": settings.HAS_OWN_HOSTS,
-        "QW_BEHIND_TLS=1 (behind a proxy that speaks HTTPS)": settings.BEHIND_TLS,
+        "QW_BEHIND_TLS=1 (behind a proxy that speaks HTTPS)": settings.BEHIND_TLS or settings.INSECURE_HTTP,
     }
     missing = [name for name, is_set in wanted.items() if not is_set]
     if missing:
@@ -178,6 +178,7 @@ def web_service(host: str, port: int) -> Service:
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     options = ["--bind", address, "--workers", "1", "--worker-class", "gthread", "--threads", "4"]
     options += ["--timeout", "60", "--graceful-timeout", "30", "--keep-alive", "5", "--log-level", "warning"]
+    options += ["--logger-class", "quantaweb.server_log.ServerLog"]
     options += ["--limit-request-line", "8190"]  # states of pages are long; the most that it takes
     command = [sys.executable, "-m", "gunicorn", "quantaweb.wsgi:application", *options]
     return Service("web server", command, WEB_GRACE)

@@ -170,7 +170,7 @@ def test_the_check_for_deploying_finds_nothing_in_compose_s_environment(tmp_path
 def test_on_a_laptop_the_check_for_deploying_only_misses_tls(tmp_path: Path) -> None:
     done = started("", tmp_path, {}, "manage.py", "check", "--deploy")
     found = set(re.findall(r"\((\w+\.[WE]\d+)\)", done.stderr))
-    assert found == {"security.W004", "security.W008", "security.W012", "security.W016"}  # docs/security.md says why
+    assert found == {"security.W004", "security.W008", "security.W012", "security.W016"}  # SECURITY.md says why
 
 
 def test_a_web_server_ends_with_the_sentence(tmp_path: Path) -> None:
