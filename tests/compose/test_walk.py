@@ -74,7 +74,7 @@ def test_every_container_has_a_read_only_root(stack: Stack, service: str) -> Non
 @pytest.mark.parametrize("service", STAYING)
 def test_only_the_proxy_is_published(stack: Stack, service: str) -> None:
     published = stack.inspect(service)["HostConfig"]["PortBindings"] or {}
-    assert bool(published) == (service == "proxy")
+    assert any(published.values()) == (service == "proxy")
 
 
 def test_the_web_image_cannot_compute(stack: Stack) -> None:
