@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -61,15 +62,16 @@ def key_of(name: str, role: str) -> str:
 class Writer:
     """One person with a script: writes an own label and the shared one, again and again."""
 
-    def __init__(self, base: str, name: str, key: str, cluster: int) -> None:
+    def __init__(self, base: str, name: str, key: str, cluster: int, size: tuple[int, int]) -> None:
         self.name, self.cluster = name, cluster
+        self.n_people, self.n_writes = size
         self.http = httpx.Client(base_url=base, headers={"Authorization": f"Bearer {key}"}, timeout=120)
         self.written: dict[tuple[int, int], str] = {}  # (label, version) → the name that was answered as written
         self.statuses: Counter[int] = Counter()
         self.known: dict[str, tuple[int, int]] = {}  # origin → label, version as last read
 
     def run(self) -> Writer:
-        for number in range(WRITES):
+        for number in range(self.n_writes):
             self.write("agreed" if number % SHARED_EVERY == 0 else "person", f"{self.name} {number}")
         self.http.close()
         return self
@@ -94,7 +96,7 @@ class Writer:
                 time.sleep(1)
             else:
                 raise AssertionError(f"{response.status_code}: {response.text[:300]}")
-            time.sleep(random.uniform(0, min(0.02 * 2 ** min(attempt, 9), 0.02 * PEOPLE)))
+            time.sleep(random.uniform(0, min(0.02 * 2 ** min(attempt, 9), 0.02 * self.n_people)))
         raise AssertionError(f"{text} was never written")
 
     def _sent(self, origin: str, text: str) -> httpx.Response:
@@ -108,24 +110,31 @@ class Writer:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_as_many_versions_as_writes_and_no_word_lost(site: Site, server: str) -> None:
-    writers = [Writer(server, f"p{i}", key_of(f"p{i}", "adjudicator"), 1 + i % 5) for i in range(PEOPLE)]
-    with ThreadPoolExecutor(PEOPLE) as pool:
+@pytest.mark.parametrize("size", [(PEOPLE, WRITES), pytest.param((50, 50), marks=pytest.mark.whole)], ids=str)
+def test_as_many_versions_as_writes_and_no_word_lost(
+    site: Site, server: str, size: tuple[int, int], measured: Any
+) -> None:
+    n_people, n_writes = size
+    writers = [Writer(server, f"p{i}", key_of(f"p{i}", "adjudicator"), 1 + i % 5, size) for i in range(n_people)]
+    with ThreadPoolExecutor(n_people) as pool:
         began = time.monotonic()
         done = list(pool.map(Writer.run, writers))
     seconds = time.monotonic() - began
     statuses = sum((writer.statuses for writer in done), Counter[int]())
-    print(f"{PEOPLE * WRITES} writes in {seconds:.1f} s: {dict(statuses)}")
+    print(f"{n_people * n_writes} writes in {seconds:.1f} s: {dict(statuses)}")
 
     written = {place: text for writer in done for place, text in writer.written.items()}
-    assert len(written) == PEOPLE * WRITES, "two writes were answered with the same version"
+    assert len(written) == n_people * n_writes, "two writes were answered with the same version"
     rows = LabelRevision.objects.values_list("label", "version", "content")
     kept = {(label, version): content["name"] for label, version, content in rows}
     assert kept == written
     assert set(statuses) <= {200, 201, 409, 412, 429}
     counted = Label.objects.annotate(n=Count("revisions"))
-    assert (counted.count(), counted.exclude(n=F("version")).count()) == (PEOPLE + 1, 0)
+    assert (counted.count(), counted.exclude(n=F("version")).count()) == (n_people + 1, 0)
     for label in Label.objects.all():
         assert label.name == kept[label.pk, label.version]
-    assert AuditEvent.objects.filter(action__startswith="label.").count() == PEOPLE * WRITES
+    assert AuditEvent.objects.filter(action__startswith="label.").count() == n_people * n_writes
     assert "locked" not in site.log()
+    what = f"{n_people} people write {n_writes} labels each at once"
+    measured(13, what, writes=n_people * n_writes, revisions=len(kept),
+             conflicts_shown=statuses[412] + statuses[409], lost=0, seconds=seconds)  # fmt: skip
