@@ -173,11 +173,11 @@ def run(stack: Stack, admin: httpx.Client) -> dict[str, Any]:
     page = send(admin, "/runs/new/", asked)
     assert "/jobs/" in str(page.url), page.text[:3000]
     address, began = page.url.path, time.monotonic()
-    wait_for(lambda: job_of(admin, address)["shards_done"] >= 3, "three shards", seconds=240)
+    wait_for(lambda: job_of(admin, address)["shards_done"] >= 3, "three shards", seconds=600)
     stack.exec("worker-cpu", "kill", "-9", wait_for(lambda: child_of(stack), "a child at work"))
     say("killed the worker's child")
     before = job_of(admin, address)["shards_done"]
-    wait_for(lambda: job_of(admin, address)["shards_done"] > before + 1, "the next shards", seconds=240)
+    wait_for(lambda: job_of(admin, address)["shards_done"] > before + 1, "the next shards", seconds=600)
     stack.run(stack.engine, "kill", "--signal", "KILL", stack.name_of("worker-cpu"))
     say("killed the whole worker")
     stack.run(stack.engine, "start", stack.name_of("worker-cpu"), check=False)
@@ -191,7 +191,7 @@ def run(stack: Stack, admin: httpx.Client) -> dict[str, Any]:
             say(f"{told['job']['state']}: {told['phase']}, {told['shards_done']} of {told['shards']} shards")
         return bool(told["job"]["state"] == "succeeded")
 
-    wait_for(is_done, "the run", seconds=600)
+    wait_for(is_done, "the run", seconds=1200)
     log = [line["message"] for line in job_of(admin, address)["log"]]
     return {"job": address, "log": log, "seconds": time.monotonic() - began, "path": "/runs/walk/"}
 
