@@ -118,7 +118,7 @@ def test_a_store_that_is_down_is_told_in_a_sentence(service, tmp_path, what):
             store.put(file, sha256, lambda: n_told.append(1))
         else:
             store.read("work/x", lambda: n_told.append(1))
-    assert time.monotonic() - since < 8
+    assert time.monotonic() - since < 30
     assert len(n_told) > 1
 
 
