@@ -70,7 +70,7 @@ LABEL_COLUMNS = (
 )
 INTEGERS = ("index", "document", "position", "token_id")
 FLAGS = ("is_induced", "is_clustered")
-LABELS_AT_ONCE = 500
+LABELS_AT_ONCE = 100
 
 
 def clusters_table(run: Run, clusterings: Sequence[tuple[str, int]]) -> Table:
@@ -140,8 +140,10 @@ def labels_table(user: User, run: Run) -> Table:
     def blocks() -> Iterator[Block]:
         after = 0
         while found := list(labels.filter(pk__gt=after).order_by("pk")[:LABELS_AT_ONCE]):
-            yield list(zip(*(_label_row(user, label) for label in found), strict=True))
+            block = list(zip(*(_label_row(user, label) for label in found), strict=True))
             after = found[-1].pk
+            _let_go(found)
+            yield block
 
     return Table(f"{run.slug}-labels", LABEL_COLUMNS, blocks)
 
@@ -224,6 +226,13 @@ def _label_row(user: User, label: Label) -> list[Any]:
         label.misfits, label.version, label.updated_at.isoformat(),
         label.submitted_at.isoformat() if label.submitted_at else None, history,
     ]  # fmt: skip
+
+
+def _let_go(labels: list[Any]) -> None:
+    """Drop labels now. They and their revisions name each other, so they would stay until garbage is collected."""
+    for label in labels:
+        label._prefetched_objects_cache.clear()
+    labels.clear()
 
 
 def _parts(values: Any) -> Iterator[list[Any]]:
