@@ -168,11 +168,13 @@ class Stack:
         say("removing everything")
         self.compose("down", "--volumes", check=False)
         for kind in ("container", "volume", "network"):
-            label = f"label=com.docker.compose.project={self.project}"
-            listed = ["ps", "--all", "--quiet"] if kind == "container" else [kind, "ls", "--quiet"]
-            left = self.run(self.engine, *listed, "--filter", label, check=False).stdout.split()
-            if left:
-                self.run(self.engine, kind, "rm", "--force", *left, check=False)
+            listed = ["ps", "--all", "--format", "{{.Names}}"] if kind == "container" else [
+                kind, "ls", "--format", "{{.Name}}"
+            ]  # fmt: skip
+            names = self.run(self.engine, *listed, check=False).stdout.split()
+            mine = [name for name in names if name.startswith((f"{self.project}_", f"{self.project}-"))]
+            if mine:
+                self.run(self.engine, kind, "rm", "--force", *mine, check=False)
 
     # ── as somebody outside ──
 
