@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # demo computes before it serves
-.PHONY: help demo demo-data serve setup test lint format unit e2e faults test-compose bench bench-web screenshots train pins clean
+.PHONY: help demo demo-data serve setup test lint format unit e2e faults test-compose audit bench bench-web screenshots train pins clean
 
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "; print "QuantaWeb: make TARGET [PORT=8000] [QW_DATA_DIR=./var] [TORCH_INDEX=url]\n"} \
@@ -62,6 +62,9 @@ faults: $(VENV)/.dev ## Break everything that may break, the whole set, and writ
 
 test-compose: $(VENV)/.dev ## Build the images, bring the whole site up in containers of its own, and walk through it (podman or Docker)
 	$(BIN)/python -m pytest tests/compose --capture=no -x
+
+audit: $(VENV)/.dev ## Look for known holes in what is installed; where no index can be reached, check pins and licences
+	$(BIN)/python deploy/audit.py
 
 bench: $(VENV)/.dev ## Measure what the speed claims rest on
 	$(BIN)/python -m benchmarks
