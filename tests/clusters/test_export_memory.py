@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,8 @@ from tests.factories import UserFactory, make_run
 @pytest.mark.django_db
 def test_labels_and_their_revisions_go_with_their_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exports, "LABELS_AT_ONCE", 2)
-    run, person = make_run(tmp_path), UserFactory(is_superuser=True)
+    run = make_run(tmp_path)
+    person: Any = UserFactory(is_superuser=True)
     clusters = Cluster.objects.filter(clustering__run=run).order_by("pk")[:5]
     for cluster in clusters:
         save_label(person, cluster, Content(name="a", tags=("lexical",)), version=0)
