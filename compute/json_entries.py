@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +14,7 @@ from compute.errors import ConfigError
 MAX_FILE_BYTES = 100_000_000
 MAX_ENTRY_CHARACTERS = 4_000_000
 _CHUNK_BYTES = 1 << 20
-_SPACE = " \t\n\r"
+_SPACE = re.compile(r"[ \t\n\r]+")
 
 
 def json_entries(path: Path, *, what: str) -> Iterator[tuple[str | None, Any]]:
@@ -84,10 +85,10 @@ class _Reader:
     def _next(self) -> str:
         """The next character that is no white space; empty at the end."""
         while True:
-            while self._at < len(self._text):
-                if self._text[self._at] not in _SPACE:
-                    return self._text[self._at]
-                self._at += 1
+            if space := _SPACE.match(self._text, self._at):
+                self._at = space.end()
+            if self._at < len(self._text):
+                return self._text[self._at]
             if self._is_whole:
                 return ""
             self._read()

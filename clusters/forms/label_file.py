@@ -124,7 +124,9 @@ def _refuse(name: str) -> Any:
 
 def _csv_lines(text: str) -> Iterator[Line]:
     if (longest := max(map(len, text.split("\n")))) > MAX_LINE:
-        raise LabelFileError(f"A line has {longest:,} characters; at most {MAX_LINE:,} are taken.")
+        raise LabelFileError(
+            f"The file is no CSV of labels: a line has {longest:,} characters; at most {MAX_LINE:,} fit."
+        )
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         head = [ALIASES.get(name.strip().lower(), name.strip().lower()) for name in next(reader, [])]
