@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from compute.errors import StorageError
 
-PART_BYTES = 16 << 20  # moved at a time: what a transfer holds in memory
+PART_BYTES = 8 << 20  # moved at a time: what a transfer holds in memory
 Attempt = Callable[[Callable[[], Any]], Any]  # makes a request, and makes it again if need be
 
 
