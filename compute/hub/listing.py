@@ -11,11 +11,12 @@ import httpx2
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoSibling
-from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
 from compute.config import HubRef
 from compute.errors import CheckpointError
 from compute.hub import cache, failures
+from compute.hub.session import session
 from compute.hub.transfer import TIMEOUT_SECONDS, RemoteFile
 
 constants.HF_HUB_DISABLE_TELEMETRY = True  # requests say nothing about this machine, and nothing else is asked for
@@ -55,7 +56,7 @@ def listed(ref: HubRef) -> Listing:
 
 def _revisions(repo_id: str) -> list[str]:
     url = f"{failures.endpoint()}/api/models/{repo_id}/refs"
-    response = get_session().get(url, headers=build_hf_headers(library_name="quantaweb"), timeout=TIMEOUT_SECONDS)
+    response = session().get(url, headers=build_hf_headers(library_name="quantaweb"), timeout=TIMEOUT_SECONDS)
     hf_raise_for_status(response)
     answer = response.json()
     return [str(each["name"]) for kind in ("branches", "tags") for each in answer.get(kind, ())]

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import httpx2
 from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 from huggingface_hub.utils.sha import git_hash
 
 from compute.errors import CheckpointError
 from compute.hub import patience
+from compute.hub.session import session
 
 TIMEOUT_SECONDS = 20.0  # to connect, and between two pieces of an answer
 TRIES_OF_A_WRONG_FILE = 2
@@ -72,7 +73,7 @@ def _append(partial: Path, n_here: int, file: RemoteFile, url: str, tell: Callab
     headers = build_hf_headers(library_name="quantaweb") | {"Accept-Encoding": "identity"}
     if n_here:
         headers["Range"] = f"bytes={n_here}-"
-    with get_session().stream("GET", url, headers=headers, timeout=TIMEOUT_SECONDS) as response:
+    with session().stream("GET", url, headers=headers, timeout=TIMEOUT_SECONDS) as response:
         hf_raise_for_status(response)
         with partial.open("ab") as out:
             if response.status_code != 206:  # the whole file comes, whatever was asked for
