@@ -73,7 +73,8 @@ def _refuse_what_is_hidden(request: Request, kept: IdempotentRequest) -> None:
     again = WSGIRequest({**environ, "REQUEST_METHOD": "GET", "PATH_INFO": path, "wsgi.input": io.BytesIO()})
     again.user, again.session = request._request.user, request._request.session
     found = resolve(path)
-    if found.func(again, *found.args, **found.kwargs).status_code == 404:  # a key that may not read gets 403, and its answer
+    status = found.func(again, *found.args, **found.kwargs).status_code
+    if status == 404:  # a key that may not read gets 403 here, and its own answer
         raise NotFound("What this request made is there no more, or hidden from you.")
 
 
