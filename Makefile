@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # demo computes before it serves
-.PHONY: help demo demo-data serve setup test lint format unit e2e faults test-compose audit bench bench-web screenshots train pins clean
+.PHONY: help demo demo-data serve setup test lint format unit e2e faults test-compose audit bench bench-web bench-load screenshots train pins clean
 
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "; print "QuantaWeb: make TARGET [PORT=8000] [QW_DATA_DIR=./var] [TORCH_INDEX=url]\n"} \
@@ -71,6 +71,10 @@ bench: $(VENV)/.dev ## Measure what the speed claims rest on
 
 bench-web: $(VENV)/.dev ## Measure every page at the paper's size, on both databases (20 GB, an hour)
 	$(BIN)/python -m benchmarks.web
+
+bench-load: $(VENV)/.dev ## Measure the site under many people at once, on both databases (an hour)
+	$(BIN)/python -m benchmarks.load --database postgres
+	$(BIN)/python -m benchmarks.load --database sqlite
 
 screenshots: $(VENV)/.dev ## Make pictures of every page from the demo run, light and dark, wide and narrow
 	$(BIN)/python -m docs.screenshots
