@@ -121,9 +121,9 @@ def _checked_labels(raw: Any, k: int, affinity: str, n_tokens: int) -> np.ndarra
         raise ConfigError(
             f"{where} there are {len(raw):,} labels, elsewhere {n_tokens:,}; every list needs one a token."
         )
-    wrong = next((one for one in raw if type(one) is not int or not 0 <= one < k), None)
-    if wrong is not None:
-        raise ConfigError(f"{where} a label is {_short(wrong)}; labels are whole numbers from 0 to {k - 1}.")
+    for one in raw:
+        if type(one) is not int or not 0 <= one < k:
+            raise ConfigError(f"{where} a label is {_short(one)}; labels are whole numbers from 0 to {k - 1}.")
     found = np.array(raw, np.int32)
     n_clusters = len(np.unique(found))
     if n_clusters != k:

@@ -34,7 +34,7 @@ def records(file: BinaryIO, name: str, source: str, field: str, meter: Meter) ->
         if meter.limits.page_bytes is not None:
             refuse_large_pages(file, table.metadata, columns, meter.limits.page_bytes, name)
         yield from _rows(table, columns, n_bytes, name, source, meter)
-    except (pyarrow.ArrowException, EOFError, OSError) as error:
+    except (pyarrow.ArrowException, EOFError, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's own
         raise CorpusError(f"{name} is no Parquet file, or damaged ({error}). Copy or write it again.") from error
