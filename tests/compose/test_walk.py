@@ -155,7 +155,7 @@ def job_of(browser: httpx.Client, address: str) -> dict[str, Any]:
     answer = browser.get(f"{address.rstrip('/')}.json")
     assert answer.status_code == 200, answer.text[:500]
     told: dict[str, Any] = answer.json()
-    assert told["job"]["state"] != "failed", told
+    assert told["job"]["state"] != "failed", json.dumps([told["job"]["error"], told["log"][:20]], indent=1)
     return told
 
 
