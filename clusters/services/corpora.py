@@ -58,7 +58,8 @@ def add_upload(owner: Any, file: Any, *, suffix: str, name: str, text_field: str
 
 
 def _written_and_checked(file: Any, path: Path, text_field: str) -> dict[str, Any]:
-    from compute.texts import check_upload  # reads Parquet too, which no other page needs
+    from compute.texts.apart import check_upload_apart  # Parquet's reader is not installed everywhere
+    from compute.texts.uploads import check_upload
 
     path.parent.mkdir(mode=0o700, parents=True)
     with path.open("xb") as copy:
@@ -67,7 +68,7 @@ def _written_and_checked(file: Any, path: Path, text_field: str) -> dict[str, An
         copy.flush()
         os.fsync(copy.fileno())
     try:
-        facts = check_upload(path, text_field=text_field)
+        facts = (check_upload_apart if path.suffix == ".parquet" else check_upload)(path, text_field=text_field)
     except CorpusError as error:
         raise CorpusError(str(error).replace(str(path), file.name)) from error
     except ImportError as error:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from compute.errors import CorpusError
+from compute.texts.apart import check_upload_apart
 from tests.fuzz.run import CASES, feed
 from tests.fuzz.targets import Target, targets
 
@@ -36,3 +38,10 @@ def test_a_reader_that_breaks_is_noticed(tmp_path: Path) -> None:
 
     assert "IndexError: 3" in feed(Target(breaks, lambda rng: b""), b"abc")
     assert "without a sentence" in feed(Target(says_nothing, lambda rng: b""), b"abc")
+
+
+def test_a_file_that_ends_whoever_reads_it_ends_nobody_else(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    file.write_bytes((CASES / "texts.parquet-aborts0000").read_bytes())
+    with pytest.raises(CorpusError, match="ended the program that read it"):
+        check_upload_apart(file)
