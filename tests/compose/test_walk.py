@@ -235,7 +235,7 @@ def test_a_label_is_given_by_a_key(stack: Stack, admin: httpx.Client, run: dict[
         label = {"run": "walk", "k": 4, "cluster": 1, "name": "by a key", "kind": "skill", "state": "submitted"}
         answer = script.post("/api/v1/labels/", json=label)
         assert answer.status_code == 201, answer.text
-        assert script.get("/api/v1/labels/", params={"run": "walk"}).json()["count"] == 2
+        assert len(script.get("/api/v1/labels/", params={"run": "walk"}).json()["results"]) == 2
         refused = script.post("/api/v1/jobs/", json={"name": "again"})
         assert refused.status_code == 403
 
