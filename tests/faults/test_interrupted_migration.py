@@ -21,7 +21,7 @@ from tests.faults.serving import serving
 from tests.migrations.conftest import Upgraded, restored
 
 OLD, HALF = "clusters-0005", "0007_quiz_seed"
-EITHER = pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+EITHER = pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.whole)])
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def _empty(site: Site, kind: str, sqlite_template: Path) -> str:
     return f"sqlite:///{sqlite_template}" if kind == "sqlite" else site.url
 
 
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.whole)])
+@EITHER
 def test_while_the_database_is_half_upgraded_the_web_says_so(site: Site, kind: str, measured: Any) -> None:
     call_command("migrate", "clusters", HALF, verbosity=0)
     connection.close()
