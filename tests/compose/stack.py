@@ -161,7 +161,9 @@ class Stack:
         try:
             wait_for(lambda: self.is_healthy(service), f"{service} healthy", seconds=seconds)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.logs(service)}") from None
+            checks = (self.inspect(service)["State"].get("Health") or {}).get("Log") or []
+            said = checks[-1]["Output"] if checks else ""
+            raise AssertionError(f"{error}: {said}\n{self.logs(service)}") from None
 
     def down(self) -> None:
         """Remove containers, volumes and networks: nothing of this project stays."""
