@@ -70,6 +70,7 @@ PAGES = (
     Page("compare, affinities", RUN + "/compare/?a=signed-{k}&b=absolute-{k}"),
     Page("probe", RUN + "/probe/"),
     Page("jobs", "/jobs/"),
+    Page("workers", "/jobs/workers/"),
     Page("corpora", "/corpora/"),
     Page("labels", "/labels/"),
     Page("vocabulary", "/labeling/tags/"),
@@ -100,7 +101,7 @@ PAGES = (
 # routes that change something, need somebody signed in, or whose time is that of a form
 LEFT_OUT = frozenset({
     "random-cluster", "run-new", "corpus-new", "corpus", "corpus-remove", "job", "job-cancel", "job-resume",
-    "job-take-over", "theme", "tour", "run-manage", "sign-in-link", "sign-out", "password", "probe-delete",
+    "job-take-over", "job-prioritise", "theme", "tour", "run-manage", "sign-in-link", "sign-out", "password", "probe-delete",
     "map-positions", "map-colours",  # found in the map's page
     "adjudicate", "adjudicate-cluster", "adjudicate-next", "agreement", "audit", "cluster-suggestions", "collection",
     "collection-change", "collection-comment", "collection-delete", "collection-keep", "collection-note",

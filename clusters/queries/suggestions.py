@@ -131,7 +131,7 @@ def _sources(user: User, clustering: Clustering) -> QuerySet[Clustering]:
     """The clusterings that any of those labels are of."""
     keys = _labels(user, clustering).order_by().values("cluster__clustering_id").distinct()
     rows = Clustering.objects.filter(pk__in=keys).select_related("run")
-    return rows.only("affinity", "k", "run__slug", "run__bundle_path", "run__bundle_sha256")
+    return rows.only("affinity", "k", "run__slug", "run__bundle_path", "run__bundle_sha256", "run__damage")
 
 
 def _dismissed(user: User, cluster: Cluster) -> QuerySet[LabelSuggestion]:

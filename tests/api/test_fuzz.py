@@ -39,7 +39,7 @@ CHECKS = [
 @pytest.fixture
 def api(site: Site, tmp_path: Any, monkeypatch: Any, settings: Any) -> tuple[Any, dict[str, Any], dict[str, str]]:  # noqa: F811
     """The schema, real values for its addresses, and the headers of a key that may do all."""
-    monkeypatch.setattr(PerKey, "THROTTLE_RATES", {"person": "1000000/min", "anonymous": "1000000/min"})
+    monkeypatch.setattr(PerKey, "THROTTLE_RATES", dict.fromkeys(PerKey.THROTTLE_RATES, "1000000/min"))
     settings.JOBS_PER_HOUR = settings.OPEN_JOBS_PER_PERSON = settings.QUEUE_LIMIT = 10**6
     run, _, key = seeded_site(tmp_path)
     schema = schemathesis.openapi.from_wsgi("/api/schema/", get_wsgi_application())

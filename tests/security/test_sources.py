@@ -24,6 +24,7 @@ MAY_ASK_OTHERS = {
     "compute/hub/failures.py": "only names the exceptions of huggingface_hub",
     "compute/hub/fetch.py": "only names the exceptions of huggingface_hub",
     "compute/hub/listing.py": "only names the exceptions of huggingface_hub",
+    "compute/hub/session.py": "the client's own rules: where it may be sent on to",
     "compute/hub/patience.py": "only names the exceptions of huggingface_hub",
     "compute/hub/transfer.py": "only names the exceptions of huggingface_hub",
 }
