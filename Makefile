@@ -9,8 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UNIT := tests/compute tests/clusters
 BROWSER := tests/e2e
-APART := tests/faults # one after the other: they kill, cut and fill what others would share
-CONTAINERS := tests/compose # make test-compose
+APART := tests/faults# one after the other: they kill, cut and fill what others would share
+CONTAINERS := tests/compose# make test-compose
 TOGETHER := $(filter-out $(BROWSER) $(APART) $(CONTAINERS) tests/data tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -57,8 +57,9 @@ e2e: $(VENV)/.dev ## Only the tests in a real browser
 
 faults: $(VENV)/.dev ## Break everything that may break, the whole set, and write the table of docs/reliability.md (hours)
 	rm -f .cache/fault-figures.jsonl && mkdir -p .cache
-	QW_FAULT_FIGURES=$(CURDIR)/.cache/fault-figures.jsonl $(BIN)/python -m pytest tests/faults --whole
-	$(BIN)/python -m tests.faults.table .cache/fault-figures.jsonl
+	QW_FAULT_FIGURES=$(CURDIR)/.cache/fault-figures.jsonl $(BIN)/python -m pytest --whole --timeout 1800 \
+	  $(APART) tests/store tests/fuzz tests/migrations tests/e2e/test_hostile_text.py; status=$$?; \
+	$(BIN)/python -m tests.faults.table .cache/fault-figures.jsonl && exit $$status
 
 test-compose: $(VENV)/.dev ## Build the images, bring the whole site up in containers of its own, and walk through it (podman or Docker)
 	$(BIN)/python -m pytest tests/compose --capture=no -x

@@ -101,8 +101,8 @@ PAGES = (
 # routes that change something, need somebody signed in, or whose time is that of a form
 LEFT_OUT = frozenset({
     "random-cluster", "run-new", "corpus-new", "corpus", "corpus-remove", "job", "job-cancel", "job-resume",
-    "job-take-over", "job-prioritise", "theme", "tour", "run-manage", "sign-in-link", "sign-out", "password", "probe-delete",
-    "map-positions", "map-colours",  # found in the map's page
+    "job-take-over", "job-prioritise", "theme", "tour", "run-manage", "sign-in-link", "sign-out", "password",
+    "probe-delete", "map-positions", "map-colours",  # found in the map's page
     "adjudicate", "adjudicate-cluster", "adjudicate-next", "agreement", "audit", "cluster-suggestions", "collection",
     "collection-change", "collection-comment", "collection-delete", "collection-keep", "collection-note",
     "collection-remove", "collection-uncomment", "export-delete", "export-download", "export-table", "import",

@@ -22,11 +22,10 @@ from django.test import override_settings
 from clusters.models import Run
 from clusters.stored.arrays import forget_bundles
 from tests.databases import default_database
-from tests.faults.conftest import pytest_collection_modifyitems
 from tests.faults.figures import measured
 from tests.postgres import Server, postgres
 
-__all__ = ["measured", "postgres", "pytest_collection_modifyitems"]
+__all__ = ["measured", "postgres"]
 
 RELEASES = Path(__file__).resolve().parents[1] / "data" / "releases"
 PREVIOUS = "clusters-0010"  # whose code may still run while workers are upgraded

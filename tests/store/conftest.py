@@ -10,12 +10,11 @@ from compute.store.address import store_address
 from compute.store.bucket import BucketPlace
 from compute.store.objects import Store, open_store
 from tests.databases import postgres_template, site, sqlite_template
-from tests.faults.conftest import pytest_collection_modifyitems
 from tests.faults.figures import measured
 from tests.postgres import postgres
 from tests.store.service import BUCKET, Service
 
-__all__ = ["measured", "postgres", "postgres_template", "pytest_collection_modifyitems", "site", "sqlite_template"]
+__all__ = ["measured", "postgres", "postgres_template", "site", "sqlite_template"]
 
 
 @pytest.fixture(scope="session")
