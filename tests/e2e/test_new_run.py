@@ -59,7 +59,7 @@ def test_a_run_is_started_without_javascript(signed_in):
     page.get_by_role("button", name="Estimate").click()
     expect(page.locator("#preflight")).to_contain_text("on a CPU")
     expect(page.get_by_label("Tokens", exact=True)).to_have_value("400")
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_url(re.compile(r"/jobs/\d+/$"))
     assert Job.objects.get().config["selection"]["n_tokens"] == 400
 
@@ -69,7 +69,7 @@ def test_a_mistake_in_a_folded_part_is_unfolded(signed_in):
     page = opened.open("/runs/new/")
     page.get_by_text("Seed and starts").click()
     page.get_by_label("Seed", exact=True).fill("-1")
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Start", exact=True).click()
     expect(page.locator("#id_seed_error")).to_be_visible()
     expect(page.get_by_label("Seed", exact=True)).to_have_attribute("aria-invalid", "true")
     opened.complaints.clear()  # browsers report a 422 on the console
