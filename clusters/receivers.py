@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.contrib.auth.models import User as Person
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.db.models.signals import post_migrate
@@ -46,7 +47,7 @@ def ingest_bundle(
 @receiver(swept, dispatch_uid="verify")
 def check_waiting_runs(sender: Any, **_: Any) -> None:
     """The runner goes on with checks that were cut short, in a process of their own."""
-    if any(not is_on_its_way(run) for run in waiting_runs()):
+    if _is_web_host() and any(not is_on_its_way(run) for run in waiting_runs()):
         checker.start()
 
 
@@ -60,8 +61,13 @@ def exchange_files(sender: Any, **_: Any) -> None:
 @receiver(swept, dispatch_uid="tidy")
 def tidy_daily(sender: Any, **_: Any) -> None:
     """What nobody needs any more goes once a day, in a process of its own."""
-    if is_due():
+    if _is_web_host() and is_due():
         tidier.start()
+
+
+def _is_web_host() -> bool:
+    """Whether the files that pages read lie here: a runner of another host neither checks nor tidies its own copies."""
+    return Job.Queue.SITE in settings.QUEUES
 
 
 @receiver(job_ended, dispatch_uid="notice")

@@ -68,8 +68,7 @@ def workspaces() -> Iterator[Left]:
     """Folders of jobs that are no more; what runs share lies beside them and stays."""
 
     def is_named(name: str) -> bool:
-        path = str(Path(settings.WORKSPACE_DIR) / name)
-        return Job.objects.filter(workspace=path).exists() or bool(_open_job(name))
+        return Job.objects.filter(workspace__endswith=f"/{name}").exists() or _open_job(name)
 
     for folder in _old(Path(settings.WORKSPACE_DIR), "job-*", DAY):
         if _JOB.fullmatch(folder.name) and folder.is_dir():
@@ -109,11 +108,12 @@ def uploads() -> Iterator[Left]:
         yield from _unnamed(folder, lambda name: False)
     for folder in _old(root, "*", DAY):
         if _KEY.fullmatch(folder.name):
-            yield from _unnamed(folder, lambda name: _is_corpus(root / name))
+            yield from _unnamed(folder, _is_corpus)
 
 
-def _is_corpus(folder: Path) -> bool:
-    return RegisteredCorpus.objects.filter(source__startswith=f"{folder}/").exists()
+def _is_corpus(name: str) -> bool:
+    """Rows hold the web host's paths; on another host the same folder lies elsewhere."""
+    return RegisteredCorpus.objects.filter(source__contains=f"/{name}/").exists()
 
 
 def imports() -> Iterator[Left]:

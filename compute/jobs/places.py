@@ -101,8 +101,8 @@ def forget_work_elsewhere() -> int:
     if settings.STORE is None or not root.is_dir():
         return 0
     here = {int(path.name.removeprefix("job-")): path for path in root.iterdir() if _WORKSPACE.fullmatch(path.name)}
-    kept = Job.objects.filter(pk__in=here).exclude(workspace="").values_list("pk", flat=True)
-    gone = [path for pk, path in here.items() if pk not in set(kept)]
+    kept = set(Job.objects.filter(pk__in=here).exclude(workspace="").values_list("pk", flat=True))
+    gone = [path for pk, path in here.items() if pk not in kept]
     for path in gone:
         shutil.rmtree(path, ignore_errors=True)
     return len(gone)

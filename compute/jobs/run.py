@@ -175,7 +175,7 @@ def _work(held: Lease, shard: Shard, why_stop: Callable[[], str], on_progress: O
 
         bundle = None
         if shard.phase == INGEST:
-            _ingest(shard.job, partial(lease.hold, held), keeper.check)
+            _ingest(shard.job, partial(lease.hold, held), lambda: keeper.report(0, keeper.n_total))
         elif work := kinds.work_of(shard.job.kind):
             work(shard.job, report)
         else:

@@ -23,6 +23,7 @@ STALLED_ROUNDS = 4  # heartbeats in a row that found the consumer stalled
 _FORK_PATIENCE = 5.0  # seconds that a new child waits until the thread has closed its connections
 _TEMPORARY_FAILURE = 75
 _quiet = threading.Lock()  # held while the thread has connections open, which a child must not inherit
+_is_held_for_fork = False
 
 
 class Watch:
@@ -98,11 +99,12 @@ class Watch:
 
 
 def _before_fork() -> None:
-    _quiet.acquire(timeout=_FORK_PATIENCE)
+    global _is_held_for_fork
+    _is_held_for_fork = _quiet.acquire(timeout=_FORK_PATIENCE)
 
 
 def _after_fork() -> None:
-    if _quiet.locked():
+    if _is_held_for_fork:  # else the thread holds it still, and releases it itself
         _quiet.release()
 
 

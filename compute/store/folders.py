@@ -97,6 +97,7 @@ def fetch_folder(
         for file, entry in entries.items():
             if not _fetched(store, partial / file, entry, tell):
                 return None
+            os.utime(partial)  # it is being fetched: what looks abandoned is tidied away
         try:
             check(partial, entries)
         except BundleError:
