@@ -13,6 +13,7 @@ timeout, graceful_timeout, keepalive = 60, 30, 5
 max_requests, max_requests_jitter = 5000, 500
 worker_tmp_dir = "/dev/shm"  # noqa: S108 (heartbeats of gunicorn's own processes, never on a slow disk)
 forwarded_allow_ips = "*"  # only the proxy reaches this port
+forwarder_headers = ""  # it passes on what anybody sends: a SCRIPT_NAME would hide an address from its rules
 control_socket_disable = True
 logger_class = "quantaweb.server_log.ServerLog"
 
