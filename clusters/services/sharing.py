@@ -8,9 +8,12 @@ the web process itself never speaks to the store.
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -29,6 +32,7 @@ from compute.store.unused import Unused, notes_of_jobs, unused
 Report = Callable[[str], None]
 DAY = 86400.0
 KEEP_DAYS = 7  # what no record names
+OWNER = "owner"  # the record that says whose store it is
 
 
 def has_work() -> bool:
@@ -64,8 +68,7 @@ def exchange(report: Report = lambda text: None) -> None:
     for run in missing_runs():
         _bring(store, run, report)
     if _is_untidy():
-        n_notes, n_objects = tidy(store)
-        report(f"removed {n_notes:,} notes of jobs that ended and {n_objects:,} objects that nothing names")
+        _tidy_daily(store, report)
 
 
 def required_store() -> Store:
@@ -76,7 +79,14 @@ def required_store() -> Store:
 
 
 def tidy(store: Store, *, days: float = KEEP_DAYS) -> tuple[int, int]:
-    """Remove the notes of jobs that were forgotten, bundles of runs that were deleted, and what nothing names."""
+    """Remove the notes of jobs that were forgotten, bundles of runs that were deleted, and what nothing names.
+
+    Raises
+    ------
+    StorageError
+        If the store is another site's: this site's rows do not tell what that one needs.
+    """
+    _require_own(store)
     notes = notes_of_jobs(store)
     kept = set(Job.objects.filter(pk__in=notes).exclude(workspace="").values_list("pk", flat=True))
     forgotten = [key for job, keys in notes.items() if job not in kept for key in keys]
@@ -85,6 +95,37 @@ def tidy(store: Store, *, days: float = KEEP_DAYS) -> tuple[int, int]:
     store.remove([*found.records, *found.objects])
     _mark("tidy", "daily")
     return len(forgotten), len(found.objects)
+
+
+def _tidy_daily(store: Store, report: Report) -> None:
+    try:
+        n_notes, n_objects = tidy(store)
+    except StoreAwayError:
+        raise
+    except StorageError as error:
+        _mark("tidy", "daily")  # said once a day
+        report(str(error))
+        return
+    report(f"removed {n_notes:,} notes of jobs that ended and {n_objects:,} objects that nothing names")
+
+
+def _require_own(store: Store) -> None:
+    """The first data folder that tidies a store is its own; a copy of the site, started elsewhere, is not."""
+    name = _marker("tidy", OWNER)
+    name.parent.mkdir(parents=True, exist_ok=True)
+    if not name.exists():
+        partial = name.with_name(f".{name.name}.{uuid4().hex}")
+        partial.write_text(uuid4().hex)
+        with suppress(FileExistsError):  # another process was faster
+            os.link(partial, name)
+        partial.unlink()
+    own = name.read_bytes()
+    if store.settle(OWNER, own) != own:
+        raise StorageError(
+            f"The store {store.name} is tidied from another data folder, so nothing is removed there from this one. "
+            "Each site needs a store of its own, such as another prefix; if this site took that one's place, remove "
+            f"the object “{OWNER}” from the store."
+        )
 
 
 def find_unused(store: Store, *, days: float) -> Unused:

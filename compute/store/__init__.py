@@ -5,6 +5,7 @@
     work/columns/….npy.note            losses that runs share
     bundles/<sha256>.json              a published bundle: its folder's name, and every file with hash and size
     corpora/<folder>.json              a text that somebody sent, likewise
+    owner                              which data folder tidies here; no other removes anything
     damaged/…                          objects that were not what their name says; kept for whoever looks into it
 
 What comes out of the store is hashed on its way and compared before it gets its name here. Whatever is missing or wrong

@@ -16,7 +16,7 @@ from clusters.services import sharing
 from clusters.stored.arrays import forget_bundles
 from compute.bundle import open_bundle
 from compute.config import RunConfig
-from compute.errors import BundleError, CorpusError
+from compute.errors import BundleError, CorpusError, StorageError
 from compute.jobs import places
 from compute.models import Job
 from compute.store.folders import push_bundle
@@ -201,3 +201,19 @@ def _make_old(folder: Path, *, but: str) -> None:
     for file in folder.rglob("*"):
         if file.is_file() and not str(file).endswith(but):
             os.utime(file, (old, old))
+
+
+def test_another_site_removes_nothing_from_this_ones_store(shared, away, settings, tmp_path):
+    """A copy of the site on a test machine, say: its rows tell nothing of what was made since."""
+    sharing.tidy(shared)
+    shared.write("work/job-987654/losses.npy.note", b"{}")
+    settings.DATA_DIR = tmp_path / "copy"
+    with pytest.raises(StorageError, match="another data folder"):
+        sharing.tidy(shared)
+    told: list[str] = []
+    sharing.exchange(told.append)
+    assert "Each site needs a store of its own" in told[-1]
+    assert not sharing.has_work()
+    assert shared.read("work/job-987654/losses.npy.note") == b"{}"
+    settings.DATA_DIR = tmp_path / "web"
+    assert sharing.tidy(shared)[0] == 1
