@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UNIT := tests/compute tests/clusters
 BROWSER := tests/e2e
-APART := tests/faults# one after the other: they kill, cut and fill what others would share
+APART := tests/faults# away from browsers, which notice when networks come and go
 CONTAINERS := tests/compose# make test-compose
 TOGETHER := $(filter-out $(BROWSER) $(APART) $(CONTAINERS) tests/data tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -35,7 +35,7 @@ setup: $(VENV)/.dev ## Install everything, for developing
 test: $(VENV)/.dev lint ## Lint, then unit, integration and browser tests
 	$(BIN)/python -m pytest --numprocesses 2 $(TOGETHER)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(BROWSER)
-	$(BIN)/python -m pytest $(APART)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(APART)
 
 lint: $(VENV)/.dev ## Check style, types, templates and the direction of imports
 	$(BIN)/ruff check .
