@@ -74,3 +74,9 @@ def counted_as(address: str) -> str | None:
             return None if found.is_loopback else str(ipaddress.ip_network((found, 64), strict=False).network_address)
         found = found.ipv4_mapped
     return None if found.is_loopback else str(found)
+
+
+def guesser(request: HttpRequest) -> str:
+    """Whom wrong passwords are counted for: a household's IPv6 network is one, whose addresses are without number."""
+    address = client_address(request)
+    return counted_as(address) or address

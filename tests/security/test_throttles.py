@@ -139,6 +139,15 @@ def test_many_names_are_not_tried_from_one_address(client: Client) -> None:
     assert 429 not in asked[:3]
 
 
+def test_wrong_passwords_lock_for_a_whole_network_of_ipv6(client: Client, settings: Any) -> None:
+    settings.WEB_RATES = settings.WEB_RATES | {"sign-ins": 100}
+    UserFactory(username="ana")
+    wrong = {"username": "ana", "password": "guess"}
+    asked = [client.post("/sign-in/", wrong, REMOTE_ADDR=f"2001:db8:1:2::{i}").status_code for i in range(1, 7)]
+    assert asked[0] != asked[-1] == 429
+    assert client.post("/sign-in/", wrong, REMOTE_ADDR="2001:db8:1:3::1").status_code == asked[0]
+
+
 # ── long answers ──
 
 
