@@ -15,9 +15,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from clusters.display import clean_text
-from clusters.embedded.checker import checker
-from clusters.embedded.exchanger import exchanger
-from clusters.embedded.tidier import tidier
+from clusters.embedded.errands import checker, exchanger, tidier
 from clusters.ingest import ingest
 from clusters.services.audit import record
 from clusters.services.counters import SIGN_IN_FAILURES

@@ -63,10 +63,13 @@ class FolderPlace:
             (self.root / key).unlink(missing_ok=True)
 
     def remove_unfinished(self, before: float) -> int:
-        old = [file for file in self.root.rglob(f"{_PARTIAL}*") if file.stat().st_mtime < before]
-        for file in old:
-            file.unlink(missing_ok=True)
-        return len(old)
+        n = 0
+        for file in self.root.rglob(f"{_PARTIAL}*"):
+            with contextlib.suppress(FileNotFoundError):  # finished meanwhile
+                if file.stat().st_mtime < before:
+                    file.unlink()
+                    n += 1
+        return n
 
     @contextlib.contextmanager
     def _written(self, key: str, parts: Iterator[bytes]) -> Iterator[Path]:

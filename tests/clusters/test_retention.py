@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from clusters import receivers
-from clusters.embedded.tidier import Tidier
+from clusters.embedded.errands import Errand
 from clusters.models import (
     ApiKey,
     AuditEvent,
@@ -156,6 +156,16 @@ def test_uploads_that_are_no_corpus_go(data: Path) -> None:
     assert [path.exists() for path in (named, orphan, cut, at_work, by_hand)] == [True, False, False, True, True]
 
 
+def test_what_rows_of_another_host_name_stays(data: Path) -> None:
+    text = aged(file_in(data / "corpora" / ("a" * 32)))
+    RegisteredCorpus.objects.create(name="there", kind="upload", source=f"/elsewhere/corpora/{text.name}/file")
+    work = aged(file_in(data / "workspaces" / "job-77"))
+    closed_job(workspace="/elsewhere/workspaces/job-77", days=1)
+    assert by_kind(kinds=["uploads", "working files"]) == {}
+    assert text.exists()
+    assert work.exists()
+
+
 def test_what_was_sent_to_be_imported_goes_after_a_week(data: Path) -> None:
     folders = {name: file_in(data / "imports" / (name[0] * 32)) for name in ("a week", "b hours", "c waits", "d none")}
     for name, days in (("a week", 8), ("b hours", 0.5), ("c waits", 30), ("d none", 0.5)):
@@ -286,9 +296,9 @@ def test_the_sweeper_tidies_once_a_day(data: Path, monkeypatch: pytest.MonkeyPat
         started.append(command)
         return Child()
 
-    tidier = Tidier()
+    tidier = Errand("tidy", log="tidy.log", rest_seconds=60)
     monkeypatch.setattr(receivers, "tidier", tidier)
-    monkeypatch.setattr("clusters.embedded.tidier.process.start", start)
+    monkeypatch.setattr("clusters.embedded.errands.process.start", start)
     receivers.tidy_daily(None)
     receivers.tidy_daily(None)  # it may have failed: not again at once
     assert len(started) == 1
@@ -297,3 +307,16 @@ def test_the_sweeper_tidies_once_a_day(data: Path, monkeypatch: pytest.MonkeyPat
     tidier._not_before = 0.0
     receivers.tidy_daily(None)
     assert len(started) == 1
+
+
+def test_a_runner_without_the_sites_files_leaves_them_alone(
+    data: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    started: list[bool] = []
+    monkeypatch.setattr(receivers.tidier, "start", lambda: started.append(True))
+    settings.QUEUES = ["gpu"]
+    receivers.tidy_daily(None)
+    assert not started
+    settings.QUEUES = ["gpu", "cpu", "site"]
+    receivers.tidy_daily(None)
+    assert started == [True]

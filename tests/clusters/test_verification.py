@@ -17,8 +17,8 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from clusters import receivers
-from clusters.embedded.checker import Checker
 from clusters.embedded.checking import CheckProgress
+from clusters.embedded.errands import Errand
 from clusters.ingest import ingest
 from clusters.models import Run
 from clusters.services import preparation, verification
@@ -308,7 +308,7 @@ def test_one_check_is_started_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_pat
     settings.DATA_DIR = tmp_path
     (tmp_path / "manage.py").write_text("import sys, time; print(sys.argv[1:], flush=True); time.sleep(60)")
     settings.BASE_DIR = tmp_path
-    checker = Checker()
+    checker = Errand("verify", log="verify.log")
     checker.start()
     assert checker.child is not None
     try:

@@ -218,3 +218,15 @@ def test_what_a_workers_parent_reads_brings_no_torch(site: Site) -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, env=site.environment, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_fork_that_could_not_wait_leaves_the_threads_lock_to_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_FORK_PATIENCE", 0.01)
+    with watch._quiet:
+        watch._before_fork()
+        watch._after_fork()
+        assert watch._quiet.locked()
+    watch._before_fork()
+    assert watch._quiet.locked()
+    watch._after_fork()
+    assert not watch._quiet.locked()
