@@ -84,8 +84,14 @@ def with_text_here(config: RunConfig, tell: Tell = lambda: None) -> RunConfig:
 
 def _bring_text(shared: Store, name: str, tell: Tell) -> None:
     """The web host sends a text soon after it came; until then this waits."""
+
+    def check(path: Path, place: Path, entries: object) -> None:
+        if place.name != name:
+            raise BundleError(f"The store gives another text than {name}, which nobody sent here; look into it.")
+
     until = time.monotonic() + SWEEPS_WAITED * settings.SWEEP_SECONDS
-    while fetch_folder(shared, record_key(CORPORA, name), Path(settings.CORPUS_DIR), tell=tell) is None:
+    root = Path(settings.CORPUS_DIR)
+    while fetch_folder(shared, record_key(CORPORA, name), root, check=check, tell=tell) is None:
         if time.monotonic() > until:
             raise CorpusError(
                 "The text of this run lies on the web host alone. Look whether its runner is at work (manage.py "

@@ -34,7 +34,7 @@ class Entry:
     mtime_ns: int  # kept, because a text's stamp names it
 
 
-Check = Callable[[Path, Mapping[str, Entry]], None]
+Check = Callable[[Path, Path, Mapping[str, Entry]], None]  # what was brought, where it is to lie, its files
 
 
 def record_key(kind: str, name: str) -> str:
@@ -50,11 +50,13 @@ def push_bundle(store: Store, path: Path, tell: Tell = lambda: None) -> None:
 def fetch_bundle(store: Store, sha256: str, root: Path, tell: Tell = lambda: None) -> Path | None:
     """Bring a bundle into a folder of bundles and give its path; None where the store has none, or no whole one."""
 
-    def check(path: Path, entries: Mapping[str, Entry]) -> None:
+    def check(path: Path, place: Path, entries: Mapping[str, Entry]) -> None:
         bundle = open_bundle(path)
         stated = {name: entry.sha256 for name, entry in entries.items()}
         if bundle.sha256 != sha256 or any(stated.get(name) != hashed for name, hashed in bundle.hashes.items()):
             raise BundleError(f"The store gives other files than those of bundle {sha256[:12]}; publish it again.")
+        if _is_other(place, sha256):
+            raise BundleError(f"{place} holds another bundle; move it away, and it is fetched again.")
 
     return fetch_folder(store, record_key(BUNDLES, sha256), root, check=check, tell=tell)
 
@@ -78,7 +80,7 @@ def push_folder(
 
 
 def fetch_folder(
-    store: Store, key: str, root: Path, *, check: Check = lambda path, entries: None, tell: Tell = lambda: None
+    store: Store, key: str, root: Path, *, check: Check = lambda *brought: None, tell: Tell = lambda: None
 ) -> Path | None:
     """Bring a folder beside others; what an interrupted attempt brought is kept. None where it cannot be had whole.
 
@@ -93,13 +95,14 @@ def fetch_folder(
         root.mkdir(parents=True, exist_ok=True)
     with _alone(root / f".{name}.lock", tell):
         if _is_there(root / name, entries):
+            check(root / name, root / name, entries)
             return root / name
         for file, entry in entries.items():
             if not _fetched(store, partial / file, entry, tell):
                 return None
             os.utime(partial)  # it is being fetched: what looks abandoned is tidied away
         try:
-            check(partial, entries)
+            check(partial, root / name, entries)
         except BundleError:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -135,6 +138,14 @@ def _fetched(store: Store, path: Path, entry: Entry, tell: Tell) -> bool:
         os.utime(part, ns=(entry.mtime_ns, entry.mtime_ns))
         part.replace(path)
     return True
+
+
+def _is_other(place: Path, sha256: str) -> bool:
+    """Whether a bundle of another hash lies there; what can be opened as none is damaged."""
+    try:
+        return open_bundle(place).sha256 != sha256
+    except BundleError:
+        return False
 
 
 def _is_whole(path: Path, entry: Entry) -> bool:

@@ -102,6 +102,19 @@ def test_a_record_with_other_files_is_refused(store, sent, tmp_path):
     assert not list((tmp_path / "b").glob("little*"))
 
 
+@pytest.mark.parametrize("files", ["own", "none"])
+def test_a_record_with_another_bundles_name_takes_nothings_place(store, sent, tmp_path, files):
+    with BundleWriter(tmp_path / "b", "other") as writer:
+        writer.add_lines("documents.jsonl", iter([{"source": "other"}]))
+        other = writer.publish({"config": {}}, {})
+    record = record_of(store, sent) | {"name": other.name} | ({"files": {}} if files == "none" else {})
+    store.write(record_key("bundles", sent), json.dumps(record).encode())
+    with pytest.raises(BundleError, match="another bundle|other files"):
+        fetch_bundle(store, sent, tmp_path / "b")
+    open_bundle(other).verify()
+    assert not list((tmp_path / "b").glob(".damaged-*"))
+
+
 def test_a_text_keeps_its_time(store, tmp_path):
     folder = tmp_path / ("ab" * 16)
     folder.mkdir(parents=True)

@@ -109,6 +109,18 @@ def test_a_worker_takes_a_sent_text_from_the_store(sent_text, settings, tmp_path
     assert found.read_text() == '{"text": "one"}\n'
 
 
+def test_another_text_than_was_asked_for_is_refused(shared, sent_text, settings, tmp_path):
+    sharing.exchange()
+    key = f"corpora/{sent_text.parent.name}.json"
+    shared.write(key, shared.read(key).replace(sent_text.parent.name.encode(), b"c" * 32))
+    settings.CORPUS_DIR = tmp_path / "worker" / "corpora"
+    config = _reading(sent_text)
+    sent_text.rename(sent_text.with_name("gone"))
+    with pytest.raises(BundleError, match="another text"):
+        places.with_text_here(config)
+    assert not (settings.CORPUS_DIR / ("c" * 32)).exists()
+
+
 def test_a_text_that_never_comes_is_told(shared, sent_text):
     sent_text.rename(sent_text.with_name("gone"))
     with pytest.raises(CorpusError, match="lies on the web host alone"):
