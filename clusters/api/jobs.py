@@ -183,7 +183,7 @@ class JobResume(Steer):
     operation = "job_resume"
 
     def post(self, request: Request, pk: int) -> Response:
-        return self.steered(request, pk, queue.resume, "resume")
+        return self.steered(request, pk, services.resume, "resume")
 
 
 class PrioritySerializer(serializers.Serializer):

@@ -28,6 +28,17 @@ def start_run(user: User, config: RunConfig, *, is_private: bool = False, priori
         return queue.enqueue(config, user, is_private=is_private, priority=priority)
 
 
+def resume(job: Job, user: User) -> Job:
+    """Queue a failed or cancelled job again; a run takes a place among its requester's open ones, as a new one does."""
+    asker = user if isinstance(user, Person) else None
+    with transaction.atomic():
+        if not (is_admin(user) or job.is_open):
+            if job.kind == "qdg" and job.requested_by is not None:
+                quotas.check_open(lock_person(job.requested_by))
+            quotas.check_site(asker)
+        return queue.resume(job, asker)
+
+
 def offered_priorities(user: User) -> list[Job.Priority]:
     """Those that the person may give to a run."""
     return [Priority.LOW, Priority.NORMAL, *([Priority.HIGH] if is_admin(user) else [])]

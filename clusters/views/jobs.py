@@ -31,6 +31,7 @@ from clusters.views.shown_settings import asked, shown_config, text_filter
 from compute.jobs import queue
 from compute.jobs.identity import shown
 from compute.jobs.progress import Phase, Progress, progress_of
+from compute.jobs.quotas import QuotaError
 from compute.models import Job, Shard
 
 PAGE = 50
@@ -265,6 +266,8 @@ def _steer(request: HttpRequest, number: str, act: Callable[..., Job], said: str
         act(job, request.user)
     except queue.JobStateError as error:
         messages.warning(request, str(error))
+    except QuotaError as error:
+        messages.warning(request, error.sentence)
     else:
         messages.success(request, said)
     return redirect("clusters:job", job.pk)
@@ -277,7 +280,7 @@ def cancel(request: HttpRequest, number: str) -> HttpResponse:
 
 @require_POST
 def resume(request: HttpRequest, number: str) -> HttpResponse:
-    return _steer(request, number, queue.resume, "The job is queued again and goes on from what is done.")
+    return _steer(request, number, services.resume, "The job is queued again and goes on from what is done.")
 
 
 @require_POST

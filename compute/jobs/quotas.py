@@ -38,6 +38,11 @@ class QuotaError(ValidationError):
 def check_runs(person: User) -> None:
     """Whether the person may start one more run now."""
     check_hour(person)
+    check_open(person)
+
+
+def check_open(person: User) -> None:
+    """Whether the person may have one more open run."""
     if person.is_superuser:
         return
     own = Job.objects.filter(kind="qdg", requested_by_id=person.pk, state__in=Job.OPEN_STATES)

@@ -13,6 +13,7 @@ from django.contrib.auth.models import Permission, User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection
 from django.db.models import F
+from django.test import Client
 
 from clusters.models import Collection
 from clusters.services import collections as collecting
@@ -98,6 +99,26 @@ def test_the_sentence_says_the_limit_what_is_open_and_what_to_do() -> None:
     )
     queue.cancel(Job.objects.get(pk=numbers[0]))
     services.start_run(person, fake.config())
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_a_run_that_is_resumed_takes_a_place_as_a_new_one_does(client: Client, settings: Any) -> None:
+    person = _person()
+    cancelled = queue.cancel(services.start_run(person, fake.config()))
+    for _ in range(3):
+        services.start_run(person, fake.config())
+    with pytest.raises(QuotaError, match="You have 3 runs open"):
+        services.resume(cancelled, person)
+    client.force_login(person)
+    page = client.post(f"/jobs/{cancelled.pk}/resume/", follow=True).content.decode()
+    assert "You have 3 runs open" in page
+    assert Job.objects.get(pk=cancelled.pk).state == Job.State.CANCELLED
+    settings.OPEN_JOBS_PER_PERSON, settings.QUEUE_LIMIT = 9, 3
+    with pytest.raises(QuotaError, match="as many as it takes"):
+        services.resume(cancelled, person)
+    boss = User.objects.create_superuser("boss")
+    settings.OPEN_JOBS_PER_PERSON = 1
+    assert services.resume(cancelled, boss).state == Job.State.QUEUED
 
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
