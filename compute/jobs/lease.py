@@ -213,8 +213,11 @@ def _write(lease: Lease, **values: object) -> None:
 
 
 def lock_job(job_id: int) -> Job | None:
-    """The job's row, locked until the transaction ends (SQLite: the transaction itself is the lock)."""
-    return Job.objects.select_for_update().filter(pk=job_id).first()
+    """The job's row, locked until the transaction ends (SQLite: the transaction itself is the lock).
+
+    Rows that name the job may still be written: reading in does so for long, and commits while it holds a shard.
+    """
+    return Job.objects.select_for_update(no_key=True).filter(pk=job_id).first()
 
 
 def settle(job_id: int, *, idle: str = Job.State.QUEUED) -> str:

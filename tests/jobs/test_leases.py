@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import time
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from django.db.models.functions import Now
 
 from compute.errors import Cancelled
@@ -324,6 +325,33 @@ def test_taking_over_frees_the_shard_now_and_shuts_the_worker_out() -> None:
     with pytest.raises(LeaseLost):
         lease.heartbeat(held, 1, 10)
     assert _claim(job, "two").shard_id == held.shard_id
+
+
+def test_taking_over_and_writing_what_names_the_job_never_wait_for_each_other() -> None:
+    """As reading in does: rows that name the job, then the right to write, then the commit, which looks at the job."""
+    job = _job()
+    held, is_held, errors = _claim(job), threading.Event(), []
+
+    def read_in() -> None:
+        try:
+            with transaction.atomic():
+                LogLine.objects.create(job=job, message="read in")
+                lease.hold(held)
+                is_held.set()
+                time.sleep(0.5)  # the other has the job by now, and waits for the shard
+        except DatabaseError as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=read_in)
+    thread.start()
+    assert is_held.wait(10)
+    queue.take_over(job)
+    thread.join(10)
+    assert not errors
+    assert LogLine.objects.filter(job=job, message="read in").exists()
+    assert _shard(held).lease_token == ""
 
 
 def test_the_clock_of_leases_is_the_databases() -> None:
