@@ -58,7 +58,6 @@ FROZEN = [
 ]  # where a worker is stopped until another has done all
 N_COMMAND = 12
 _ROWS = ("Run", "Corpus", "Checkpoint", "RunCheckpoint", "Token", "Clustering", "Cluster", "Membership")
-_BOTH = pytest.mark.parametrize("site", ["sqlite", "postgres"], indirect=True)
 _SHORT_AND_WHOLE = pytest.mark.parametrize(
     ("site", "n"),
     [("sqlite", 4), *(pytest.param(name, 20, marks=pytest.mark.whole) for name in ("sqlite", "postgres"))],
