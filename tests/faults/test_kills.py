@@ -144,7 +144,8 @@ def test_a_job_killed_at_random_moments_gives_the_undisturbed_bundle_and_rows(
     site: Site, n: int, labels: Path, tiny_suite: Path, undisturbed: Path, measured: Measured
 ) -> None:
     job = _enqueued(site, tiny_suite)
-    hit = killed(site, kind="job", job=job.pk, kills=n, seed=n, seconds=0.4)
+    hit = killed(site, kind="job", job=job.pk, kills=n, seed=n, seconds=0.2)
+    assert hit.total() >= n // 2  # it may be done before
     n_labels = _all_there(labels)
     _is_as_undisturbed(job, site, undisturbed)
     measured(1, "the process of a real run, at random moments", runner="local", kills=hit.total(), phases_hit=len(hit),
