@@ -149,8 +149,6 @@ class Killer:
     durations: dict[str, float] = field(default_factory=dict)
     hit: list[str] = field(default_factory=list)
     is_once: bool = False  # the work goes on over all kills: no phase comes back, and it may end early
-        False  # the work goes on over all kills: what it has passed does not come back, and it may end early
-    )
     has_ended: bool = False
 
     def measure(self) -> None:
