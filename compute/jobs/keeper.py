@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -52,7 +53,8 @@ class Keeper:
         self._deadline = self._started + settings.LEASE_SECONDS
         self._last_beat = self._started
         self._asked_to_stop: float | None = None
-        self._reported = self._look_at_disk = self._started
+        self._reported = self._look_around = self._started
+        self._gpu: dict[str, Any] = {}
         self._patience = settings.STUCK_SECONDS * PATIENCE.get(label, 1)
         self._thread = threading.Thread(target=self._run, name=f"heartbeat-{lease.shard_id}", daemon=True)
 
@@ -70,8 +72,9 @@ class Keeper:
         self._progress = (int(n_done), int(n_total))
         self._reported = time.monotonic()
         self.check()
-        if self._reported >= self._look_at_disk:
-            self._look_at_disk = self._reported + TICK_SECONDS
+        if self._reported >= self._look_around:
+            self._look_around = self._reported + TICK_SECONDS
+            self._gpu = workers.gpu()
             refuse_when_full()
 
     @property
@@ -152,7 +155,7 @@ class Keeper:
         self._deadline = now + settings.LEASE_SECONDS
         if log_it:
             self._last_beat = now
-            workers.tell_device(self._lease.service)
+            workers.tell_device(self._lease.service, self._gpu)
             if now - self._reported < self._patience:
                 workers.touch_alive()
             log.write(self._lease.job_id, f"{self._label}: heartbeat, {progress[0]:,} of {progress[1]:,} done")

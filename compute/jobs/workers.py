@@ -53,9 +53,9 @@ def count(service: str, **more: int) -> None:
         connection.close()
 
 
-def tell_device(service: str) -> None:
-    """The process that computes says what it computes on: only it has the GPU open."""
-    if facts := _gpu():
+def tell_device(service: str, facts: dict[str, Any]) -> None:
+    """The process that computes says what it computes on, as `gpu` found: only it has the GPU open."""
+    if facts:
         Worker.objects.filter(name=service).update(seen_at=Now(), **facts)
     else:
         seen(service)
@@ -111,8 +111,11 @@ def _processor() -> str:
     return named[0] if named and named[0] != "unknown" else platform.machine()
 
 
-def _gpu() -> dict[str, Any]:
-    """Name and memory of the GPU, once this process computes on it; nothing is loaded for the asking."""
+def gpu() -> dict[str, Any]:
+    """Name and memory of the GPU, once this process computes on it; nothing is loaded for the asking.
+
+    A driver that hangs keeps whoever asks: the work may, the thread that watches over the lease may not.
+    """
     torch = sys.modules.get("torch")
     if torch is None or not device().startswith("cuda") or not torch.cuda.is_initialized():
         return {}

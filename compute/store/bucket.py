@@ -13,6 +13,7 @@ from compute.errors import StorageError
 from compute.store.address import StoreAddress
 from compute.store.places import PART_BYTES, Attempt, Listed, parts_of
 
+logger = logging.getLogger(__name__)
 CONNECT_SECONDS, READ_SECONDS = 5, 30
 MAX_PARTS = 10_000  # of one upload, by the protocol
 _PER_DELETE = 1000  # keys, likewise
@@ -118,7 +119,11 @@ class BucketPlace:
             self._s3.call_s3("delete_objects", Bucket=self._bucket, Delete=chosen)
 
     def remove_unfinished(self, before: float) -> int:
-        found = self._s3.call_s3("list_multipart_uploads", Bucket=self._bucket, Prefix=self._prefix)
+        try:
+            found = self._s3.call_s3("list_multipart_uploads", Bucket=self._bucket, Prefix=self._prefix)
+        except (OSError, NotImplementedError) as error:  # a service that does not list them drops them by itself
+            logger.info("unfinished uploads are not listed (%s)", type(error).__name__)
+            return 0
         old = [one for one in found.get("Uploads", ()) if one["Initiated"].timestamp() < before]
         for one in old:
             self._s3.call_s3("abort_multipart_upload", Bucket=self._bucket, Key=one["Key"], UploadId=one["UploadId"])

@@ -161,11 +161,11 @@ def test_the_process_that_computes_says_how_full_its_gpu_is(monkeypatch: pytest.
     settings.DEVICE = "cuda:1"
     workers.announce("lab:1.1:7", "celery", ["gpu"])
     monkeypatch.setitem(sys.modules, "torch", _Torch)
-    workers.tell_device("lab:1.1:7")
+    workers.tell_device("lab:1.1:7", workers.gpu())
     row = Worker.objects.get()
     assert (row.device_name, row.vram_bytes, row.vram_used_bytes) == ("A GPU", 40 * 2**30, 10 * 2**30)
     monkeypatch.setattr(_Torch.cuda, "mem_get_info", lambda device: (_ for _ in ()).throw(RuntimeError("gone")))
-    workers.tell_device("lab:1.1:7")  # a device that is gone is the work's to notice
+    workers.tell_device("lab:1.1:7", workers.gpu())  # a device that is gone is the work's to notice
     assert Worker.objects.get().vram_used_bytes == 10 * 2**30
 
 
