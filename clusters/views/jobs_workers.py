@@ -129,7 +129,8 @@ def _lede(found: Crew) -> str:
 
 
 def _stats(found: Crew) -> list[dict[str, str]]:
-    stats = [{"name": "workers", "value": str(len(found.computing)), "sub": f"{found.n_busy} busy"}]
+    n = len(found.computing)
+    stats = [{"name": "worker" if n == 1 else "workers", "value": str(n), "sub": f"{found.n_busy} busy"}]
     for queue in found.queues:
         serve = (
             "nobody serves it" if not queue.n_workers else f"{queue.n_workers} serve{'s' * (queue.n_workers == 1)} it"
