@@ -30,6 +30,9 @@ __all__ = ["measured", "postgres"]
 RELEASES = Path(__file__).resolve().parents[1] / "data" / "releases"
 PREVIOUS = "clusters-0010"  # whose code may still run while workers are upgraded
 NAMES = sorted(path.name for path in RELEASES.iterdir())
+OF_THE_PREVIOUS = pytest.mark.parametrize(
+    "upgraded", [f"{PREVIOUS}-sqlite", f"{PREVIOUS}-postgres"], indirect=True, scope="module"
+)
 Rows = dict[str, list[tuple[Any, ...]]]
 
 

@@ -15,7 +15,7 @@ from django.db import connection, migrations, transaction
 from django.db.migrations.loader import MigrationLoader
 
 from tests.migrations import make_release
-from tests.migrations.conftest import PREVIOUS, RELEASES, Upgraded
+from tests.migrations.conftest import OF_THE_PREVIOUS, PREVIOUS, RELEASES, Upgraded
 
 BREAKING = (
     migrations.RemoveField,
@@ -26,13 +26,6 @@ BREAKING = (
 )
 CONTRACTED: set[tuple[str, str]] = set()  # (app, migration) that drop what the previous release already left alone
 WALK = Path(__file__).with_name("old_code_walk.py")
-
-
-@pytest.fixture
-def previous(upgraded: Upgraded) -> Upgraded:
-    if upgraded.release != PREVIOUS:
-        pytest.skip("only the previous release's code may meet the new tables")
-    return upgraded
 
 
 def columns_of(table: str) -> dict[str, tuple[bool, bool]]:
@@ -49,9 +42,10 @@ def columns_of(table: str) -> dict[str, tuple[bool, bool]]:
         return {name: (is_null, has_default) for name, is_null, has_default in cursor.fetchall()}
 
 
-def test_no_column_of_the_previous_release_is_gone_or_stricter(previous: Upgraded) -> None:
+@OF_THE_PREVIOUS
+def test_no_column_of_the_previous_release_is_gone_or_stricter(upgraded: Upgraded) -> None:
     wrong = []
-    for table, columns in previous.tables.items():
+    for table, columns in upgraded.tables.items():
         now = columns_of(table)
         wrong += [f"{table}.{name} is gone" for name in columns if name not in now]
         wrong += [f"{table}.{name} no longer holds null" for name, null in columns.items()
@@ -59,19 +53,21 @@ def test_no_column_of_the_previous_release_is_gone_or_stricter(previous: Upgrade
     assert not wrong
 
 
-def test_every_new_column_can_be_left_out_by_old_code(previous: Upgraded) -> None:
-    new = {f"{table}.{name}": facts for table, columns in previous.tables.items()
+@OF_THE_PREVIOUS
+def test_every_new_column_can_be_left_out_by_old_code(upgraded: Upgraded) -> None:
+    new = {f"{table}.{name}": facts for table, columns in upgraded.tables.items()
            for name, facts in columns_of(table).items() if name not in columns}  # fmt: skip
     needed = [name for name, (is_null, has_default) in new.items() if not (is_null or has_default)]
     assert not needed, f"old code does not name these: give them null=True or db_default: {needed}"
 
 
-def test_rows_that_old_code_writes_are_taken(previous: Upgraded) -> None:
+@OF_THE_PREVIOUS
+def test_rows_that_old_code_writes_are_taken(upgraded: Upgraded) -> None:
     """Every row is taken out and written again with the old columns alone; nothing of that is kept."""
     n_rows = 0
     with transaction.atomic():
         with connection.cursor() as cursor:
-            for table, columns in previous.tables.items():
+            for table, columns in upgraded.tables.items():
                 n_rows += rewritten(cursor, table, sorted(columns))
         transaction.set_rollback(True)
     assert n_rows > 200
@@ -100,23 +96,25 @@ def is_json(table: str, name: str) -> bool:
     return name in fields and fields[name].get_internal_type() in ("JSONField", "ManifestField")
 
 
-def test_migrations_after_the_release_only_add(previous: Upgraded) -> None:
+@OF_THE_PREVIOUS
+def test_migrations_after_the_release_only_add(upgraded: Upgraded) -> None:
     loader = MigrationLoader(connection)
     wrong = []
     for (app, name), migration in loader.disk_migrations.items():
-        if app in previous.leaves and name > previous.leaves[app] and (app, name) not in CONTRACTED:
+        if app in upgraded.leaves and name > upgraded.leaves[app] and (app, name) not in CONTRACTED:
             wrong += [f"{app}.{name}: {one.describe()}" for one in migration.operations if isinstance(one, BREAKING)]
     assert not wrong
 
 
 @pytest.mark.whole
-def test_the_previous_release_itself_works_on_the_new_tables(previous: Upgraded, tmp_path: Path, measured: Any) -> None:
+@OF_THE_PREVIOUS
+def test_the_previous_release_itself_works_on_the_new_tables(upgraded: Upgraded, tmp_path: Path, measured: Any) -> None:
     """Its own code, from git: it reads, labels, starts a job and reads a run in, beside the new code."""
     commit = (RELEASES / PREVIOUS / "COMMIT").read_text().strip()
     if subprocess.run(["git", "cat-file", "-e", commit], cwd=make_release.ROOT, capture_output=True).returncode:
         pytest.skip("the release's code is not in this copy's history")
     code = make_release.take_code(commit, tmp_path / "code")
-    said = make_release.run_in(code, previous.data, previous.url, str(WALK))
+    said = make_release.run_in(code, upgraded.data, upgraded.url, str(WALK))
     assert "done" in said
     measured(
         23, "the previous release's code on the new tables", database=connection.vendor, requests=len(said.split())
