@@ -13,6 +13,7 @@ from compute.jobs import queue, quotas
 from compute.models import Job
 
 NOT_RUNNER = "Starting a run needs the runner role. An administrator can add you to it."
+_NO_LONGER_RUNNER = "Resuming a run needs the runner role, which you no longer have; an administrator can give it back."
 _TOO_HIGH = "Only administrators may let a job go before everybody's; choose normal or low."
 Priority = Job.Priority
 
@@ -31,6 +32,8 @@ def start_run(user: User, config: RunConfig, *, is_private: bool = False, priori
 def resume(job: Job, user: User) -> Job:
     """Queue a failed or cancelled job again; a run takes a place among its requester's open ones, as a new one does."""
     asker = user if isinstance(user, Person) else None
+    if job.kind == "qdg" and not may_start_jobs(user):
+        raise PermissionDenied(_NO_LONGER_RUNNER)
     with transaction.atomic():
         if not (is_admin(user) or job.is_open):
             if job.kind == "qdg" and job.requested_by is not None:

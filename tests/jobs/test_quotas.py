@@ -122,6 +122,17 @@ def test_a_run_that_is_resumed_takes_a_place_as_a_new_one_does(client: Client, s
 
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_who_is_no_runner_any_more_resumes_no_run(client: Client) -> None:
+    person = _person()
+    job = queue.cancel(services.start_run(person, fake.config()))
+    person.groups.clear()
+    person.user_permissions.clear()
+    client.force_login(person)
+    assert client.post(f"/jobs/{job.pk}/resume/").status_code == 403
+    assert Job.objects.get(pk=job.pk).state == Job.State.CANCELLED
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 def test_an_hours_jobs_are_counted_whether_they_are_open_or_not(settings: Any) -> None:
     settings.JOBS_PER_HOUR = 2
     person = _person()
