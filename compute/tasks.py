@@ -28,9 +28,8 @@ from compute.models import Job
 
 logger = logging.getLogger(__name__)
 TICK_SECONDS = 2.0
-GO_ON_SECONDS = (
-    60.0  # that a child goes on with a job's shards: loading torch anew for each would cost more than many do
-)
+# that a child goes on with a job's shards: loading torch anew for each would cost more than many do
+GO_ON_SECONDS = 60.0
 _SERVICE = identity.own_name()  # of the worker: its children are forked from the process that read this file
 _stopping = mmap.mmap(-1, 1)  # shared with the children
 _asked = threading.Event()  # this child alone was asked to end

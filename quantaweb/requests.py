@@ -14,11 +14,12 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseNotAllowed
 from django.utils.cache import patch_cache_control
 from django.utils.functional import LazyObject, empty
 
+from clusters.services.health import WATCHERS
+
 logger = logging.getLogger(__name__)
 HEADER = "X-Request-ID"
 _VALID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-WATCHERS = {"livez", "readyz", "metrics"}  # machines that ask every few seconds
 
 
 UNUSED = ", ".join(

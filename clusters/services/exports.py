@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -29,6 +28,7 @@ from clusters.queries.finder.columns import Columns
 from clusters.queries.finder.search import search
 from clusters.queries.missing import Missing
 from clusters.services.audit import record
+from clusters.services.runs import age_of
 from clusters.values.tables import Table
 from compute.jobs import kinds
 from compute.jobs.queue import JobStateError, cancel
@@ -188,20 +188,12 @@ def remove_expired(**_: Any) -> int:
     """Delete exports whose time is over, and files that belong to none; give how many files went."""
     Export.objects.filter(expires_at__lte=timezone.now()).delete()
     root = Path(settings.EXPORT_DIR)
-    folders = [folder for folder in root.iterdir() if _age(folder) > _LEFT_SECONDS] if root.is_dir() else []
+    folders = [folder for folder in root.iterdir() if age_of(folder) > _LEFT_SECONDS] if root.is_dir() else []
     kept = set(map(str, Export.objects.values_list("pk", flat=True)))
     gone = [folder for folder in folders if folder.name not in kept]
     for folder in gone:
         shutil.rmtree(folder, ignore_errors=True)
     return len(gone)
-
-
-def _age(folder: Path) -> float:
-    """Seconds since something was added; 0 where it has gone meanwhile."""
-    try:
-        return time.time() - folder.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _columns(run: Run) -> Columns:

@@ -14,6 +14,7 @@ from django.core.cache import cache
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+WATCHERS = frozenset({"livez", "readyz", "metrics"})  # names of routes that machines ask for every few seconds
 LEAST_FREE = 0.1  # of the data folder's disk
 STORE_SECONDS = 2.0  # that the store may take to answer
 

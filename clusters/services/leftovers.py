@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from clusters.queries.imports import imports_folder
 from clusters.services.corpora import PARTIAL as PARTIAL_UPLOAD
 from clusters.services.exports import folder_of
 from clusters.services.imports import KEPT_SECONDS as IMPORT_SECONDS
-from clusters.services.runs import PARTIAL, TRASH, put_back
+from clusters.services.runs import PARTIAL, TRASH, age_of, put_back
 from clusters.stored.derived import forget_derived
 from compute.jobs.sweep import forget_files
 from compute.models import Job
@@ -123,7 +122,7 @@ def imports() -> Iterator[Left]:
         one = Import.objects.select_related("job").filter(key=name).first()
         if one is None:
             return False
-        return (one.job is not None and one.job.is_open) or _age(imports_folder() / name) <= IMPORT_SECONDS
+        return (one.job is not None and one.job.is_open) or age_of(imports_folder() / name) <= IMPORT_SECONDS
 
     for folder in _old(imports_folder(), "*", HOUR):
         if _KEY.fullmatch(folder.name):
@@ -173,15 +172,7 @@ def _gone(path: Path) -> int:
 
 def _old(root: Path, pattern: str, seconds: float) -> list[Path]:
     """What lies in a folder and was not changed for so long."""
-    return [path for path in sorted(root.glob(pattern)) if _age(path) > seconds] if root.is_dir() else []
-
-
-def _age(path: Path) -> float:
-    """Seconds since something was added; 0 where it has gone meanwhile."""
-    try:
-        return time.time() - path.lstat().st_mtime
-    except OSError:
-        return 0.0
+    return [path for path in sorted(root.glob(pattern)) if age_of(path) > seconds] if root.is_dir() else []
 
 
 def _shown(path: Path) -> str:

@@ -130,20 +130,20 @@ def folder_bytes(folder: Path) -> int:
 def empty_trash() -> None:
     """Remove bundles that were deleted days ago; what a run still needs goes back to its place."""
     for folder in Path(settings.BUNDLE_DIR).glob(f"{TRASH}*"):
-        if put_back(folder) or _age(folder) < settings.KEEP_DELETED_DAYS * DAY_SECONDS:
+        if put_back(folder) or age_of(folder) < settings.KEEP_DELETED_DAYS * DAY_SECONDS:
             continue
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
             logger.warning("%s could not be removed; delete it by hand.", folder)
     for folder in Path(settings.BUNDLE_DIR).glob(PARTIAL):
-        if _age(folder) > ABANDONED_SECONDS:
+        if age_of(folder) > ABANDONED_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _age(folder: Path) -> float:
+def age_of(folder: Path) -> float:
     """Seconds since something was added; 0 where it has gone meanwhile."""
     try:
-        return time.time() - folder.stat().st_mtime
+        return time.time() - folder.lstat().st_mtime
     except OSError:
         return 0.0
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponseBase
 
 from clusters.services.counters import REQUEST_SECONDS, RESPONSES
+from clusters.services.health import WATCHERS
 
-WATCHERS = {"livez", "readyz", "metrics"}
 NOWHERE = "none"  # static files, and addresses that lead nowhere
 
 

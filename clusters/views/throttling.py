@@ -15,11 +15,11 @@ from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 
 from clusters.htmx import wants_fragment
+from clusters.services.health import WATCHERS
 from clusters.services.rates import Rate, client_address, counted_as, wait
 from clusters.views import errors
 
 API = "/api/v1/"  # counts for itself, by key
-FREE = {"livez", "readyz", "metrics"}
 # asked for many times while somebody drags or plays
 NUMBERS = {
     *("rank-frequency-fit", "losses-frames", "map-positions", "map-colours"),
@@ -27,8 +27,6 @@ NUMBERS = {
 }
 LONG = {"export-table", "export-csv", "export-jsonl", "export-download"}
 LETTERS = {"password-forgotten", "sign-up", "invite", "sign-in-link", "password-again", "invitation"}
-
-
 OFTEN = "You ask more often than this site can answer"
 
 
@@ -53,7 +51,7 @@ class HeldBack:
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
         name = _name(request)
         address = counted_as(client_address(request))
-        if name in FREE or address is None or request.path_info.startswith(API):
+        if name in WATCHERS or address is None or request.path_info.startswith(API):
             return None
         seconds = wait(*_bucket(request, name, address))
         return too_many(request, seconds) if seconds else None

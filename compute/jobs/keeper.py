@@ -23,11 +23,8 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 1.0  # progress is written at most so often
 _MAX_SAMPLES = 160
 _TEMPORARY_FAILURE = 75
-PATIENCE = {
-    "clustering": 4,
-    "map": 8,
-    "ingest": 8,
-}  # times STUCK_SECONDS: one k or one map reports little
+# times STUCK_SECONDS: one k or one map reports little
+PATIENCE = {"clustering": 4, "map": 8, "ingest": 8}
 
 
 class Keeper:
