@@ -8,7 +8,6 @@ it stopped. Importing this file imports neither torch nor scikit-learn: the step
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from compute.config import CheckpointRef, RunConfig
@@ -23,6 +22,7 @@ from compute.steps.provenance import ShardLog
 from compute.steps.publication import publish, published
 from compute.steps.run import Run
 from compute.steps.selection import selection
+from compute.steps.shards import ShardSpec, in_order
 from compute.steps.similarity import compare_block, is_compared, similarity
 from compute.steps.weights import expected_megabytes, fetch, hub_sources
 from compute.store.folders import push_bundle
@@ -34,18 +34,6 @@ PHASES = (
     *("map", "bundle"),
 )
 TOKENS_PER_SHARD = 500
-
-
-@dataclass(frozen=True)
-class ShardSpec:
-    """A few minutes of work; a shard may start when every shard of earlier phases is done."""
-
-    ordinal: int
-    phase: str
-    phase_ordinal: int
-    name: str
-    unit: str
-    n_total: int  # the best guess in advance; `report` corrects it
 
 
 def plan(config: RunConfig) -> list[ShardSpec]:
@@ -68,11 +56,7 @@ def plan(config: RunConfig) -> list[ShardSpec]:
         shards += [("map", BY_GRADIENT, "points", config.selection.n_tokens)]
         shards += [("map", BY_CURVE, "points", config.map.n_curves)]
     shards += [("bundle", config.name, "arrays", 1)]
-    specs: list[ShardSpec] = []
-    for phase, name, unit, n_total in shards:
-        phase_ordinal = sum(spec.phase == phase for spec in specs)
-        specs.append(ShardSpec(len(specs), phase, phase_ordinal, name, unit, n_total))
-    return specs
+    return in_order(shards)
 
 
 def run_qdg(

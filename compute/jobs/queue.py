@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,13 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
+from compute import methods
 from compute.config import RunConfig
 from compute.jobs import log, quotas
 from compute.jobs.lease import lock_job, settle
 from compute.jobs.signals import job_steered
 from compute.jobs.wake import device_queue, wake_on_commit
+from compute.labs.settings import LabConfig
 from compute.models import Job, Shard
 
 if TYPE_CHECKING:
@@ -30,20 +33,22 @@ class JobStateError(Exception):
 
 
 def enqueue(
-    config: RunConfig,
+    config: RunConfig | LabConfig,
     requested_by: User | None = None,
     *,
+    kind: str = methods.QDG,
     is_private: bool = False,
     priority: int = Job.Priority.NORMAL,
+    prepare: Callable[[Job], object] = lambda job: None,
 ) -> Job:
-    """Write a job and its shards in one transaction; workers hear of it after the commit."""
-    from compute.pipeline import plan
-
-    specs = plan(config)
+    """Write a job and its shards, with the rows that `prepare` adds, in one transaction; workers hear of it after the
+    commit."""
+    specs = methods.plan(kind, config)
     phases = list(dict.fromkeys(spec.phase for spec in specs))
     with transaction.atomic():
         quotas.check_site(requested_by)
         job = Job.objects.create(
+            kind=kind,
             name=config.name,
             config=config.to_json(),
             requested_by=requested_by,
@@ -56,6 +61,7 @@ def enqueue(
         shards = [Shard(job=job, phase_number=phases.index(spec.phase), **dataclasses.asdict(spec)) for spec in specs]
         shards.append(_ingest_shard(job, ordinal=len(specs), phase_number=len(phases)))
         Shard.objects.bulk_create(shards)
+        prepare(job)
         log.write(job.pk, f"asked for: {len(shards)} shards in {len(phases) + 1} phases")
         job_steered.send(sender=Job, job=job, action="start", user=requested_by)
         wake_on_commit(job.pk)

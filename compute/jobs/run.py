@@ -17,7 +17,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 
-from compute import pipeline
+from compute import methods
 from compute.config import RunConfig
 from compute.errors import BundleError, Cancelled
 from compute.jobs import events, failures, identity, kinds, lease, log, places, sweep, workers
@@ -29,6 +29,7 @@ from compute.jobs.signals import bundle_ready
 from compute.jobs.sweep import forget_files
 from compute.jobs.wake import device
 from compute.models import Job, Shard
+from compute.steps.shards import ShardSpec
 
 logger = logging.getLogger(__name__)
 OnProgress = Callable[[Shard, int, int], None]
@@ -205,7 +206,7 @@ def _note(job_id: int, message: str, *, level: str = "info") -> None:
 
 def _compute(shard: Shard, report: Callable[[int, int], None]) -> Path | None:
     job = shard.job
-    spec = pipeline.ShardSpec(
+    spec = ShardSpec(
         ordinal=shard.ordinal,
         phase=shard.phase,
         phase_ordinal=shard.phase_ordinal,
@@ -213,19 +214,18 @@ def _compute(shard: Shard, report: Callable[[int, int], None]) -> Path | None:
         unit=shard.unit,
         n_total=shard.n_total,
     )
-
-    def tell() -> None:
-        report(0, shard.n_total)
-
-    shared = places.store()
-    return pipeline.run_shard(
-        places.with_text_here(RunConfig.from_json(job.config), tell),
+    config = methods.read(job.kind, job.config)
+    if isinstance(config, RunConfig):
+        config = places.with_text_here(config, lambda: report(0, shard.n_total))
+    return methods.run_shard(
+        job.kind,
+        config,
         spec,
         places.workspace_of(job),
         bundles=Path(settings.BUNDLE_DIR),
         report=report,
         device=device(),
-        **({} if shared is None else {"store": shared}),
+        store=places.store(),
     )
 
 

@@ -47,6 +47,7 @@ def run_shard(
     bundles: Path,
     report: Callable[[int, int], None],
     device: str = "cpu",
+    store: object = None,
     pause: float = 0.0,
 ) -> Path | None:
     """Count to STEPS, keeping the count on disk; every step is noted, so that tests see what was repeated."""
