@@ -2,6 +2,7 @@
 
 from clusters.models.collections import Collection, CollectionItem, Comment
 from clusters.models.exchange import Export, IdempotentRequest, Import
+from clusters.models.experiments import Experiment, Study
 from clusters.models.labeling import Assignment, Queue, QueueItem, QuizQuestion
 from clusters.models.labels import (
     Label,
@@ -39,6 +40,7 @@ __all__ = [
     "CollectionItem",
     "Comment",
     "Corpus",
+    "Experiment",
     "Export",
     "IdempotentRequest",
     "Import",
@@ -58,6 +60,7 @@ __all__ = [
     "Run",
     "RunCheckpoint",
     "SignInLink",
+    "Study",
     "Tag",
     "Token",
     "TokenNote",
