@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import zeta
 
 from compute.errors import FitError
-from compute.numerics import theory
+from compute.numerics import resources, theory, zipf
 
 # alpha, n, exact, integral, midpoint
 TAILS = [
@@ -45,21 +46,21 @@ FINITE = [
     [(0.083, 12.631418582), (0.2, 5.591582441), (0.4, 3.105547278), (0.8, 1.882229618), (1.0, math.pi**2 / 6)],
 )
 def test_the_normaliser_is_zeta(alpha, zeta):
-    assert theory.normaliser(alpha) == pytest.approx(zeta, abs=1e-9)
+    assert zipf.normaliser(alpha) == pytest.approx(zeta, abs=1e-9)
 
 
 @pytest.mark.parametrize(("alpha", "n", "exact", "integral", "midpoint"), TAILS)
 def test_the_tail_table(alpha, n, exact, integral, midpoint):
-    assert theory.tail(n, alpha) == pytest.approx(exact, abs=1e-8)
-    assert theory.tail(n, alpha, approximation="integral") == pytest.approx(integral, abs=1e-8)
-    assert theory.tail(n, alpha, approximation="midpoint") == pytest.approx(midpoint, abs=1e-8)
+    assert zipf.tail(n, alpha) == pytest.approx(exact, abs=1e-8)
+    assert zipf.tail(n, alpha, approximation="integral") == pytest.approx(integral, abs=1e-8)
+    assert zipf.tail(n, alpha, approximation="midpoint") == pytest.approx(midpoint, abs=1e-8)
 
 
 @pytest.mark.parametrize("row", FINITE)
 def test_the_finite_universe_table(row):
     alpha, total, p_1, l_10, l_50, l_100, slope_50, slope_20, data_20 = row
-    assert theory.normaliser(alpha, 500) == pytest.approx(total, abs=1e-7)
-    assert theory.probabilities(1, alpha, 500) == pytest.approx(p_1, abs=1e-6)
+    assert zipf.normaliser(alpha, 500) == pytest.approx(total, abs=1e-7)
+    assert zipf.probabilities(1, alpha, 500) == pytest.approx(p_1, abs=1e-6)
     assert theory.expected_loss([10, 50, 100], alpha, 500) == pytest.approx([l_10, l_50, l_100], abs=1e-6)
     assert theory.finite_exponents(alpha, 500, 1, 50).parameters == pytest.approx(slope_50, abs=1e-4)
     short = theory.finite_exponents(alpha, 500, 1, 20)
@@ -70,8 +71,8 @@ def test_the_finite_universe_table(row):
 def test_the_last_quantum_of_a_finite_universe():
     assert theory.expected_loss(499, 0.4, 500) == pytest.approx(5.74672e-5, rel=1e-5)
     assert theory.expected_loss([500, 501, 10**9], 0.4, 500, a=0.25, b=3).tolist() == [0.25] * 3
-    assert theory.probabilities(500, 0.1, 500) == pytest.approx(0.000206069, abs=1e-9)
-    assert theory.probabilities(501, 0.1, 500) == 0
+    assert zipf.probabilities(500, 0.1, 500) == pytest.approx(0.000206069, abs=1e-9)
+    assert zipf.probabilities(501, 0.1, 500) == 0
 
 
 @pytest.mark.parametrize("alpha", [1e-3, 0.083, 0.4, 2.5])
@@ -79,12 +80,65 @@ def test_a_finite_universe_agrees_with_plain_sums(alpha):
     weights = np.arange(1, 301.0) ** -(alpha + 1)
     n = np.array([0, 1, 7, 299, 300])
     expected = np.array([weights[one:].sum() for one in n]) / weights.sum()
-    assert theory.tail(n, alpha, 300) == pytest.approx(expected, rel=1e-9)
-    assert theory.probabilities(np.arange(1, 301), alpha, 300).sum() == pytest.approx(1, abs=1e-9)
+    assert zipf.tail(n, alpha, 300) == pytest.approx(expected, rel=1e-9)
+    assert zipf.probabilities(np.arange(1, 301), alpha, 300).sum() == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize("alpha", [0.083, 0.4, 1.0])
+def test_case_one_in_a_finite_universe_agrees_with_plain_sums(alpha):
+    p = np.arange(1, 301.0) ** -(alpha + 1)
+    p /= p.sum()
+    surprise = -p * np.log(p)
+    n = np.array([0, 1, 7, 299, 300, 400])
+    expected = [surprise[one:].sum() for one in n]
+    assert theory.loss_surprise_removed(n, alpha, 300) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert zipf.entropy(alpha, 300) == pytest.approx(surprise.sum(), rel=1e-9)
+    lowered = theory.loss_surprise_lowered(n, alpha, 2.0, 300)
+    shares = np.array([p[one:].sum() for one in n])
+    assert lowered == pytest.approx(surprise.sum() - math.log(2) * (1 - shares), rel=1e-9)
+
+
+@pytest.mark.parametrize("alpha", [0.083, 0.4, 1.0])
+def test_the_approximations_hold_in_a_finite_universe_too(alpha):
+    n = np.array([10, 100, 299])
+    for exact_of in (zipf.tail, zipf.surprise_tail):
+        exact = exact_of(n, alpha, 300)
+        integral, midpoint = (exact_of(n, alpha, 300, approximation=one) for one in ("integral", "midpoint"))
+        assert np.abs(midpoint / exact - 1) == pytest.approx(0, abs=2e-3)
+        assert np.all(np.abs(midpoint - exact) < np.abs(integral - exact))
+        assert exact_of(400, alpha, 300, approximation="midpoint") == 0
+
+
+def test_the_paper_s_entropy_is_the_integral_from_one():
+    alpha, zeta = 0.4, zipf.normaliser(0.4)
+    printed = (1 + alpha + alpha * math.log(zeta)) / (alpha**2 * zeta)
+    assert zipf.entropy(alpha, approximation="integral") == pytest.approx(printed, rel=1e-12)
+    assert printed < zipf.entropy(alpha)
+
+
+def test_local_exponents_are_the_derivative():
+    n = np.array([1.0, 5, 40])
+    alpha, s = 0.4, 1.4
+    found = theory.local_exponent(lambda x: theory.expected_loss(x, alpha, 500), n)
+    slope = s * zeta(s + 1, n + 1) * n / (zeta(s, n + 1) - zeta(s, 501.0))
+    assert found == pytest.approx(slope, rel=1e-6)
+    assert np.isnan(theory.local_exponent(lambda x: theory.expected_loss(x, alpha, 500), [500, 900])).all()
+
+
+@pytest.mark.parametrize("row", FINITE)
+def test_what_was_measured_over_a_finite_universe_leads_back_to_alpha(row):
+    alpha, *_, slope_50, slope_20, _ = row
+    assert theory.true_alpha(slope_50, 500, 1, 50) == pytest.approx(alpha, abs=3e-4)
+    assert theory.true_alpha(slope_20, 500, 1, 20) == pytest.approx(alpha, abs=3e-4)
+
+
+def test_an_exponent_flatter_than_any_alpha_shows_is_refused():
+    with pytest.raises(FitError, match="never 0.1; change K or the range"):
+        theory.true_alpha(0.1, 500, 1, 50)
 
 
 def test_an_infinite_universe_is_the_limit_of_finite_ones():
-    assert theory.tail(20, 1.2, 10**9) == pytest.approx(theory.tail(20, 1.2), rel=1e-7)
+    assert zipf.tail(20, 1.2, 10**9) == pytest.approx(zipf.tail(20, 1.2), rel=1e-7)
 
 
 def test_nothing_learned_costs_b_exactly():
@@ -94,32 +148,32 @@ def test_nothing_learned_costs_b_exactly():
 
 def test_loss_falls_by_the_probability_of_the_quantum_learned():
     loss = theory.expected_loss(np.arange(50), 0.3, None, a=0.5, b=2.5)
-    assert -np.diff(loss) == pytest.approx(2 * theory.probabilities(np.arange(1, 50), 0.3), rel=1e-9)
+    assert -np.diff(loss) == pytest.approx(2 * zipf.probabilities(np.arange(1, 50), 0.3), rel=1e-9)
 
 
 def test_the_midpoint_form_is_far_better_than_the_integral():
     n = np.array([1, 10, 100])
-    exact = theory.tail(n, 0.4)
-    integral, midpoint = (np.abs(theory.tail(n, 0.4, approximation=a) - exact) for a in ("integral", "midpoint"))
+    exact = zipf.tail(n, 0.4)
+    integral, midpoint = (np.abs(zipf.tail(n, 0.4, approximation=a) - exact) for a in ("integral", "midpoint"))
     assert np.all(midpoint < integral / 15)
     assert integral[1:] / exact[1:] == pytest.approx(0.4 / (2 * n[1:]), rel=0.05)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 3.0])
 def test_entropy_agrees_with_a_long_sum_and_its_integral_rest(alpha):
-    zeta, s, cut = theory.normaliser(alpha), alpha + 1, 200_000
+    zeta, s, cut = zipf.normaliser(alpha), alpha + 1, 200_000
     k = np.arange(1, cut + 1.0)
     head = np.sum(k**-s * (s * np.log(k) + math.log(zeta)))
     edge = cut + 0.5
     rest = edge**-alpha * (s * (math.log(edge) / alpha + 1 / alpha**2) + math.log(zeta) / alpha)
-    assert theory.entropy(alpha) == pytest.approx((head + rest) / zeta, rel=1e-9)
+    assert zipf.entropy(alpha) == pytest.approx((head + rest) / zeta, rel=1e-9)
 
 
 @pytest.mark.parametrize("alpha", [0.083, 0.4, 1.0])
 def test_case_one_sums_the_surprise_of_what_is_not_learned(alpha):
     loss = theory.loss_surprise_removed(np.arange(40), alpha)
-    p = theory.probabilities(np.arange(1, 40), alpha)
-    assert loss[0] == pytest.approx(theory.entropy(alpha), rel=1e-12)
+    p = zipf.probabilities(np.arange(1, 40), alpha)
+    assert loss[0] == pytest.approx(zipf.entropy(alpha), rel=1e-12)
     assert -np.diff(loss) == pytest.approx(-p * np.log(p), rel=1e-9)
 
 
@@ -133,9 +187,9 @@ def test_case_ones_integral_form_approaches_the_exact_one(alpha):
 
 def test_case_two_gains_the_same_on_every_learned_quantum():
     loss = theory.loss_surprise_lowered(np.arange(30), 0.4, gain=5)
-    assert loss[0] == theory.entropy(0.4)
-    assert -np.diff(loss) == pytest.approx(math.log(5) * theory.probabilities(np.arange(1, 30), 0.4), rel=1e-9)
-    assert theory.loss_surprise_lowered(1e15, 1.0, gain=5) == pytest.approx(theory.entropy(1.0) - math.log(5))
+    assert loss[0] == zipf.entropy(0.4)
+    assert -np.diff(loss) == pytest.approx(math.log(5) * zipf.probabilities(np.arange(1, 30), 0.4), rel=1e-9)
+    assert theory.loss_surprise_lowered(1e15, 1.0, gain=5) == pytest.approx(zipf.entropy(1.0) - math.log(5))
 
 
 @pytest.mark.parametrize(
@@ -149,51 +203,51 @@ def test_the_exponents(alpha, data, in_data):
 
 
 def test_parameters_hold_a_whole_number_of_quanta():
-    assert theory.quanta_from_parameters([0, 99, 100, 250], 100).tolist() == [0, 0, 1, 2]
+    assert resources.quanta_from_parameters([0, 99, 100, 250], 100).tolist() == [0, 0, 1, 2]
 
 
 def test_data_teach_the_quanta_seen_often_enough():
-    n = theory.quanta_from_data(np.array([1e6, 1e8]), 50, 0.4)
-    assert 1e6 * theory.probabilities(n[0], 0.4) == pytest.approx(50)
+    n = resources.quanta_from_data(np.array([1e6, 1e8]), 50, 0.4)
+    assert 1e6 * zipf.probabilities(n[0], 0.4) == pytest.approx(50)
     assert n[1] / n[0] == pytest.approx(100 ** (1 / 1.4))
-    assert theory.quanta_from_data(10, 50, 0.4) == 0
-    assert theory.quanta_from_data(1e12, 50, 0.4, 500) == 500
+    assert resources.quanta_from_data(10, 50, 0.4) == 0
+    assert resources.quanta_from_data(1e12, 50, 0.4, 500) == 500
 
 
 def test_steps_teach_quantum_k_after_a_power_of_k():
-    assert theory.quanta_from_steps(70 * 3**1.4, 70, 0.4) == pytest.approx(3)
-    assert theory.quanta_from_steps([0, 69], 70, 0.4).tolist() == [0, 0]
-    assert theory.quanta_from_steps(1e9, 70, 0.4, 10) == 10
+    assert resources.quanta_from_steps(70 * 3**1.4, 70, 0.4) == pytest.approx(3)
+    assert resources.quanta_from_steps([0, 69], 70, 0.4).tolist() == [0, 0]
+    assert resources.quanta_from_steps(1e9, 70, 0.4, 10) == 10
 
 
 def test_steps_and_data_agree_when_each_sample_is_seen_once():
-    first = theory.first_quantum_steps(50, batch_size=8, alpha=0.4)
-    assert theory.quanta_from_steps(10_000, first, 0.4) == pytest.approx(theory.quanta_from_data(80_000, 50, 0.4))
+    first = resources.first_quantum_steps(50, batch_size=8, alpha=0.4)
+    assert resources.quanta_from_steps(10_000, first, 0.4) == pytest.approx(resources.quanta_from_data(80_000, 50, 0.4))
 
 
 def test_large_resources_follow_the_exponents():
     d = np.array([1e14, 1e16])
-    loss = theory.expected_loss(theory.quanta_from_data(d, 10, 0.4), 0.4)
+    loss = theory.expected_loss(resources.quanta_from_data(d, 10, 0.4), 0.4)
     assert -np.diff(np.log(loss)) / np.diff(np.log(d)) == pytest.approx(theory.exponents(0.4).data, abs=1e-4)
 
 
 def test_the_scarcest_resource_decides():
-    assert theory.bottleneck([[1, 50, 9], 20, [30, 30, 3]]).tolist() == [1, 20, 3]
+    assert resources.bottleneck([[1, 50, 9], 20, [30, 30, 3]]).tolist() == [1, 20, 3]
     with pytest.raises(FitError, match="at least one resource"):
-        theory.bottleneck([])
+        resources.bottleneck([])
 
 
 @pytest.mark.parametrize("alpha", [0, -0.4, math.nan, math.inf])
 def test_an_exponent_that_is_not_positive_is_refused(alpha):
     for call in (
-        lambda: theory.normaliser(alpha),
-        lambda: theory.probabilities(1, alpha),
-        lambda: theory.tail(1, alpha),
+        lambda: zipf.normaliser(alpha),
+        lambda: zipf.probabilities(1, alpha),
+        lambda: zipf.tail(1, alpha),
         lambda: theory.expected_loss(1, alpha),
-        lambda: theory.entropy(alpha),
+        lambda: zipf.entropy(alpha),
         lambda: theory.exponents(alpha),
-        lambda: theory.quanta_from_data(1, 1, alpha),
-        lambda: theory.quanta_from_steps(1, 1, alpha),
+        lambda: resources.quanta_from_data(1, 1, alpha),
+        lambda: resources.quanta_from_steps(1, 1, alpha),
     ):
         with pytest.raises(FitError, match="exponent alpha must be positive"):
             call()
@@ -202,18 +256,18 @@ def test_an_exponent_that_is_not_positive_is_refused(alpha):
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: theory.tail(-1, 0.4), "quanta learned cannot be -1"),
-        (lambda: theory.tail([3, math.nan], 0.4), "cannot be nan"),
+        (lambda: zipf.tail(-1, 0.4), "quanta learned cannot be -1"),
+        (lambda: zipf.tail([3, math.nan], 0.4), "cannot be nan"),
         (lambda: theory.expected_loss(0, 0.4, approximation="integral"), "diverges at n = 0"),
         (lambda: theory.loss_surprise_removed(0, 0.4, approximation="integral"), "diverges at n = 0"),
-        (lambda: theory.loss_surprise_removed(1, 0.4, approximation="midpoint"), "not 'midpoint'"),
-        (lambda: theory.tail(3, 0.4, 500, approximation="midpoint"), "infinitely many quanta"),
-        (lambda: theory.normaliser(0.4, 0), "at least 1, but is 0"),
-        (lambda: theory.probabilities(0, 0.4), "counted from 1"),
+        (lambda: theory.loss_surprise_removed(1, 0.4, approximation="simpson"), "'simpson'; there are exact"),
+        (lambda: zipf.tail(3, 0.4, 500, approximation="simpson"), "'simpson'; there are exact"),
+        (lambda: zipf.normaliser(0.4, 0), "at least 1, but is 0"),
+        (lambda: zipf.probabilities(0, 0.4), "counted from 1"),
         (lambda: theory.loss_surprise_lowered(1, 0.4, gain=1), "above 1"),
-        (lambda: theory.quanta_from_parameters(-5, 10), "parameters cannot be -5"),
-        (lambda: theory.quanta_from_parameters(5, 0), "must be positive"),
-        (lambda: theory.first_quantum_steps(5, 0, 0.4), "batch size must be positive"),
+        (lambda: resources.quanta_from_parameters(-5, 10), "parameters cannot be -5"),
+        (lambda: resources.quanta_from_parameters(5, 0), "must be positive"),
+        (lambda: resources.first_quantum_steps(5, 0, 0.4), "batch size must be positive"),
         (lambda: theory.finite_exponents(0.4, 500, 0, 9), "not 0 to 9"),
         (lambda: theory.finite_exponents(0.4, 50, 1, 50), "positive values"),
     ],
