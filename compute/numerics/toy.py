@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from compute.errors import FitError
 from compute.numerics.ranks import envelope, fit_envelope, sizes_by_rank
-from compute.numerics.spectral import cluster_every_k
 
 MIN_POINTS = 3
 
@@ -126,6 +125,51 @@ def toy_points(
     return means[subtask] + noise * rng.standard_normal((len(subtask), n_dimensions)), subtask
 
 
+def toy_affinity(
+    exponent: float, setting: ToySetting, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Draw a toy data set and compare all of its points.
+
+    Parameters
+    ----------
+    exponent : float
+        True exponent of frequency in rank.
+    setting : ToySetting
+    seed : int
+        Of means and noise.
+
+    Returns
+    -------
+    affinity : ndarray of shape (n_points, n_points), float64, in [0, 2]
+        Symmetric, with a diagonal of exactly 2.
+    subtask : ndarray of shape (n_points,), int64
+        The subtask of every point, from 0: the partition that a perfect clustering would find.
+
+    Raises
+    ------
+    FitError
+        Fewer than three points.
+
+    Notes
+    -----
+    A_ij = 1 + cos(x_i, x_j).
+
+    Examples
+    --------
+    >>> affinity, subtask = toy_affinity(1.0, ToySetting(3, 4, 50, 0.0), 0)
+    >>> affinity.shape, subtask.tolist(), round(float(affinity[0, 3]), 6)
+    ((7, 7), [0, 0, 0, 0, 1, 1, 2], 2.0)
+    """
+    sizes = subtask_sizes(exponent, setting.n_subtasks, setting.largest)
+    if sizes.sum() < MIN_POINTS:
+        raise FitError(f"{sizes.sum()} points cannot be clustered; ask for more subtasks or a smaller exponent")
+    points, subtask = toy_points(sizes, setting.n_dimensions, setting.noise, seed)
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    affinity = np.maximum(1.0 + points @ points.T, 0.0)
+    np.fill_diagonal(affinity, 2.0)
+    return (affinity + affinity.T) / 2, subtask
+
+
 def toy_labels(exponent: float, setting: ToySetting, seed: int) -> dict[int, NDArray[np.int32]]:
     """Cluster a toy data set spectrally at every k.
 
@@ -147,19 +191,16 @@ def toy_labels(exponent: float, setting: ToySetting, seed: int) -> dict[int, NDA
     FitError
         Fewer than three points.
 
-    Notes
-    -----
-    The affinity is 1 + cos of the points, in [0, 2].
+    Examples
+    --------
+    >>> sorted(toy_labels(1.0, ToySetting(3, 4, 50, 0.0, (2, 3, 100), n_init=2), 0))
+    [2, 3]
     """
-    sizes = subtask_sizes(exponent, setting.n_subtasks, setting.largest)
-    if sizes.sum() < MIN_POINTS:
-        raise FitError(f"{sizes.sum()} points cannot be clustered; ask for more subtasks or a smaller exponent")
-    points, _ = toy_points(sizes, setting.n_dimensions, setting.noise, seed)
-    points /= np.linalg.norm(points, axis=1, keepdims=True)
-    affinity = np.maximum(1.0 + points @ points.T, 0.0)
-    np.fill_diagonal(affinity, 2.0)
-    ks = [k for k in setting.ks if k <= len(points)]
-    return cluster_every_k((affinity + affinity.T) / 2, ks, n_init=setting.n_init, seed=seed)
+    from compute.numerics.spectral import cluster_every_k  # brings scikit-learn, which the rest does without
+
+    affinity, _ = toy_affinity(exponent, setting, seed)
+    ks = [k for k in setting.ks if k <= len(affinity)]
+    return cluster_every_k(affinity, ks, n_init=setting.n_init, seed=seed)
 
 
 def toy_slope(exponent: float, setting: ToySetting = REDUCED, seed: int = 0) -> float:
