@@ -321,7 +321,7 @@ QUEUES = env.several("QW_QUEUES", ("gpu", "cpu", "site"))  # that the local runn
 OPEN_JOBS_PER_PERSON = env.integer("QW_OPEN_JOBS_PER_PERSON", 5, least=1)  # runs; administrators are exempt
 JOBS_PER_HOUR = env.integer("QW_JOBS_PER_HOUR", 10, least=1)  # that one person may start, through pages and API
 QUEUE_LIMIT = env.integer("QW_QUEUE_LIMIT", 500, least=1)  # open jobs of everybody
-STUCK_SECONDS = env.integer("QW_STUCK_SECONDS", 900, least=2)  # without a report, after which work counts as hung
+STUCK_SECONDS = env.integer("QW_STUCK_SECONDS", 900, least=2)  # without a report or processor time: hung
 HEARTBEAT_SECONDS = env.integer("QW_HEARTBEAT_SECONDS", 15, least=1)
 LEASE_SECONDS = env.integer("QW_LEASE_SECONDS", 120, least=2)
 STALLED_SECONDS = env.integer("QW_STALLED_SECONDS", 60, least=2)

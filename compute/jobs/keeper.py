@@ -15,16 +15,15 @@ from django.db import DatabaseError, connection
 
 from compute.errors import Cancelled
 from compute.jobs import log, sweep, workers
-from compute.jobs.lease import Lease, LeaseLost, Stopped, heartbeat, release
+from compute.jobs.lease import Lease, LeaseLost, Stopped, drop, heartbeat, release
+from compute.jobs.process import TEMPORARY_FAILURE
 from compute.jobs.room import refuse_when_full
 from compute.models import Shard
+from compute.processor import Processor
 
 logger = logging.getLogger(__name__)
 TICK_SECONDS = 1.0  # progress is written at most so often
 _MAX_SAMPLES = 160
-_TEMPORARY_FAILURE = 75
-# times STUCK_SECONDS: one k or one map reports little
-PATIENCE = {"clustering": 4, "map": 8, "ingest": 8}
 
 
 class Keeper:
@@ -32,9 +31,9 @@ class Keeper:
 
     The thread writes progress when it has changed, and a heartbeat every HEARTBEAT_SECONDS in any case. When the
     lease runs out because the database cannot be reached, the work ends at its next report; when it makes none,
-    the process ends itself: another worker may hold the shard by then. Work that makes no report for STUCK_SECONDS
-    while its heart beats is hung: it is given up, and the process ends. A process that was asked to stop and makes no
-    report for GRACE_SECONDS gives its shard back from here, and ends.
+    the process ends itself: another worker may hold the shard by then. Work that for STUCK_SECONDS neither reports
+    nor uses the processor, while its heart beats, is hung: it is given up, and the process ends. Work that was asked
+    to end and makes no report for GRACE_SECONDS is given back from here, and the process ends.
     """
 
     def __init__(self, lease: Lease, *, label: str, n_total: int, why_stop: Callable[[], str]) -> None:
@@ -52,7 +51,7 @@ class Keeper:
         self._asked_to_stop: float | None = None
         self._reported = self._look_around = self._started
         self._gpu: dict[str, Any] = {}
-        self._patience = settings.STUCK_SECONDS * PATIENCE.get(label, 1)
+        self._processor = Processor()
         self._thread = threading.Thread(target=self._run, name=f"heartbeat-{lease.shard_id}", daemon=True)
 
     def __enter__(self) -> Keeper:
@@ -113,19 +112,21 @@ class Keeper:
             self._give_up()
 
     def _is_stuck(self, now: float) -> bool:
-        """Whether the work has gone on for too long since it was asked to stop."""
-        if not self._why_stop():
+        """Whether the work has gone on for too long since it was asked to end, by its worker or by a person."""
+        if self._reason is None and not self._why_stop():
             return False
         self._asked_to_stop = self._asked_to_stop or now
         return now - self._asked_to_stop >= settings.GRACE_SECONDS
 
     def _is_hung(self, now: float) -> bool:
-        """Whether the work has said nothing for so long that it never will: a dead file server, a GPU that waits."""
-        return now - self._reported >= self._patience
+        """Whether the work has neither reported nor computed for so long that it waits for what never comes."""
+        if self._processor.is_busy():
+            self._reported = now
+        return now - self._reported >= settings.STUCK_SECONDS
 
     def _give_up(self) -> None:
         """Say where every thread stands, without a value of theirs; give the shard back as one that lost its worker."""
-        seconds = round(self._patience)
+        seconds = round(settings.STUCK_SECONDS)
         logger.error("shard %s: no progress for %s s; where its threads stand:", self._lease.shard_id, seconds)
         faulthandler.dump_traceback(file=2, all_threads=True)
         own = Shard.objects.filter(pk=self._lease.shard_id, lease_token=self._lease.token)
@@ -136,13 +137,15 @@ class Keeper:
         self._end_process(f"it made no progress for {seconds} s")
 
     def _give_back(self) -> None:
+        is_cancelled = type(self._reason) is Cancelled
         try:
-            release(self._lease)
-            log.warn(self._lease.job_id, f"{self._label}: given back by a worker that had to end and was stuck")
+            (drop if is_cancelled else release)(self._lease)
+            how = "stopped, as asked: its work" if is_cancelled else "given back by a worker that had to end and"
+            log.warn(self._lease.job_id, f"{self._label}: {how} was stuck")
             sweep.wake_if_open(self._lease.job_id)
         except (Cancelled, DatabaseError) as error:
             logger.warning("shard %s: not given back (%s)", self._lease.shard_id, type(error).__name__)
-        self._end_process("it was asked to stop and is stuck")
+        self._end_process("it was asked to end and is stuck")
 
     def _beat(self, now: float, *, log_it: bool) -> None:
         progress = self._progress
@@ -153,7 +156,7 @@ class Keeper:
         if log_it:
             self._last_beat = now
             workers.tell_device(self._lease.service, self._gpu)
-            if now - self._reported < self._patience:
+            if now - self._reported < settings.STUCK_SECONDS:
                 workers.touch_alive()
             log.write(self._lease.job_id, f"{self._label}: heartbeat, {progress[0]:,} of {progress[1]:,} done")
 
@@ -165,4 +168,4 @@ class Keeper:
 
     def _end_process(self, why: str) -> None:
         logger.error("shard %s: %s; this process ends", self._lease.shard_id, why)
-        os._exit(_TEMPORARY_FAILURE)
+        os._exit(TEMPORARY_FAILURE)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+TEMPORARY_FAILURE = 75  # the status of a process that ends itself, having said why
 _PR_SET_PDEATHSIG = 1
 
 
@@ -63,4 +64,4 @@ def append_log(path: Path) -> IO[bytes]:
 
 def end_now() -> None:
     """The last resort of a process that was asked to end and is stuck: its lease is given back by others."""
-    os._exit(75)
+    os._exit(TEMPORARY_FAILURE)

@@ -115,7 +115,7 @@ class Runner:
         process.kill_group(child.process)
         how = process.ended(code)
         lost = sweep.requeue(sweep.held_by_process(child.process.pid), f"its worker {how}")
-        if code != 0 and not lost:
+        if code not in (0, process.TEMPORARY_FAILURE) and not lost:
             self._died_early(child.job_id, how)
         else:
             self._early_deaths.pop(child.job_id, None)

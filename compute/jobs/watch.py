@@ -16,12 +16,12 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from compute.jobs import workers
+from compute.jobs.process import TEMPORARY_FAILURE
 from compute.jobs.wake import n_messages
 
 logger = logging.getLogger(__name__)
 STALLED_ROUNDS = 4  # heartbeats in a row that found the consumer stalled
 _FORK_PATIENCE = 5.0  # seconds that a new child waits until the thread has closed its connections
-_TEMPORARY_FAILURE = 75
 _quiet = threading.Lock()  # held while the thread has connections open, which a child must not inherit
 _is_held_for_fork = False
 
@@ -95,7 +95,7 @@ class Watch:
         logger.error("this worker takes no messages, though some wait; it ends, to be started again")
         os.kill(os.getpid(), signal.SIGTERM)
         self._stop.wait(settings.GRACE_SECONDS + 10)
-        os._exit(_TEMPORARY_FAILURE)
+        os._exit(TEMPORARY_FAILURE)
 
 
 def _before_fork() -> None:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from compute.config import RunConfig
+from compute.processor import Processor
 from compute.workspace import Workspace
 
 if TYPE_CHECKING:
     from compute.steps.corpus import Corpus
 
 REPORT_EVERY = 0.2  # seconds
+LOOK_EVERY = 1.0  # seconds between looks at what is waited for
 SAVE_EVERY = 15.0  # seconds; half of what a kill may cost
 COLUMNS = "columns"
 Report = Callable[[int, int], None]
@@ -52,7 +54,10 @@ class Work:
             self.told = time.monotonic()
 
     def wait_for(self, work: Callable[[], T]) -> T:
-        """Do one long piece of work that cannot report by itself, and report while it lasts."""
+        """Do one long piece of work that cannot report by itself, and report as long as it uses the processor.
+
+        What waits for something that never comes (a dead file server, a lock) falls silent, so that it is noticed.
+        """
         results: list[T] = []
         errors: list[BaseException] = []
 
@@ -64,11 +69,12 @@ class Work:
 
         thread = threading.Thread(target=target, daemon=True)
         thread.start()
-        is_working = True
-        while is_working:
-            thread.join(timeout=1.0)
-            is_working = thread.is_alive()
-            self.keep_alive()
+        processor = Processor()
+        while thread.is_alive():
+            thread.join(timeout=LOOK_EVERY)
+            if processor.is_busy():
+                self.keep_alive()
+        self.keep_alive()
         if errors:
             raise errors[0]
         return results[0]

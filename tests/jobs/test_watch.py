@@ -34,29 +34,40 @@ def _fake_pipeline(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
 # ── work that hangs ──
 
 _HANG = """
-import os, sys, time
+import sys, time
 import django
 django.setup()
 from compute import pipeline
 from compute.jobs import keeper, run
-from tests.jobs import fake
+from compute.steps.run import Work
 keeper.TICK_SECONDS = 0.1
 
-def the_dead_file_server(*a, **k):
+def the_dead_file_server():
     secret = "a private word"
     time.sleep(60)
 
-pipeline.run_shard = the_dead_file_server
+def in_its_own_thread(*a, report, **k):
+    the_dead_file_server()
+
+def waited_for(*a, report, **k):
+    Work(files=None, report=report).wait_for(the_dead_file_server)
+
+pipeline.run_shard = globals()[sys.argv[2]]
 run.run_next_shard(int(sys.argv[1]), worker="one")
 """
 
 
-@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
-def test_work_that_says_nothing_while_its_heart_beats_is_given_up(site: Site) -> None:
-    site.periods = {"QW_STUCK_SECONDS": "2", "QW_HEARTBEAT_SECONDS": "1", "QW_LEASE_SECONDS": "30"}
+def _hanging(site: Site, how: str, **periods: str) -> tuple[Job, subprocess.Popen[bytes]]:
+    site.periods = {"QW_HEARTBEAT_SECONDS": "1", "QW_LEASE_SECONDS": "30", **periods}
     site.settings_module = "tests.faults.settings"
     job = queue.enqueue(fake.config())
-    child = site.start("-c", _HANG, str(job.pk))
+    return job, site.start("-c", _HANG, str(job.pk), how)
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("how", ["in_its_own_thread", "waited_for"])
+def test_work_that_says_and_computes_nothing_while_its_heart_beats_is_given_up(site: Site, how: str) -> None:
+    job, child = _hanging(site, how, QW_STUCK_SECONDS="2")
     assert child.wait(45) == 75
     shard = job.shards.get(ordinal=0)
     assert (shard.state, shard.attempt) == ("queued", 1)
@@ -66,11 +77,36 @@ def test_work_that_says_nothing_while_its_heart_beats_is_given_up(site: Site) ->
 
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
-def test_a_phase_that_reports_little_is_given_more_time(settings: Any) -> None:
+def test_a_person_can_cancel_what_hangs(site: Site) -> None:
+    job, child = _hanging(site, "waited_for", QW_GRACE_SECONDS="1")
+    until = time.monotonic() + 30
+    while not job.shards.filter(state="running").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    queue.cancel(job)
+    assert child.wait(45) == 75
+    job.refresh_from_db()
+    assert (job.state, job.shards.get(ordinal=0).state) == ("cancelled", "cancelled")
+    assert "stopped, as asked" in " ".join(job.log_lines.values_list("message", flat=True))
+
+
+def _keeper() -> keeper.Keeper:
     held = lease.Lease(job_id=1, shard_id=1, token="t", worker="one")
-    one, two = (keeper.Keeper(held, label=label, n_total=1, why_stop=lambda: "") for label in ("losses", "map"))
+    return keeper.Keeper(held, label="losses", n_total=1, why_stop=lambda: "")
+
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+def test_work_that_computes_is_never_hung_however_little_it_says(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = _keeper()
     later = time.monotonic() + settings.STUCK_SECONDS + 1
-    assert (one._is_hung(later), two._is_hung(later)) == (True, False)
+    clocks = {"monotonic": later, "process_time": time.process_time() + settings.STUCK_SECONDS / 4}
+    for name, value in clocks.items():
+        monkeypatch.setattr(f"compute.processor.time.{name}", lambda value=value: value)
+    assert not one._is_hung(later)
+    assert not one._is_hung(later + settings.STUCK_SECONDS / 2)
+    assert one._is_hung(later + settings.STUCK_SECONDS)
 
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
