@@ -37,6 +37,10 @@ class FitError(ComputeError, ValueError):
     """Too few or unsuitable points for the fit asked for."""
 
 
+class TrainingError(ComputeError):
+    """The training of a small network diverged: its loss is no number any more."""
+
+
 class BundleError(ComputeError):
     """A bundle is incomplete, altered, or of an unknown format."""
 
