@@ -19,6 +19,7 @@ from clusters.embedded.errands import checker, exchanger, tidier
 from clusters.ingest import ingest
 from clusters.services.audit import record
 from clusters.services.counters import SIGN_IN_FAILURES
+from clusters.services.experiments import receive
 from clusters.services.notices import tell_end
 from clusters.services.people import make_roles
 from clusters.services.retention import is_due
@@ -27,6 +28,7 @@ from clusters.services.verification import finish, waiting_runs
 from clusters.stored.arrays import is_on_its_way
 from compute.errors import BundleError
 from compute.jobs.signals import bundle_ready, job_ended, job_steered, swept
+from compute.labs import LABS
 from compute.models import Job
 
 
@@ -34,7 +36,10 @@ from compute.models import Job
 def ingest_bundle(
     sender: Any, *, job: Job, path: Path | str, hold: Callable[[], None] = lambda: None, **_: Any
 ) -> None:
-    """A finished job's bundle becomes a run of whoever asked for it, and is checked at once: it was just written."""
+    """A finished job's bundle becomes a run, or an experiment, of whoever asked for it, and is checked at once."""
+    if job.kind in LABS:
+        receive(path, job=job, hold=hold)
+        return
     run = ingest(path, job=job, owner=job.requested_by, private=job.is_private, hold=hold)
     if run.is_verifying:
         finish(run)

@@ -18,6 +18,7 @@ from clusters.views.imports import import_urls
 from clusters.views.jobs import job_urls
 from clusters.views.labeling import labeling_urls
 from clusters.views.labels import label_urls
+from clusters.views.labs import lab_urls
 from clusters.views.losses import losses_urls
 from clusters.views.maps import map_urls
 from clusters.views.notes import note_urls
@@ -67,6 +68,7 @@ urlpatterns: list[URLPattern] = [
     *collection_urls,
     *export_urls,
     *import_urls,
+    *lab_urls,
     *profile_urls,
     *people_urls,
     *audit_urls,

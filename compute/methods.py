@@ -15,6 +15,7 @@ from compute.steps.shards import ShardSpec
 from compute.store.objects import Store
 
 QDG = "qdg"
+KINDS = (QDG, *LABS)
 
 
 def read(kind: str, config: Mapping[str, Any]) -> RunConfig | LabConfig:

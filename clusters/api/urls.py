@@ -9,6 +9,7 @@ from clusters.api import (
     clusters,
     collections,
     docs,
+    experiments,
     exports,
     imports,
     jobs,
@@ -43,6 +44,7 @@ v1: list[URLPattern] = [
     *suggestions.urls,
     *collections.urls,
     *jobs.urls,
+    *experiments.urls,
     *exports.urls,
     *imports.urls,
 ]

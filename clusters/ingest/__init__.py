@@ -43,6 +43,11 @@ def ingest(
     `hold` is called at its end and may raise, which undoes it: a worker's right to write is asked for there.
     """
     bundle = open_bundle(Path(path).resolve())
+    if kind := bundle.manifest.get("lab"):
+        raise BundleError(
+            f"{bundle.path.name} holds an experiment of the laboratory ({kind}), no run; `manage.py ingest` on the server "
+            "reads it in."
+        )
     known = _known(bundle)
     if known:
         return known

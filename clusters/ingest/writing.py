@@ -11,7 +11,7 @@ from django.utils.text import slugify
 
 from clusters.display import clean_text
 from clusters.ingest.rows import ClusteringRows, Rows
-from clusters.models import Checkpoint, Cluster, Clustering, Corpus, Membership, Run, RunCheckpoint, Token
+from clusters.models import Checkpoint, Cluster, Clustering, Corpus, Experiment, Membership, Run, RunCheckpoint, Token
 from compute.bundle import Bundle
 from compute.models import Job
 
@@ -70,10 +70,10 @@ def _binary_rows(pairs: np.ndarray) -> bytes:
     return b"PGCOPY\n\xff\r\n\0" + bytes(8) + rows.tobytes() + b"\xff\xff"
 
 
-def free_slug(name: str) -> str:
-    """The name as it stands in an address, numbered where another run has it."""
-    base = slugify(name)[:70].strip("-") or "run"
-    taken = set(Run.objects.filter(slug__startswith=base).values_list("slug", flat=True)) | RESERVED_SLUGS
+def free_slug(name: str, rows: type[Run] | type[Experiment] = Run) -> str:
+    """The name as it stands in an address, numbered where another row has it."""
+    base = slugify(name)[:70].strip("-") or rows.__name__.lower()
+    taken = set(rows._default_manager.filter(slug__startswith=base).values_list("slug", flat=True)) | RESERVED_SLUGS
     slug, number = base, 2
     while slug in taken:
         slug, number = f"{base}-{number}", number + 1

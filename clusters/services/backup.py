@@ -31,7 +31,8 @@ from django.db import connection, transaction
 
 from clusters.models import RegisteredCorpus, Run
 from clusters.services.audit import record
-from clusters.services.runs import TRASH
+from clusters.queries.bundles import HOLDERS
+from clusters.services.bundles import TRASH
 from compute.bundle import file_sha256
 from compute.errors import StorageError
 from compute.models import Job
@@ -206,8 +207,11 @@ def _has_rows() -> bool:
 
 def _named(cursor: Any) -> list[Kept]:
     """The folders that the database names."""
-    cursor.execute(f'SELECT bundle_sha256, bundle_path FROM "{Run._meta.db_table}" ORDER BY id')  # noqa: S608
-    found = [Kept("bundle", key, Path(path)) for key, path in cursor.fetchall()]
+    found: list[Kept] = []
+    for model in HOLDERS:
+        table = model._meta.db_table
+        cursor.execute(f'SELECT bundle_sha256, bundle_path FROM "{table}" ORDER BY id')  # noqa: S608
+        found += [Kept("bundle", key, Path(path)) for key, path in cursor.fetchall() if key]
     cursor.execute(
         f"SELECT id, source FROM \"{RegisteredCorpus._meta.db_table}\" WHERE kind = 'upload' ORDER BY id"  # noqa: S608
     )
@@ -313,7 +317,8 @@ def _bring_back(entry: dict[str, Any], objects: Path, report: Report) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(_place(objects, sha256), path)
     if entry["kind"] == "bundle":
-        Run.objects.filter(bundle_sha256=entry["key"]).update(bundle_path=str(target))
+        for model in HOLDERS:
+            model._default_manager.filter(bundle_sha256=entry["key"]).update(bundle_path=str(target))
         return
     corpus = RegisteredCorpus.objects.get(pk=entry["key"])
     RegisteredCorpus.objects.filter(pk=corpus.pk).update(source=str(target / Path(corpus.source).name))

@@ -28,7 +28,7 @@ from clusters.queries.finder.columns import Columns
 from clusters.queries.finder.search import search
 from clusters.queries.missing import Missing
 from clusters.services.audit import record
-from clusters.services.runs import age_of
+from clusters.services.bundles import age_of
 from clusters.values.tables import Table
 from compute.jobs import kinds
 from compute.jobs.queue import JobStateError, cancel

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from clusters.queries.access import User, is_admin, may_start_jobs
 from clusters.services.locks import lock_person
+from compute import methods
 from compute.config import RunConfig
 from compute.jobs import queue, quotas
 from compute.models import Job
@@ -32,11 +33,11 @@ def start_run(user: User, config: RunConfig, *, is_private: bool = False, priori
 def resume(job: Job, user: User) -> Job:
     """Queue a failed or cancelled job again; a run takes a place among its requester's open ones, as a new one does."""
     asker = user if isinstance(user, Person) else None
-    if job.kind == "qdg" and not may_start_jobs(user):
+    if job.kind in methods.KINDS and not may_start_jobs(user):
         raise PermissionDenied(_NO_LONGER_RUNNER)
     with transaction.atomic():
         if not (is_admin(user) or job.is_open):
-            if job.kind == "qdg" and job.requested_by is not None:
+            if job.kind in methods.KINDS and job.requested_by is not None:
                 quotas.check_open(lock_person(job.requested_by))
             quotas.check_site(asker)
         return queue.resume(job, asker)

@@ -16,7 +16,8 @@ from clusters.queries.imports import imports_folder
 from clusters.services.corpora import PARTIAL as PARTIAL_UPLOAD
 from clusters.services.exports import folder_of
 from clusters.services.imports import KEPT_SECONDS as IMPORT_SECONDS
-from clusters.services.runs import PARTIAL, TRASH, age_of, put_back
+from clusters.queries.bundles import is_named
+from clusters.services.bundles import PARTIAL, TRASH, age_of, put_back
 from clusters.stored.derived import forget_derived
 from compute.jobs.sweep import forget_files
 from compute.models import Job
@@ -139,7 +140,7 @@ def trash(days: int) -> Iterator[Left]:
 def partial_bundles() -> Iterator[Left]:
     """Bundles whose writer was killed. What no run names and is whole stays: somebody may have put it there."""
     for folder in _old(Path(settings.BUNDLE_DIR), PARTIAL, DAY):
-        yield from _unnamed(folder, lambda name: Run.objects.filter(bundle_path__endswith=f"/{name}").exists())
+        yield from _unnamed(folder, lambda name: is_named(bundle_path__endswith=f"/{name}"))
 
 
 def bytes_in(path: Path) -> int:

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from clusters.models import RegisteredCorpus, Run
+from clusters.queries.bundles import HOLDERS, Holder, named_bundles
 from clusters.services.preparation import prepare
 from clusters.stored.arrays import is_on_its_way
 from compute.bundle import folder_here
@@ -27,28 +28,37 @@ from compute.jobs import places
 from compute.models import Job
 from compute.store.folders import BUNDLES, CORPORA, fetch_bundle, push_bundle, push_folder, record_key
 from compute.store.objects import Store, StoreAwayError
+from compute.store.removal import removing
 from compute.store.unused import Unused, notes_of_jobs, unused
 
 Report = Callable[[str], None]
 DAY = 86400.0
 KEEP_DAYS = 7  # what no record names
 OWNER = "owner"  # the record that says whose store it is
+FAILED = "failed"  # markers of what could be neither sent nor fetched
+FIRST_REST, LONGEST_REST = 150.0, DAY  # seconds between tries: twice the first after one failure, then doubled
 
 
 def has_work() -> bool:
     """Whether the site's own host is to send, fetch or tidy something; asks the database and its folders only."""
     if settings.STORE is None or Job.Queue.SITE not in settings.QUEUES:  # workers elsewhere fetch what they need
         return False
-    return any(True for _ in missing_runs()) or any(True for _ in _unsent()) or _is_untidy()
+    due = (one for one in missing() if _is_due(BUNDLES, one.bundle_sha256))
+    unsent = (name for kind, name, _ in _unsent() if _is_due(kind, name))
+    return any(True for _ in due) or any(True for _ in unsent) or _is_untidy()
 
 
-def missing_runs() -> Iterator[Run]:
-    """Runs whose bundles are not on this host, newest first."""
-    return (run for run in Run.objects.order_by("-pk") if is_on_its_way(run))
+def missing() -> Iterator[Holder]:
+    """Runs and experiments whose bundles are not on this host, newest first."""
+    for model in HOLDERS:
+        named = model._default_manager.exclude(bundle_sha256="").order_by("-pk")
+        yield from (one for one in named if is_on_its_way(one))
 
 
-def exchange(report: Report = lambda text: None) -> None:
+def exchange(report: Report = lambda text: None, *, again: bool = False) -> None:
     """One round: texts first, because jobs wait for them. What fails is told, and the rest goes on.
+
+    What failed lately is left alone for a while, unless it is tried `again`.
 
     Raises
     ------
@@ -57,6 +67,8 @@ def exchange(report: Report = lambda text: None) -> None:
     """
     store = required_store()
     for kind, name, folder in _unsent():
+        if not (again or _is_due(kind, name)):
+            continue
         report(f"sending {kind}/{name}")
         try:
             _send(store, kind, name, folder)
@@ -64,9 +76,12 @@ def exchange(report: Report = lambda text: None) -> None:
             raise
         except (BundleError, StorageError, FileNotFoundError) as error:  # `manage.py verify` finds out more
             report(f"{folder.name} is not whole here and is not sent: {error}")
-        _mark(kind, name)
-    for run in missing_runs():
-        _bring(store, run, report)
+            _put_off(kind, name)
+        else:
+            _mark(kind, name)
+    for one in missing():
+        if again or _is_due(BUNDLES, one.bundle_sha256):
+            _bring(store, one, report)
     if _is_untidy():
         _tidy_daily(store, report)
 
@@ -87,12 +102,13 @@ def tidy(store: Store, *, days: float = KEEP_DAYS) -> tuple[int, int]:
         If the store is another site's: this site's rows do not tell what that one needs.
     """
     _require_own(store)
-    notes = notes_of_jobs(store)
-    kept = set(Job.objects.filter(pk__in=notes).exclude(workspace="").values_list("pk", flat=True))
-    forgotten = [key for job, keys in notes.items() if job not in kept for key in keys]
-    store.remove(forgotten)
-    found = find_unused(store, days=days)
-    store.remove([*found.records, *found.objects])
+    with removing(store) as removal:
+        notes = notes_of_jobs(store)
+        kept = set(Job.objects.filter(pk__in=notes).exclude(workspace="").values_list("pk", flat=True))
+        forgotten = [key for job, keys in notes.items() if job not in kept for key in keys]
+        removal.remove(forgotten)
+        found = find_unused(store, days=days, tell=removal.go_on)
+        removal.remove([*found.records, *found.objects])
     _mark("tidy", "daily")
     return len(forgotten), len(found.objects)
 
@@ -128,12 +144,12 @@ def _require_own(store: Store) -> None:
         )
 
 
-def find_unused(store: Store, *, days: float) -> Unused:
+def find_unused(store: Store, *, days: float, tell: Callable[[], None] = lambda: None) -> Unused:
     """What could be removed: nothing names it, and it is older than so many days."""
-    kept = set(Run.objects.values_list("bundle_sha256", flat=True))
+    kept = {sha256 for _, sha256 in named_bundles()}
     kept |= set(Job.objects.exclude(bundle_sha256="").values_list("bundle_sha256", flat=True))
     texts = {Path(source).parent.name for source in _texts().values_list("source", flat=True)}
-    return unused(store, seconds=days * DAY, keep={BUNDLES: kept, CORPORA: texts})
+    return unused(store, seconds=days * DAY, keep={BUNDLES: kept, CORPORA: texts}, tell=tell)
 
 
 def _texts() -> QuerySet[RegisteredCorpus]:
@@ -146,7 +162,7 @@ def _unsent() -> Iterator[tuple[str, str, Path]]:
         folder = Path(settings.CORPUS_DIR) / Path(source).parent.name
         if folder.is_dir() and not _marker(CORPORA, folder.name).exists():
             yield CORPORA, folder.name, folder
-    for path, sha256 in Run.objects.order_by("-pk").values_list("bundle_path", "bundle_sha256"):
+    for path, sha256 in named_bundles():
         folder = folder_here(path, Path(settings.BUNDLE_DIR))
         if folder.is_dir() and not _marker(BUNDLES, sha256).exists():
             yield BUNDLES, sha256, folder
@@ -155,26 +171,29 @@ def _unsent() -> Iterator[tuple[str, str, Path]]:
 def _send(store: Store, kind: str, name: str, folder: Path) -> None:
     if kind == CORPORA:
         push_folder(store, record_key(CORPORA, name), folder)
-    elif store.read(record_key(BUNDLES, name)) is None:  # the worker that made it may have sent it
+    else:  # the worker that made it may have sent it: what is there is not sent again
         push_bundle(store, folder)
 
 
-def _bring(store: Store, run: Run, report: Report) -> None:
-    report(f"fetching the bundle of {run.slug}")
+def _bring(store: Store, one: Holder, report: Report) -> None:
+    report(f"fetching the bundle of {one.slug}")
     try:
-        found = fetch_bundle(store, run.bundle_sha256, Path(settings.BUNDLE_DIR))
+        found = fetch_bundle(store, one.bundle_sha256, Path(settings.BUNDLE_DIR))
     except StoreAwayError:
         raise
     except (BundleError, StorageError) as error:
-        report(f"{run.slug}: {error}")
+        report(f"{one.slug}: {error}")
+        _put_off(BUNDLES, one.bundle_sha256)
         return
     if found is None:
-        report(f"{run.slug}: its bundle is not whole in the store; resume the job that made it, or copy it here.")
+        report(f"{one.slug}: its bundle is not whole in the store; resume the job that made it, or copy it here.")
+        _put_off(BUNDLES, one.bundle_sha256)
         return
-    Run.objects.filter(pk=run.pk).update(bundle_path=str(found))
-    run.bundle_path = str(found)
-    _mark(BUNDLES, run.bundle_sha256)
-    prepare(run)
+    one.bundle_path = str(found)
+    one.save(update_fields=["bundle_path"])
+    _mark(BUNDLES, one.bundle_sha256)
+    if isinstance(one, Run):
+        prepare(one)
 
 
 def _is_untidy() -> bool:
@@ -188,6 +207,24 @@ def _mark(kind: str, name: str) -> None:
     marker = _marker(kind, name)
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.touch()
+    _marker(FAILED, f"{kind}-{name}").unlink(missing_ok=True)
+
+
+def _put_off(kind: str, name: str) -> None:
+    """Sending or fetching failed, and a sweep mends nothing: try again after some minutes, then ever more rarely."""
+    marker = _marker(FAILED, f"{kind}-{name}")
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    with marker.open("ab") as file:
+        file.write(b".")
+
+
+def _is_due(kind: str, name: str) -> bool:
+    """Whether it never failed, or long enough ago: a failure is a byte of the marker."""
+    try:
+        facts = _marker(FAILED, f"{kind}-{name}").stat()
+    except OSError:
+        return True
+    return time.time() - facts.st_mtime > min(FIRST_REST * 2 ** min(facts.st_size, 20), LONGEST_REST)
 
 
 def _marker(kind: str, name: str) -> Path:

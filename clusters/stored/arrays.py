@@ -1,4 +1,4 @@
-"""The arrays behind a run: its bundle, memory-mapped and kept open while the process lives."""
+"""The arrays behind a run or an experiment: its bundle, memory-mapped and kept open while the process lives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 
-from clusters.models import Run
+from clusters.models import Experiment, Run
 from compute.bundle import Bundle, folder_here, open_bundle
 from compute.errors import BeingPrepared, BundleError
 from compute.numerics.corpus import TokenizedCorpus
@@ -34,6 +34,16 @@ def array_of(run: Run, name: str) -> np.ndarray:
     return _array(run.bundle_path, run.bundle_sha256, run.damage, name)
 
 
+def experiment_array(experiment: Experiment, name: str) -> np.ndarray:
+    """One array of a finished experiment, read-only and memory-mapped; BundleError where there is none."""
+    return _array(experiment.bundle_path, experiment.bundle_sha256, "", name)
+
+
+def has_array(experiment: Experiment, name: str) -> bool:
+    """Whether a finished experiment holds such an array."""
+    return _bundle(experiment.bundle_path, experiment.bundle_sha256, "").has(name)
+
+
 def corpus_of(run: Run) -> TokenizedCorpus:
     """Token ids, document offsets, and the way from a flat index to its document and back."""
     return _corpus(run.bundle_path, run.bundle_sha256, run.damage)
@@ -50,8 +60,8 @@ def forget_bundles() -> None:
         cache.cache_clear()
 
 
-def is_on_its_way(run: Run) -> bool:
-    """Whether the run's files lie on another host and are still to be fetched from the store."""
+def is_on_its_way(run: Run | Experiment) -> bool:
+    """Whether its files lie on another host and are still to be fetched from the store."""
     return settings.STORE is not None and not folder_here(run.bundle_path, settings.BUNDLE_DIR).is_dir()
 
 

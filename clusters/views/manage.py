@@ -17,6 +17,7 @@ from clusters.models import Run
 from clusters.queries.access import may_manage
 from clusters.queries.people import written_about
 from clusters.services import runs as services
+from clusters.services.bundles import deletable_folder, folder_bytes
 from clusters.views.runs import get_run
 from compute.errors import StorageError
 
@@ -37,13 +38,13 @@ def manage(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _page(request: HttpRequest, run: Run, *, problems: dict[str, str] | None = None) -> HttpResponse:
-    folder = services.deletable_folder(run)
+    folder = deletable_folder(run)
     context = {
         "run": run,
         "here": "manage",
         "problems": problems or {},
         "typed": request.POST,
-        "frees_bytes": services.folder_bytes(folder) if folder else 0,
+        "frees_bytes": folder_bytes(folder) if folder else 0,
         "frees_after_days": settings.KEEP_DELETED_DAYS,
         "max_name": services.MAX_NAME,
         "readers": run.readers.order_by("username"),

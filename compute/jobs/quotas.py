@@ -15,13 +15,14 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.db.models.functions import Now
 
+from compute import methods
 from compute.jobs.lease import after
 from compute.models import Job
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-HOURLY = ("qdg", "suggest")  # kinds that count; others have limits of their own
+HOURLY = (*methods.KINDS, "suggest")  # kinds that count; others have limits of their own
 PERIOD_SECONDS = 3600
 _SITE_LOCK = 7_102_024  # any number, the same in all processes
 
@@ -45,7 +46,7 @@ def check_open(person: User) -> None:
     """Whether the person may have one more open run."""
     if person.is_superuser:
         return
-    own = Job.objects.filter(kind="qdg", requested_by_id=person.pk, state__in=Job.OPEN_STATES)
+    own = Job.objects.filter(kind__in=methods.KINDS, requested_by_id=person.pk, state__in=Job.OPEN_STATES)
     numbers = list(own.order_by("pk").values_list("pk", flat=True))
     if len(numbers) >= settings.OPEN_JOBS_PER_PERSON:
         raise QuotaError(

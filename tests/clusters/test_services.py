@@ -120,7 +120,7 @@ def test_a_bundle_that_cannot_be_moved_keeps_its_run(run: Run, owner: Any, monke
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(StorageError, match="the run was kept"):
+    with pytest.raises(StorageError, match="nothing was deleted"):
         services.delete_run(owner, run)
     assert Run.objects.filter(pk=run.pk).exists()
     assert Membership.objects.exists()

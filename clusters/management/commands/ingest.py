@@ -9,8 +9,11 @@ from django.core.management.base import BaseCommand, CommandError
 from clusters.embedded.checking import CheckProgress
 from clusters.ingest import ingest
 from clusters.models import Membership, Run
+from clusters.services.experiments import receive
 from clusters.services.verification import finish
+from compute.bundle import open_bundle
 from compute.errors import ComputeError
+from compute.labs.frame import lab_of
 
 LATER = (
     "The run can be read, but its files are not all checked yet. The job runner goes on with that, and so does: "
@@ -29,6 +32,9 @@ class Command(BaseCommand):
     def handle(self, *args: object, bundle: str, name: str | None, private: bool, **options: object) -> None:
         before, since = Run.objects.count(), time.monotonic()
         try:
+            if lab_of(open_bundle(bundle)):
+                self._receive(bundle, name=name, private=private)
+                return
             run = ingest(bundle, name=name, private=private)
         except ComputeError as error:
             raise CommandError(str(error), returncode=2) from error
@@ -39,6 +45,10 @@ class Command(BaseCommand):
             self._check(run)
         if not is_new:
             self.stdout.write(f"{run.name} was read in before and is unchanged: /runs/{run.slug}/")
+
+    def _receive(self, bundle: str, *, name: str | None, private: bool) -> None:
+        experiment = receive(bundle, name=name, private=private)
+        self.stdout.write(f"{experiment.name}: {experiment.get_kind_display()}, at {experiment.get_absolute_url()}")
 
     def _say_what_there_is(self, run: Run, seconds: float) -> None:
         n_members = Membership.objects.filter(cluster__clustering__run=run).count()

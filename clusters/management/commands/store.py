@@ -20,7 +20,7 @@ class Command(BaseCommand):
         sync = actions.add_parser("sync", help="send texts and bundles that lie here, fetch bundles that do not")
         sync.add_argument("--parent", type=int, help="end when this process does")
         remove = actions.add_parser("remove-unused", help="what nothing names; only counted without --really")
-        remove.add_argument("--days", type=float, default=KEEP_DAYS, help="and older than this (%(default)s)")
+        remove.add_argument("--days", type=float, default=KEEP_DAYS, help="and older than this (%(default)s; at least 2)")
         remove.add_argument("--really", action="store_true", help="remove it")
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         if parent is not None:
             die_with_parent(parent)
             os.nice(10)  # pages and jobs come first
-        exchange(self.stdout.write)
+        exchange(self.stdout.write, again=parent is None)  # whoever asks by hand has mended something
 
     def _remove(self, days: float, *, really: bool) -> None:
         store = required_store()

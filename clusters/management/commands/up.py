@@ -10,7 +10,7 @@ from django.urls import reverse
 from clusters.embedded import supervisor
 from clusters.embedded.startup import migrate, require_data_folder
 from clusters.services import people
-from clusters.services.runs import empty_trash
+from clusters.services.bundles import empty_trash
 from compute.errors import ComputeError
 
 
