@@ -260,8 +260,9 @@ def _read_note(content: bytes, path: Path, stamp: str) -> dict[str, Any] | None:
     try:
         note: dict[str, Any] = json.loads(content)
         is_sound = _SHA256.fullmatch(note["sha256"]) and note["file"] == _content_name(path, note["sha256"])
-        return note if is_sound and note["stamp"] == stamp and int(note["bytes"]) >= 0 and "facts" in note else None
-    except (ValueError, KeyError, TypeError, AttributeError):
+        is_sound = is_sound and type(note["bytes"]) is int and note["bytes"] >= 0 and isinstance(note["facts"], dict)
+        return note if is_sound and note["stamp"] == stamp else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

@@ -20,8 +20,8 @@ class FolderPlace:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def read(self, key: str) -> bytes:
-        return (self.root / key).read_bytes()
+    def read(self, key: str, most: int) -> bytes:
+        return self.read_part(key, 0, most)
 
     def read_part(self, key: str, first: int, n_bytes: int) -> bytes:
         with (self.root / key).open("rb") as file:
@@ -44,8 +44,9 @@ class FolderPlace:
         with self._written(key, parts_of(path, sha256)) as partial:
             partial.replace(self.root / key)
 
-    def size(self, key: str) -> int:
-        return (self.root / key).stat().st_size
+    def facts(self, key: str) -> Listed:
+        found = (self.root / key).stat()
+        return Listed(key, found.st_size, found.st_mtime)
 
     def listed(self, prefix: str) -> Iterator[Listed]:
         for file in sorted((self.root / prefix).rglob("*")):

@@ -18,6 +18,7 @@ from uuid import uuid4
 from compute.bundle import file_sha256, open_bundle, storage_errors, sync_directory
 from compute.errors import BundleError, StorageError
 from compute.store.objects import Store, Tell
+from compute.store.removal import outlast
 
 BUNDLES, CORPORA = "bundles", "corpora"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -75,8 +76,10 @@ def push_folder(
         sha256 = known.get(name) or file_sha256(file)
         store.put(file, sha256, tell)
         entries[name] = asdict(Entry(sha256, facts.st_size, facts.st_mtime_ns))
-    record = {"name": folder.name, "files": entries}
-    store.write(key, json.dumps(record, sort_keys=True).encode(), tell)
+    record = json.dumps({"name": folder.name, "files": entries}, sort_keys=True).encode()
+    store.write(key, record, tell)
+    if outlast(store, tell):  # it may have removed an old record of this name
+        store.write(key, record, tell)
 
 
 def fetch_folder(
@@ -117,9 +120,9 @@ def read_record(store: Store, key: str, tell: Tell = lambda: None) -> tuple[str,
         return None
     try:
         record = json.loads(content)
-        entries = {str(name): Entry(**entry) for name, entry in record["files"].items()}
+        entries = {name: Entry(**entry) for name, entry in record["files"].items()}
         is_good = _NAME.fullmatch(record["name"]) and all(map(_is_inside, entries))
-        is_good = is_good and all(_SHA256.fullmatch(e.sha256) and int(e.n_bytes) >= 0 for e in entries.values())
+        is_good = is_good and all(map(_is_sound, entries.values()))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         is_good = False
     if not is_good:
@@ -168,6 +171,11 @@ def _put_in_place(partial: Path, target: Path) -> None:
             target.rename(target.with_name(f".damaged-{target.name}-{uuid4().hex[:12]}"))
             partial.rename(target)
         sync_directory(target.parent)
+
+
+def _is_sound(entry: Entry) -> bool:
+    numbers = (entry.n_bytes, entry.mtime_ns)
+    return bool(_SHA256.fullmatch(entry.sha256)) and all(type(n) is int and 0 <= n < 2**63 for n in numbers)
 
 
 def _is_inside(name: str) -> bool:

@@ -17,6 +17,7 @@ from compute.errors import ComputeError, StorageError
 from compute.store.address import StoreAddress
 from compute.store.folder import FolderPlace
 from compute.store.places import PART_BYTES, Listed, Place
+from compute.store.removal import YOUNG_SECONDS, outlast
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -24,6 +25,7 @@ Tell = Callable[[], None]
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds between tries
 _TICK = 0.5  # seconds; how often `tell` is called in a pause
 OBJECTS, DAMAGED = "objects", "damaged"
+MOST_RECORD_BYTES = 16 << 20  # read of a record; what is cut off there can be read as none
 _PROBE = "probes"
 
 
@@ -49,7 +51,7 @@ class Store:
     def read(self, key: str, tell: Tell = _nothing) -> bytes | None:
         """A record; None where there is none."""
         try:
-            return self._patiently(lambda: self.place.read(key), tell)
+            return self._patiently(lambda: self.place.read(key, MOST_RECORD_BYTES), tell)
         except FileNotFoundError:
             return None
 
@@ -72,16 +74,30 @@ class Store:
 
     def has_object(self, sha256: str, n_bytes: int, tell: Tell = _nothing) -> bool:
         """Whether the blob is there, as far as its size tells."""
+        return self._found(sha256, n_bytes, tell) is not None
+
+    def _found(self, sha256: str, n_bytes: int, tell: Tell) -> Listed | None:
         try:
-            return self._patiently(lambda: self.place.size(object_key(sha256)), tell) == n_bytes
+            found = self._patiently(lambda: self.place.facts(object_key(sha256)), tell)
         except FileNotFoundError:
-            return False
+            return None
+        return found if found.n_bytes == n_bytes else None
 
     def put(self, path: Path, sha256: str, tell: Tell = _nothing) -> None:
-        """Keep a file under its hash, once. FileNotFoundError where it is gone, StorageError where it was altered."""
-        n_bytes, key = path.stat().st_size, object_key(sha256)
-        if self.has_object(sha256, n_bytes, tell):
+        """Keep a file under its hash, once. FileNotFoundError where it is gone, StorageError where it was altered.
+
+        What has been there for long is sent again: somebody may remove it just now, because nothing named it.
+        """
+        n_bytes = path.stat().st_size
+        found = self._found(sha256, n_bytes, tell)
+        if found is not None and found.modified > time.time() - YOUNG_SECONDS:
             return
+        self._upload(path, sha256, n_bytes, tell)
+        if found is not None and outlast(self, tell) and not self.has_object(sha256, n_bytes, tell):
+            self._upload(path, sha256, n_bytes, tell)
+
+    def _upload(self, path: Path, sha256: str, n_bytes: int, tell: Tell) -> None:
+        key = object_key(sha256)
         try:
             self._sent(
                 lambda: self.place.upload(key, path, sha256, lambda request: self._patiently(request, tell)), tell

@@ -26,7 +26,8 @@ class Listed:
 class Place(Protocol):
     """Raises FileNotFoundError for what is not there, PermissionError where it is refused, others if out of reach."""
 
-    def read(self, key: str) -> bytes: ...
+    def read(self, key: str, most: int) -> bytes:
+        """The content, or so many bytes of it where it is longer."""
 
     def read_part(self, key: str, first: int, n_bytes: int) -> bytes: ...
 
@@ -39,7 +40,7 @@ class Place(Protocol):
     def upload(self, key: str, path: Path, sha256: str, attempt: Attempt) -> None:
         """Write a file of this hash, whole or not at all; `attempt` makes each request."""
 
-    def size(self, key: str) -> int: ...
+    def facts(self, key: str) -> Listed: ...
 
     def listed(self, prefix: str) -> Iterator[Listed]: ...
 

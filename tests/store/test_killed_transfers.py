@@ -95,5 +95,5 @@ def test_a_large_file_takes_little_memory(service: Service, store: Store, tmp_pa
         assert told["is_done"]
         grown[action] = told["grown_mb"]
     assert max(grown.values()) <= 64, grown
-    assert store.place.size(object_key(sha256)) == n_bytes
+    assert store.place.facts(object_key(sha256)).n_bytes == n_bytes
     store.remove([object_key(sha256)])

@@ -90,6 +90,27 @@ def test_a_bundle_that_the_store_lost_is_told_and_the_rest_goes_on(away, shared,
     assert shared.read(f"corpora/{sent_text.parent.name}.json") is not None
 
 
+def test_a_bundle_that_nobody_has_is_looked_for_ever_more_rarely(away, shared, settings, monkeypatch):
+    settings.QUEUES = ("site",)
+    monkeypatch.setattr(sharing, "_is_untidy", lambda: False)
+    record = shared.read(f"bundles/{away.bundle_sha256}.json")
+    shared.remove([f"bundles/{away.bundle_sha256}.json"])
+    told: list[str] = []
+    clock, waited = time.time(), []
+    for minute in range(0, 61):
+        monkeypatch.setattr(sharing.time, "time", lambda now=clock + 60 * minute: now)
+        if sharing.has_work():
+            sharing.exchange(told.append)
+            waited.append(minute)
+            marker = next((settings.DATA_DIR / "sent").glob("*/failed-*"))
+            os.utime(marker, (clock + 60 * minute,) * 2)
+    assert waited == [0, 6, 17, 38]  # 5, 10 and 20 minutes have passed
+    assert len(told) == 2 * len(waited)
+    shared.write(f"bundles/{away.bundle_sha256}.json", record)
+    call_command("store", "sync")
+    assert not any(True for _ in sharing.missing())
+
+
 def test_a_bundle_that_was_read_in_here_is_sent_once(shared, settings):
     run = make_run(Path(settings.BUNDLE_DIR))
     sharing.exchange()
@@ -189,7 +210,7 @@ def test_without_a_store_nothing_is_sent_or_fetched(settings, tmp_path):
     assert places.bundle_here(run.bundle_path, run.bundle_sha256) == Path(run.bundle_path)
 
 
-def test_a_damaged_bundle_is_not_sent_and_keeps_nothing_else_back(shared, settings, sent_text):
+def test_a_damaged_bundle_is_not_sent_and_keeps_nothing_else_back(shared, settings, sent_text, tmp_path):
     run = make_run(Path(settings.BUNDLE_DIR))
     file = next(Path(run.bundle_path).glob("losses/*/*.npy"))
     file.write_bytes(file.read_bytes()[:-1] + b"\0")
@@ -198,7 +219,16 @@ def test_a_damaged_bundle_is_not_sent_and_keeps_nothing_else_back(shared, settin
     assert any("is not sent" in line for line in told)
     assert shared.read(f"bundles/{run.bundle_sha256}.json") is None
     assert shared.read(f"corpora/{sent_text.parent.name}.json") is not None
-    assert not sharing.has_work()
+    assert not sharing.has_work()  # for now
+    write_bundle(tmp_path / "again").rename(tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", run.bundle_path, dirs_exist_ok=True)
+    sharing.exchange(again=True)
+    assert shared.read(f"bundles/{run.bundle_sha256}.json") is not None
+
+
+def test_what_may_still_be_about_to_be_named_is_not_removed(shared):
+    with pytest.raises(CommandError, match="1 days are too few"):
+        call_command("store", "remove-unused", "--days", "1")
 
 
 def _reading(path: Path) -> RunConfig:

@@ -20,7 +20,9 @@ class Command(BaseCommand):
         sync = actions.add_parser("sync", help="send texts and bundles that lie here, fetch bundles that do not")
         sync.add_argument("--parent", type=int, help="end when this process does")
         remove = actions.add_parser("remove-unused", help="what nothing names; only counted without --really")
-        remove.add_argument("--days", type=float, default=KEEP_DAYS, help="and older than this (%(default)s; at least 2)")
+        remove.add_argument(
+            "--days", type=float, default=KEEP_DAYS, help="and older than this (%(default)s; at least 2)"
+        )
         remove.add_argument("--really", action="store_true", help="remove it")
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
