@@ -17,7 +17,7 @@ import torch
 from compute.errors import FitError
 from compute.numerics.parity_tasks import Purpose, Samples
 
-TILE = 1 << 20  # hidden values at work at once on a CPU, so that they stay in its cache
+TILE = 1 << 19  # hidden values at work at once on a CPU, so that they stay in its cache
 TILE_ON_GPU = 1 << 28
 
 
