@@ -11,6 +11,7 @@ from clusters.charts.chart import Chart, linear_axis, make_chart, make_series
 from clusters.charts.numbers import fixed, short_hash
 from compute.jobs.progress import Phase, Progress, last_seconds
 from compute.jobs.sweep import KEEP
+from compute.labs import LABS
 from compute.models import Job
 
 STATUS = {
@@ -33,6 +34,7 @@ _DOING = {
     "clustering": "Clustering",
     "map": "Laying out the maps",
     "bundle": "Writing the bundle",
+    "train": "Training",
     "ingest": "Reading the bundle into the database",
     "import": "Reading in what was brought",
     "suggest": "Asking the language model",
@@ -42,6 +44,7 @@ _DONE = {
     "import": "The run is read in",
     "export": "The file is written",
     "suggest": "The language model has answered",
+    **dict.fromkeys(LABS, "The experiment is done"),
 }
 _MIN_CHART_POINTS = 5
 _MEASURED = ("MB",)  # units that a number makes no sense without

@@ -21,6 +21,7 @@ from clusters.htmx import render_page
 from clusters.parameters import chosen, whole_number
 from clusters.queries.access import User as Viewer
 from clusters.queries.access import is_hidden_run, run_of, visible_jobs
+from clusters.queries.experiments import visible_experiments
 from clusters.queries.probe import probed_run
 from clusters.services import jobs as services
 from clusters.views import job_story as story
@@ -32,6 +33,7 @@ from compute.jobs import queue
 from compute.jobs.identity import shown
 from compute.jobs.progress import Phase, Progress, progress_of
 from compute.jobs.quotas import QuotaError
+from compute.labs import LABS
 from compute.models import Job, Shard
 
 PAGE = 50
@@ -108,7 +110,7 @@ def show(request: HttpRequest, number: str, twin: str | None = None) -> HttpResp
         return redirect(f"{reverse('clusters:probe', args=[run.slug])}?job={job.pk}")
     progress = progress_of(job)
     chart = story.rate_chart(job, progress)
-    run = run_of(request.user, job)
+    run = None if job.kind in LABS else run_of(request.user, job)
     if twin:
         return twins.answer(
             twin,
@@ -123,14 +125,22 @@ def show(request: HttpRequest, number: str, twin: str | None = None) -> HttpResp
         "chart": chart,
         "drawings": _drawings(chart) if chart else [],
         "run_of_job": run,
+        "experiment": visible_experiments(request.user).filter(job=job).first() if job.kind in LABS else None,
         "answered": _answered(job) if run else None,
-        "no_run": "" if run or job.state != Job.State.SUCCEEDED else story.no_run(is_hidden=is_hidden_run(job)),
+        "no_run": _no_run(job) if not run else "",
         "buttons": _buttons(job, progress) if may_steer(request, job) else [],
         **_panel(request, job, progress),
         **_log(request, job),
         **twins.links_context(request, "json"),
     }
     return render_page(request, "jobs/show.html", ctx, fragment="jobs/_panel.html")
+
+
+def _no_run(job: Job) -> str:
+    """Why a job that is done leads to no run."""
+    if job.kind in LABS or job.state != Job.State.SUCCEEDED:
+        return ""
+    return story.no_run(is_hidden=is_hidden_run(job))
 
 
 def _panel(request: HttpRequest, job: Job, progress: Progress) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from django.conf import settings
 from clusters.models import Run
 from clusters.queries.access import User, may_manage
 from compute.config import HUB
+from compute.labs import LABS
 from compute.models import Job
 
 TELLABLE = {"run", "kind", "format", "affinity", "k", "clusters", "model"}  # of jobs that are no runs
@@ -27,7 +28,7 @@ def sees_paths(user: User, job: Job) -> bool:
 
 def shown_config(user: User, job: Job) -> dict[str, Any]:
     """The settings; for others than owner and staff without what a file was narrowed by, and without paths."""
-    if sees_paths(user, job):
+    if sees_paths(user, job) or job.kind in LABS:
         return job.config
     if "suite" not in job.config:
         return {name: value for name, value in job.config.items() if name in TELLABLE}

@@ -14,6 +14,7 @@ from django.test import Client
 
 from clusters.models import Checkpoint, Cluster, Corpus, Membership, Run, Token
 from clusters.queries.access import may_manage, visible_runs
+from clusters.services import bundles as folders
 from clusters.services import people
 from clusters.services import runs as services
 from compute.errors import StorageError
@@ -112,7 +113,7 @@ def test_a_bundle_outside_the_data_folder_stays(bundles: Path, owner: Any, tmp_p
 @pytest.mark.parametrize("path", ["{bundles}", "{bundles}/../bundles", "{bundles}/a/b", "/", ""])
 def test_a_path_that_is_no_bundle_of_ours_is_never_removed(run: Run, bundles: Path, path: str) -> None:
     run.bundle_path = path.format(bundles=bundles)
-    assert services.deletable_folder(run) is None
+    assert folders.deletable_folder(run) is None
 
 
 def test_a_bundle_that_cannot_be_moved_keeps_its_run(run: Run, owner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +128,7 @@ def test_a_bundle_that_cannot_be_moved_keeps_its_run(run: Run, owner: Any, monke
 
 
 def test_a_bundle_comes_back_when_the_rows_could_not_go(run: Run, owner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = services.transaction.atomic
+    real = folders.transaction.atomic
 
     class Failing:
         def __enter__(self) -> None:
@@ -138,7 +139,7 @@ def test_a_bundle_comes_back_when_the_rows_could_not_go(run: Run, owner: Any, mo
             self.inner.__exit__(RuntimeError, RuntimeError("the commit failed"), None)
             raise RuntimeError("the commit failed")
 
-    monkeypatch.setattr(services.transaction, "atomic", Failing)
+    monkeypatch.setattr(folders.transaction, "atomic", Failing)
     with pytest.raises(RuntimeError, match="commit failed"):
         services.delete_run(owner, run)
     assert Path(run.bundle_path).is_dir()
@@ -150,14 +151,14 @@ def test_a_bundle_whose_writer_was_killed_long_ago_is_removed(bundles: Path) -> 
     for folder in (old, new):
         folder.mkdir(parents=True)
     os.utime(old, (0, 0))
-    services.empty_trash()
+    folders.empty_trash()
     assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_a_deletion_killed_before_its_commit_gives_the_bundle_back(run: Run, bundles: Path) -> None:
     folder = Path(run.bundle_path)
     folder.rename(folder.with_name(f".trash-0123456789ab-{folder.name}"))
-    services.empty_trash()
+    folders.empty_trash()
     assert (folder / "manifest.json").is_file()
     assert not list(bundles.glob(".trash-*"))
 
@@ -166,10 +167,10 @@ def test_a_deleted_bundle_is_kept_for_backups_and_goes_days_later(run: Run, owne
     os.utime(run.bundle_path, (0, 0))  # what counts is when it was deleted
     services.delete_run(owner, run)
     [left] = bundles.glob(".trash-*")
-    services.empty_trash()
+    folders.empty_trash()
     assert (left / "manifest.json").is_file()
     os.utime(left, (time.time() - 8 * 86_400,) * 2)
-    services.empty_trash()
+    folders.empty_trash()
     assert not left.exists()
 
 
