@@ -11,6 +11,7 @@ from clusters.views.collections import collection_urls
 from clusters.views.compare import compare_urls
 from clusters.views.corpora import corpus_urls
 from clusters.views.documents import document_urls
+from clusters.views.exponents import exponent_urls
 from clusters.views.exports import export_urls
 from clusters.views.finder import finder_urls
 from clusters.views.health import health_urls
@@ -34,6 +35,7 @@ from clusters.views.sequence import sequence_urls
 from clusters.views.similarity import similarity_urls
 from clusters.views.suggestions import suggestion_urls
 from clusters.views.tags import tag_urls
+from clusters.views.theory import theory_urls
 from clusters.views.tokens import token_urls
 from clusters.views.twins import page
 
@@ -72,6 +74,8 @@ urlpatterns: list[URLPattern] = [
     *profile_urls,
     *people_urls,
     *audit_urls,
+    *theory_urls,
+    *exponent_urls,
     *notice_urls,
     path("preferences/theme/", preferences.theme, name="theme"),
     path("preferences/tour/", preferences.end_tour, name="tour"),
