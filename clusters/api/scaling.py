@@ -159,13 +159,8 @@ def _facts(found: Fitted, lm: str) -> dict[str, Any]:
 
 
 def _law(trial: Trial) -> dict[str, Any]:
-    parameters: dict[str, float] = {}
-    if trial.law is not None:
-        parameters = {"a": trial.law.offset, "b": trial.law.amplitude, "c0": trial.law.exponent}
-        for i, one in enumerate(trial.law.breaks, 1):
-            parameters |= {f"c{i}": one.change, f"d{i}": one.at, f"f{i}": one.width}
     return {
-        "name": trial.name, "parameters": parameters, "intervals": trial.intervals, "rms": trial.rms,
+        "name": trial.name, "parameters": trial.law.parameters if trial.law else {}, "intervals": trial.intervals, "rms": trial.rms,
         "held_out_rms": trial.held_out_rms, "n_needed": trial.n_needed,
     }  # fmt: skip
 

@@ -30,7 +30,7 @@ from compute.numerics.laws import Trial
 from compute.numerics.scaling import PowerLawFit
 
 LAW_STYLES = {"power": ("c1", "dot"), "offset": ("c2", "diamond"), "break-1": ("c3", "square"),
-              "break-2": ("c4", "triangle")}  # fmt: skip
+              "break-2": ("c4", "triangle"), "break-3": ("c5", "dot")}  # fmt: skip
 N_DRAWN = 64  # points of a law's line
 N_BARS = 40
 ROOM = 1.15  # over the highest bar, for the reference line's text
@@ -214,7 +214,7 @@ def _laws_title(found: Fitted) -> str:
     if best.name == "power" and power:
         return f"A pure power law with exponent {fixed(power.exponent, 3)} foretells the largest best{of}"
     words = {"offset": "A power law above a floor", "break-1": "A power law with one break",
-             "break-2": "A power law with two breaks"}  # fmt: skip
+             "break-2": "A power law with two breaks", "break-3": "A power law with three breaks"}  # fmt: skip
     return f"{words.get(best.name, 'A power law')} foretells the largest best{of}"
 
 

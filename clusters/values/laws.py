@@ -21,6 +21,7 @@ LAW_NAMES = {
     "offset": "with a floor",
     "break-1": "one break",
     "break-2": "two breaks",
+    "break-3": "three breaks",
 }
 
 

@@ -13,6 +13,7 @@ from clusters.charts.scaling import LAW_STYLES, unit_factor
 from clusters.models import Clustering, Run
 from clusters.values.laws import LAW_NAMES, ClusterLaws, Fitted, NetworkLaw
 from clusters.values.readings import Unit
+from compute.numerics.bnsl import is_determined
 from compute.numerics.laws import LAWS, Trial
 
 FORMULAS = {  # pieces, every second one raised
@@ -20,17 +21,17 @@ FORMULAS = {  # pieces, every second one raised
     "offset": ("a + b x", "−c₀"),
     "break-1": ("a + b x", "−c₀", " (1 + (x/d₁)", "1/f₁", ")", "−c₁f₁"),
     "break-2": ("the same with two breaks",),
+    "break-3": ("the same with three breaks",),
 }
 BY_LAW = {
     "power": "by the power law",
     "offset": "by the law with a floor",
     "break-1": "by the law with one break",
     "break-2": "by the law with two breaks",
+    "break-3": "by the law with three breaks",
 }
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-VAGUE = 100.0  # an interval of a place or a width that spans more than this factor tells nothing
 VAGUE_TEXT = "not determined"
-WIDE = 2.0  # nor does one of an exponent that is wider than this
 
 
 def law_rows(found: Fitted, unit: Unit) -> list[dict[str, Any]]:
@@ -76,13 +77,10 @@ def _parameters(trial: Trial, unit: Unit, smallest: float) -> list[dict[str, str
     law, factor = trial.law, unit_factor(unit)
     if law is None:
         return []
-    values = {"c0": (law.exponent, 1.0)}
-    if trial.name != "power":
-        values["a"] = (law.offset, factor)
-    for i, one in enumerate(law.breaks, 1):
-        values |= {f"c{i}": (one.change, 1.0), f"d{i}": (one.at, 1.0), f"f{i}": (one.width, 1.0)}
+    left_out = {"b", "a"} if trial.name == "power" else {"b"}  # b is the level at x = 1, far from every point
     found = []
-    for name, (value, scale) in values.items():
+    for name in sorted(law.parameters.keys() - left_out, key=lambda name: (name[1:] or "0", name[0] == "a")):
+        value, scale = law.parameters[name], factor if name == "a" else 1.0
         low, high = trial.intervals.get(name, (math.nan, math.nan))
         if name == "a":
             low, high = max(low, 0.0), min(high, smallest)
@@ -99,11 +97,9 @@ def _number(name: str, value: float) -> str:
 
 def _interval(name: str, low: float, high: float) -> str:
     """Where the truth may lie; "not determined" where that is nearly anywhere."""
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return "no interval" if math.isnan(low) else VAGUE_TEXT
-    if name[0] in "df" and (low <= 0 or high / low > VAGUE):
-        return VAGUE_TEXT
-    if name[0] == "c" and high - low > WIDE:
+    if math.isnan(low):
+        return "no interval"
+    if not is_determined(name, low, high):
         return VAGUE_TEXT
     return f"{_number(name, low)} to {_number(name, high)}"
 

@@ -23,6 +23,8 @@ N_PLACES = 8  # breaks start on so many places, even in ln x
 STEEPEST = 20.0  # largest exponent or change of exponent that is looked for
 NARROWEST, WIDEST = 0.02, 10.0  # of a break, in ln x
 ROUNDS = ((6, 15, 1e-9), (2, 60, 1e-9), (1, 120, 1e-12))  # so many of the best go on: most evaluations, tolerance
+VAGUE = 100.0  # an interval of a place or a width that spans more than this factor tells nothing
+WIDE = 2.0  # nor does one of an exponent that is wider than this
 Floats = NDArray[np.float64]
 
 
@@ -64,6 +66,14 @@ class BrokenPowerLaw:
     exponent: float
     breaks: tuple[Break, ...] = ()
 
+    @property
+    def parameters(self) -> dict[str, float]:
+        """By the names of `BrokenFit.intervals`: a, b, c0, and c, d, f of every break with its number."""
+        found = {"a": self.offset, "b": self.amplitude, "c0": self.exponent}
+        for i, one in enumerate(self.breaks, 1):
+            found |= {f"c{i}": one.change, f"d{i}": one.at, f"f{i}": one.width}
+        return found
+
     def predict(self, x: ArrayLike) -> Floats:
         """Evaluate the law at `x` (any shape, positive); returns the unit of y.
 
@@ -97,6 +107,15 @@ class BrokenFit:
     intervals: dict[str, tuple[float, float]]
     rms: float
     n_points: int
+
+
+def is_determined(name: str, low: float, high: float) -> bool:
+    """Whether an interval of `BrokenFit.intervals` says anything of its parameter: not that it is nearly anything."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return False
+    if name[0] in "df":
+        return low > 0 and high / low <= VAGUE
+    return name[0] != "c" or high - low <= WIDE
 
 
 def n_parameters(n_breaks: int) -> int:

@@ -19,6 +19,7 @@ LAWS: dict[str, int] = {  # name → numbers it is made of, simplest first
     "offset": n_parameters(0),
     "break-1": n_parameters(1),
     "break-2": n_parameters(2),
+    "break-3": n_parameters(3),
 }
 
 

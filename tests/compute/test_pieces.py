@@ -29,6 +29,8 @@ COMMANDS = (
     "verify",
     "info",
     "fetch",
+    "fit",
+    "dimension",
 )
 
 

@@ -1,0 +1,242 @@
+"""One curve read in every way that is known: scores and class, laws with and without breaks, two theories' readings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from compute.numerics.curves import CLASS_NAMES, classify, curve_scores, paper_monogenic, paper_polygenic
+from compute.numerics.laws import LAWS, Comparison, compare_laws
+from compute.numerics.manifold import Dimension
+from compute.numerics.manifold import dimension as manifold_dimension
+from compute.numerics.scaling import PowerLawFit, fit_power_law
+from compute.numerics.shapes import shape_scores
+
+LN2 = math.log(2)
+LEAST_SCORED = 3  # different scales
+SHAPE_BITS = 1.0  # a rise or a peak below this is not called one
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the scores say of one curve; see `compute.numerics.curves` and `compute.numerics.shapes`.
+
+    Attributes
+    ----------
+    curve_class : str
+        One of `CLASS_NAMES`.
+    monogenicity, n_eff, largest_step, linearity, breakthroughness, r_squared : float
+    amplitude_bits : float
+        Bits that the best single step falls by.
+    split : int
+        Points before that step; 0 without one.
+    slope_nats : float
+        Of the least-squares line, nats per unit of ln x.
+    paper_monogenic_at : int
+        Points before the step by the paper's rule; 0 where it does not hold.
+    is_paper_polygenic : bool
+    rise_bits, peak_bits : float
+        Net rise with scale, and prominence of the highest peak.
+    peak_at : int
+        The peak's place; −1 without one.
+    """
+
+    curve_class: str
+    monogenicity: float
+    amplitude_bits: float
+    split: int
+    n_eff: float
+    largest_step: float
+    linearity: float
+    breakthroughness: float
+    slope_nats: float
+    r_squared: float
+    paper_monogenic_at: int
+    is_paper_polygenic: bool
+    rise_bits: float
+    peak_bits: float
+    peak_at: int
+
+    @property
+    def rises(self) -> bool:
+        """Whether the loss rises with scale (inverse scaling)."""
+        return self.rise_bits > SHAPE_BITS
+
+    @property
+    def has_peak(self) -> bool:
+        """Whether the loss rises and then falls again (as in double descent)."""
+        return self.peak_bits > SHAPE_BITS
+
+
+@dataclass(frozen=True)
+class CurveReading:
+    """One curve, read in every way.
+
+    Attributes
+    ----------
+    x, loss_nats : tuple of float
+        As scored: one point a scale, the mean where there were several.
+    shape : Shape or None
+        None where `no_shape` says why.
+    power : PowerLawFit or None
+        The plain power law; None where `no_laws` says why.
+    laws : Comparison or None
+        Power law, with a floor, and with one to three breaks, fitted to every point as it was given.
+    manifold : Dimension or None
+        d̂ = 4/α of the plain power law; None where the loss does not fall.
+    no_shape, no_laws, of_means : str
+        Sentences: why there is no shape, why there are no laws, and that scales stood more than once.
+    """
+
+    x: tuple[float, ...]
+    loss_nats: tuple[float, ...]
+    shape: Shape | None
+    power: PowerLawFit | None
+    laws: Comparison | None
+    manifold: Dimension | None
+    no_shape: str = ""
+    no_laws: str = ""
+    of_means: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The reading as JSON has it: null for what is no number."""
+        known = self.shape
+        shape = None if known is None else asdict(known) | {"rises": known.rises, "has_peak": known.has_peak}
+        return finite(
+            {
+                "x": list(self.x),
+                "loss_nats": list(self.loss_nats),
+                "scores": shape,
+                "why_no_scores": self.no_shape,
+                "power_law": None if self.power is None else asdict(self.power),
+                "laws": None if self.laws is None else laws_json(self.laws),
+                "why_no_laws": self.no_laws,
+                "manifold_dimension": None if self.manifold is None else asdict(self.manifold),
+                "note": self.of_means,
+            }
+        )
+
+
+def read_curve(x: Sequence[float], loss_nats: Sequence[float]) -> CurveReading:
+    """Read a curve in every way that its points allow.
+
+    Parameters
+    ----------
+    x : sequence of float, length n
+        Positive, at least two different; any order.
+    loss_nats : sequence of float, length n
+        Finite, at least 0.
+
+    Returns
+    -------
+    CurveReading
+        What there is none of is said in a sentence, not raised: a zero loss has no logarithm for a law, two points
+        have no shape.
+
+    Raises
+    ------
+    FitError
+        Fewer than two different x, or values that are not finite.
+
+    Examples
+    --------
+    >>> reading = read_curve([1, 10, 100, 1000], [8.0, 7.9, 0.1, 0.1])
+    >>> reading.shape.curve_class, reading.shape.split
+    ('monogenic', 2)
+    >>> read_curve([1, 10, 100], [3.0, 1.0, 0.0]).no_laws[:22]
+    'The loss at 100 is 0: '
+    """
+    own_x, own_y = np.asarray(x, np.float64), np.asarray(loss_nats, np.float64)
+    scales, place = np.unique(own_x, return_inverse=True)
+    means = np.bincount(place, weights=own_y) / np.bincount(place)
+    shape, no_shape = _shape(scales, means)
+    power, laws, no_laws = _laws(own_x, own_y)
+    return CurveReading(
+        tuple(scales.tolist()), tuple(means.tolist()), shape, power, laws, _manifold(power), no_shape, no_laws,
+        _of_means(len(own_x), len(scales)),
+    )  # fmt: skip
+
+
+def _shape(x: np.ndarray, loss_nats: np.ndarray) -> tuple[Shape | None, str]:
+    if len(x) < LEAST_SCORED:
+        return None, f"Scores need {LEAST_SCORED} different scales or more; here are {len(x)}."
+    ln_x, curve = np.log(x), loss_nats[None, :]
+    bits = curve / LN2
+    scores, shapes = curve_scores(bits, ln_x), shape_scores(bits)
+    return Shape(
+        curve_class=CLASS_NAMES[int(classify(scores)[0])],
+        monogenicity=float(scores.monogenicity[0]),
+        amplitude_bits=float(scores.amplitude_bits[0]),
+        split=int(scores.split[0]),
+        n_eff=float(scores.n_eff[0]),
+        largest_step=float(scores.largest_step[0]),
+        linearity=float(scores.linearity[0]),
+        breakthroughness=float(scores.breakthroughness[0]),
+        slope_nats=float(scores.slope[0]) * LN2,
+        r_squared=float(scores.r_squared[0]),
+        paper_monogenic_at=int(paper_monogenic(curve)[0]),
+        is_paper_polygenic=bool(paper_polygenic(curve, ln_x)[0]),
+        rise_bits=float(shapes.rise[0]),
+        peak_bits=float(shapes.peak[0]),
+        peak_at=int(shapes.peak_at[0]),
+    ), ""
+
+
+def _laws(x: np.ndarray, loss_nats: np.ndarray) -> tuple[PowerLawFit | None, Comparison | None, str]:
+    zero = np.flatnonzero(loss_nats == 0)
+    if len(zero):
+        return None, None, (
+            f"The loss at {x[zero[0]]:g} is 0: laws are fitted to logarithms, and 0 has none. Leave the point out to "
+            "have laws."
+        )  # fmt: skip
+    return fit_power_law(x, loss_nats), compare_laws(x, loss_nats), ""
+
+
+def _manifold(power: PowerLawFit | None) -> Dimension | None:
+    """4/α; an interval that reaches below 0 has no upper end."""
+    if power is None or power.alpha <= 0:
+        return None
+    return manifold_dimension(power.alpha, max(power.low, 0.0), power.high)
+
+
+def _of_means(n_points: int, n_scales: int) -> str:
+    if n_points == n_scales:
+        return ""
+    return (
+        f"{n_points - n_scales} of {n_points} points share their scale with another: scores are of the mean at every "
+        "scale, laws of all points."
+    )
+
+
+def laws_json(laws: Comparison) -> dict[str, Any]:
+    """Every law with its parameters, intervals and errors, and which foretold best."""
+    best = laws.best
+    return {
+        "best": best.name if best else None,
+        "n_points": laws.n_points,
+        "n_held_out": laws.n_held_out,
+        "laws": [
+            {
+                "name": trial.name, "n_parameters": LAWS[trial.name], "n_needed": trial.n_needed,
+                "parameters": None if trial.law is None else trial.law.parameters,
+                "intervals": {name: list(ends) for name, ends in trial.intervals.items()},
+                "rms": trial.rms, "held_out_rms": trial.held_out_rms,
+            }
+            for trial in laws.trials
+        ],
+    }  # fmt: skip
+
+
+def finite(value: Any) -> Any:
+    """The same with None for numbers that JSON does not know."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: finite(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(one) for one in value]
+    return value
