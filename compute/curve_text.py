@@ -200,7 +200,6 @@ def _points(pairs: list[tuple[str, float, float]]) -> Points:
         raise FitError(
             f"All {len(pairs)} points have the scale {_shown(pairs[0][1])}; a curve needs two different ones."
         )
-    first_zero = next((where for where, _, y in pairs if y == 0), "")
     pairs = sorted(pairs, key=lambda pair: pair[1])
     return Points(tuple(x for _, x, _ in pairs), tuple(y for _, _, y in pairs))
 
