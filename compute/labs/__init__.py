@@ -2,6 +2,7 @@
 
 from compute.labs.addition import LAB as ADDITION
 from compute.labs.frame import Lab
+from compute.labs.parity import LAB as PARITY
 
-_ALL: tuple[Lab, ...] = (ADDITION,)
+_ALL: tuple[Lab, ...] = (ADDITION, PARITY)
 LABS = {lab.kind: lab for lab in _ALL}

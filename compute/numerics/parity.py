@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from compute.errors import FitError
+from compute.errors import TrainingError
 from compute.numerics.parity_stack import Parameters, Stack, initial_parameters
 from compute.numerics.parity_tasks import Samples, Source, Tasks, draw_tasks
 
 DIVERGED_NATS = 1e4  # a batch's mean loss above which a network is given up, as if it were no number
 NEVER = -1
-STEPS_PER_TELL = 10
 CHUNK = 256  # samples whose gradients are formed at once
 
 
@@ -165,37 +164,34 @@ class Training:
     def diverged(self) -> NDArray[np.int64]:
         return self._diverged.cpu().numpy()
 
-    def advance(self, n_steps: int, tell: Callable[[int], None] = lambda step: None) -> None:
-        """Train for so many steps; `tell` is told the step now and then, and may raise to stop.
+    @property
+    def is_lost(self) -> bool:
+        """Whether every network has diverged."""
+        return bool((self._diverged != NEVER).all())
 
-        Raises
-        ------
-        FitError
-            All networks have diverged.
-        """
+    def advance(self, n_steps: int, tell: Callable[[], None] = lambda: None) -> None:
+        """Train for so many steps; `tell` is called after each, and may raise to stop."""
         for _ in range(n_steps):
             losses = self.stack.gradients([source.batch(self.step) for source in self.sources], self._gradients)
             is_lost = (self._diverged == NEVER) & ~(losses <= DIVERGED_NATS)
             self._diverged.masked_fill_(is_lost, self.step)
             self._optimizer.step()
             self.step += 1
-            if self.step % STEPS_PER_TELL == 0:
-                tell(self.step)
-        self._refuse_if_all_diverged()
+            tell()
 
-    def log(self) -> Logged:
-        """Test every network on new samples, and on samples that it has seen."""
+    def log(self, tell: Callable[[], None] = lambda: None) -> Logged:
+        """Test every network on new samples, and on samples that it has seen; `tell` is called now and then."""
         shape = tuple(self._diverged.shape)
         test, train = np.empty((*shape, self.recipe.n_tasks)), np.full((*shape, self.recipe.n_tasks), np.nan)
         mean_test, mean_train = np.empty(shape), np.empty(shape)
         for s, (tasks, source) in enumerate(zip(self.tasks, self.sources, strict=True)):
             counts = points_per_task(tasks.probabilities, self.recipe.test_points, self.recipe.task_points)
-            test[s] = self.stack.mean_losses(s, source.test(self.step, counts))[0].cpu()
+            test[s] = self.stack.mean_losses(s, source.test(self.step, counts), tell)[0].cpu()
             mean_test[s] = test[s] @ tasks.probabilities
             if source.n_samples is None:
                 mean_train[s] = self.stack.losses(s, source.batch(self.step)).double().mean(1).cpu()
             else:
-                train[s], seen = (one.cpu().numpy() for one in self._seen_losses(s))
+                train[s], seen = (one.cpu().numpy() for one in self._seen_losses(s, tell))
                 mean_train[s] = np.nansum(train[s] * seen, axis=1) / seen.sum()
         lost = self.diverged != NEVER
         for table in (test, train, mean_test, mean_train):
@@ -220,16 +216,16 @@ class Training:
             for target, saved in zip((tensor, moments["exp_avg"], moments["exp_avg_sq"]), state[name], strict=True):
                 target.copy_(torch.from_numpy(np.array(saved)))
 
-    def _seen_losses(self, supply: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.stack.mean_losses(supply, self.sources[supply].seen(self.recipe.test_points))
+    def _seen_losses(self, supply: int, tell: Callable[[], None]) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.stack.mean_losses(supply, self.sources[supply].seen(self.recipe.test_points), tell)
 
-    def _refuse_if_all_diverged(self) -> None:
-        diverged = self.diverged
-        if (diverged != NEVER).all():
-            raise FitError(
-                f"training diverged: at step {diverged.min()} the loss was no number or above {DIVERGED_NATS:,.0f} "
-                f"nats, at a learning rate of {self.recipe.learning_rate:g}; lower it"
-            )
+
+def diverged_error(step: int, learning_rate: float) -> TrainingError:
+    """What is said where no network has survived; `step` is that of the first loss that was no number."""
+    return TrainingError(
+        f"The training diverged at step {step:,}: the loss was not a number, or above {DIVERGED_NATS:,.0f} nats. "
+        f"The learning rate is {learning_rate:g}; lower it."
+    )
 
 
 def points_per_task(probabilities: NDArray[np.float64], test_points: int, task_points: int) -> NDArray[np.int64]:
@@ -250,7 +246,7 @@ def train_network(
     recipe: Recipe,
     *,
     device: str | torch.device = "cpu",
-    tell: Callable[[int], None] = lambda step: None,
+    tell: Callable[[], None] = lambda: None,
 ) -> tuple[Parameters, Tasks]:
     """Train one network.
 
@@ -261,7 +257,7 @@ def train_network(
     recipe : Recipe
     device : str or torch.device
     tell : callable
-        Is told the step now and then; what it raises stops the training.
+        Is called after every step; what it raises stops the training.
 
     Returns
     -------
@@ -272,7 +268,7 @@ def train_network(
 
     Raises
     ------
-    FitError
+    TrainingError
         Training diverged.
 
     Examples
@@ -285,6 +281,8 @@ def train_network(
     """
     training = Training([supply], [width], recipe, device)
     training.advance(n_steps, tell)
+    if training.is_lost:
+        raise diverged_error(int(training.diverged[0, 0]), recipe.learning_rate)
     return training.stack.parameters(0, 0), training.tasks[0]
 
 

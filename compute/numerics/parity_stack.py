@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -175,13 +175,17 @@ class Stack:
             found[:, rows] = torch.nn.functional.softplus(z * _signs(samples.answers[rows]))
         return found
 
-    def mean_losses(self, supply: int, parts: Iterable[Samples]) -> tuple[torch.Tensor, torch.Tensor]:
+    def mean_losses(
+        self, supply: int, parts: Iterable[Samples], tell: Callable[[], None] = lambda: None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean cross-entropy of every task, and how many samples it has.
 
         Parameters
         ----------
         supply : int
         parts : iterable of Samples
+        tell : callable
+            Is called after every part.
 
         Returns
         -------
@@ -194,6 +198,7 @@ class Stack:
         for samples in parts:
             counts += torch.bincount(samples.tasks, minlength=self.n_tasks)
             sums.index_add_(1, samples.tasks, self.losses(supply, samples).double())
+            tell()
         return sums / counts, counts
 
     def gradients(self, batches: Sequence[Samples], into: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:

@@ -18,7 +18,7 @@ from compute.errors import FitError
 from compute.numerics.zipf import probabilities
 
 PACKED = 8  # bits in a byte
-PART = 1 << 18  # samples of a test set that are unpacked at once
+PART = 1 << 16  # samples of a test set that are unpacked at once
 _FLOATS_OF_BYTE = torch.from_numpy(
     np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").astype(np.float32)
 )  # (256, 8)
