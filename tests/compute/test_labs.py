@@ -2,60 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from compute import methods
 from compute.bundle import open_bundle
 from compute.errors import ConfigError
 from compute.labs import LABS, frame
-from compute.labs.frame import Lab, Piece, Preset, Results
-from compute.labs.settings import LabConfig
-from compute.steps.run import Work
-from compute.workspace import digest
+from compute.labs.frame import Lab
+from tests.compute.counting import COUNTING, Counting, do, plan, results
 
 
-@dataclass(frozen=True, kw_only=True)
-class Counting(LabConfig):
-    upto: int = 3
-    scales: tuple[float, ...] = (1.0, 2.0)
-    limits: tuple[int | None, ...] = (None,)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.at_least("upto", 1, 100)
-        self.above("scales", 0)
-        self.distinct("scales")
-
-
-class Killed(Exception):
+class KilledError(Exception):
     pass
-
-
-def _plan(config: Counting) -> list[Piece]:
-    return [Piece("count", f"by {scale:g}", "steps", config.upto) for scale in config.scales]
-
-
-def _do(config: Counting, work: Work, phase: str, ordinal: int) -> None:
-    stamp = digest([config.to_json(), ordinal])
-    if work.files.has(f"count/{ordinal}", stamp):
-        return
-    for n_done in range(config.upto):
-        work.report(n_done, config.upto)
-    work.files.save(f"count/{ordinal}", config.scales[ordinal] * np.arange(config.upto), stamp)
-
-
-def _results(config: Counting, work: Work) -> Results:
-    counts = [work.files.load(f"count/{i}", digest([config.to_json(), i])) for i in range(len(config.scales))]
-    whole = np.stack([count for count in counts if count is not None])
-    return Results({"total": float(whole.sum())}, [("counts", whole, "steps")])
-
-
-COUNTING = Lab("counting", "Counting", Counting.from_json, _plan, _do, _results,
-               (Preset("few", "A few", "Counts to three.", Counting(name="few")),))  # fmt: skip
 
 
 def test_an_experiment_is_published_with_what_was_asked_and_found(tmp_path: Path) -> None:
@@ -74,9 +34,9 @@ def test_a_killed_experiment_goes_on_and_gives_the_same_bundle(tmp_path: Path) -
     def killed(spec: frame.ShardSpec, n_done: int, n_total: int) -> None:
         reports.append(spec.name)
         if len(reports) == 9:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         frame.run_lab(COUNTING, Counting(name="few"), tmp_path / "b", tmp_path / "bundles-b", report=killed)
     assert not (tmp_path / "bundles-b").exists() or not list((tmp_path / "bundles-b").iterdir())
     again = frame.run_lab(COUNTING, Counting(name="few"), tmp_path / "b", tmp_path / "bundles-b")
@@ -85,8 +45,8 @@ def test_a_killed_experiment_goes_on_and_gives_the_same_bundle(tmp_path: Path) -
 
 def test_what_was_published_is_not_done_again_unless_it_was_damaged(tmp_path: Path) -> None:
     done: list[int] = []
-    lab = Lab("counting", "Counting", Counting.from_json, _plan,
-              lambda config, work, phase, i: (done.append(i), _do(config, work, phase, i))[1], _results)  # fmt: skip
+    lab = Lab("counting", "Counting", Counting.from_json, plan,
+              lambda config, work, phase, i: (done.append(i), do(config, work, phase, i))[1], results)  # fmt: skip
     path = frame.run_lab(lab, Counting(name="few"), tmp_path / "work", tmp_path / "bundles")
     assert frame.run_lab(lab, Counting(name="few"), tmp_path / "work", tmp_path / "bundles") == path
     assert done == [0, 1]
