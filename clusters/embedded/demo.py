@@ -15,7 +15,8 @@ from django.db import close_old_connections
 
 from clusters.embedded.terminal import JobProgress
 from clusters.ingest import ingest
-from clusters.models import Run
+from clusters.models import Experiment, Run
+from clusters.services.experiments import start_experiment
 from clusters.stored.arrays import forget_bundles
 from compute.bundle import open_bundle
 from compute.config import RunConfig
@@ -23,6 +24,7 @@ from compute.errors import BundleError, ComputeError, ConfigError
 from compute.jobs import process, sweep
 from compute.jobs.lease import claimable
 from compute.jobs.queue import enqueue, resume
+from compute.labs import LABS
 from compute.models import Job, Shard
 from compute.suites import demo_config, expected_sha256
 
@@ -161,3 +163,11 @@ def make_demo_run(config: RunConfig, say: Callable[[str], None], stream: TextIO)
 
 def default_config() -> RunConfig:
     return demo_config()
+
+
+def queue_experiment() -> Experiment | None:
+    """The laboratory's first experiment, for whoever serves the demo next to compute; None where it was asked for."""
+    kind, preset = "parity", LABS["parity"].preset("two-core")
+    if preset is None or Experiment.objects.filter(kind=kind, preset=preset.key).exists():
+        return None
+    return start_experiment(None, kind, preset.config, name=preset.title, preset=preset.key, priority=Job.Priority.LOW)

@@ -11,6 +11,7 @@ from django.contrib.auth.models import AnonymousUser, Group
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.test import Client
 
+from clusters.embedded.demo import queue_experiment
 from clusters.ingest import ingest
 from clusters.models import AuditEvent, Experiment
 from clusters.queries.bundles import named_bundles
@@ -196,3 +197,13 @@ def test_what_scripts_get_wrong_is_named(ada: Any, client: Client, sent: dict[st
     answer = client.post(API, sent, content_type="application/json")
     assert (answer.status_code, said in answer.content.decode()) == (400, True)
     assert not Job.objects.exists()
+
+
+def test_the_demo_asks_for_the_two_core_preset_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = dataclasses.replace(COUNTING.presets[0], key="two-core")
+    monkeypatch.setitem(LABS, KIND, dataclasses.replace(LABS[KIND], presets=(few,)))
+    queued = queue_experiment()
+    assert queued is not None
+    assert (queued.owner, queued.job.get_priority_display()) == (None, "low")  # type: ignore[union-attr]
+    assert queue_experiment() is None
+    assert done(queued).found == {"total": 9.0}

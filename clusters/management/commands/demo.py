@@ -35,6 +35,8 @@ class Command(BaseCommand):
             migrate()
             run, is_new = demo.make_demo_run(demo.default_config(), self._say, cast(TextIO, self.stderr._out))
         if is_new:
+            if queued := demo.queue_experiment():
+                self._say(f"“{queued.name}” is computed when the site is served: {queued.get_absolute_url()}")
             self._say(f"The demo run is ready after {clock(time.monotonic() - began)}: /runs/{run.slug}/")
         else:
             self._say(f"The demo run is there already: /runs/{run.slug}/")
