@@ -10,6 +10,7 @@ from clusters.api import (
     collections,
     docs,
     experiments,
+    exponents,
     exports,
     imports,
     jobs,
@@ -23,6 +24,7 @@ from clusters.api import (
     suggestions,
     suites,
     tags,
+    theory,
     tokens,
 )
 from clusters.api.handlers import nowhere
@@ -47,6 +49,8 @@ v1: list[URLPattern] = [
     *experiments.urls,
     *exports.urls,
     *imports.urls,
+    *theory.urls,
+    *exponents.urls,
 ]
 
 app_name = "api"

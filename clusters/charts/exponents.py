@@ -44,7 +44,7 @@ def exponents_chart(rows: Sequence[Measurement], *, number: int) -> Chart:
         reading=_reading(both, len(placed)),
         x=log_axis([lo, hi], "α_N, over parameters", pad=1.1),
         y=log_axis([y for _, _, y in placed] + [LEAST, MOST / 2], "α_D, over data", pad=1.1),
-        legend=[(STYLES[one][1], STYLES[one][0], one) for one in STYLES if any(row.domain == one for row in both)],
+        legend=[(STYLES[one][1], STYLES[one][0], one) for one in STYLES if sum(row.domain == one for row in both) > 1],
         table={"head": ["source", "task", "domain", "alpha_N", "alpha_D or alpha_S", "predicted alpha_D"],
                "rows": [[row.source, row.task, row.domain, x, y, row.predicted] for row, x, y in placed]},
     )  # fmt: skip
@@ -95,9 +95,9 @@ def _tip(row: Measurement, x: float, y: float) -> str:
 
 def _title(both: Sequence[Measurement]) -> str:
     if not both:
-        return "No published study of this kind has both exponents"
+        return "No published law of this kind has both exponents"
     below = sum(bool(row.is_below) for row in both)
-    return f"{below} of {len(both)} studies fall faster with parameters than with data"
+    return f"{below} of {len(both)} laws fall faster over parameters than over data"
 
 
 def _reading(both: Sequence[Measurement], n_placed: int) -> str:

@@ -69,7 +69,7 @@ def use_chart(knobs: Knobs, *, number: int) -> Chart:
         slug="use", number=number, title=f"The first quantum is used in {percent(float(p[0]))} of samples{ends}",
         description="Probability that a sample needs quantum k, against k",
         reading=f"It falls as k to the power {fixed(-knobs.alpha - 1, 3)}; {whole} = {fixed(knobs.total, 4)}.",
-        series=[make_series("line", zip(k, p, strict=True), name="p", css="c1", label="p_k" if len(k) > 1 else "",
+        series=[make_series("line", zip(k, p, strict=True), name="p", css="c1",
                             marker="dot" if len(k) < 8 else "")],
         x=log_axis(k, "quantum k", n=5), y=log_axis(p, "used by this share of samples", n=5, pad=1.3), help=USE_HELP,
         table={"head": ["k", "p_k"], "rows": zip(k, p, strict=True)},
@@ -126,10 +126,12 @@ def resource_chart(knobs: Knobs, resource: Resource, *, number: int) -> Chart:
     amount = {"parameters": knobs.n_parameters, "samples": knobs.n_samples, "steps": knobs.n_steps}[resource]
     together = model.joint(knobs)
     alone = float(model.loss(knobs, together.quanta[resource]))
+    limited = np.flatnonzero(curve.joint > curve.loss * (1 + 1e-9))
+    since = max(int(limited[0]) - 1, 0) if len(limited) else len(curve.x)
     series = [
         make_series("line", _above(curve.x, curve.loss, start), name=f"{letter} alone", css="mean", label="alone",
                     label_at=_place(curve.x, curve.loss, 0.55)),
-        make_series("line", _above(curve.x, curve.joint, start), name="with the others", css="c2 dash",
+        make_series("line", _above(curve.x[since:], curve.joint[since:], start), name="with the others", css="c2 dash",
                     label="with the others"),
     ]  # fmt: skip
     within = curve.x[0] <= amount <= curve.x[-1]
@@ -158,14 +160,14 @@ def slopes_chart(knobs: Knobs, *, number: int) -> Chart:
     n = n[:-1] if knobs.n_quanta is not None and len(n) > 1 else n
     over_n, theory = model.slopes(knobs, n), exponents(knobs.alpha)
     over_d = over_n / (1 + knobs.alpha)
-    ends = [[float(n[0]), float(n[-1])], [theory.parameters, theory.data]]
+    ends = (float(n[0]), float(n[-1]))
     series = [
-        make_series("line", [[x, ends[1][0]] for x in ends[0]], name="theory, N", css="refl", label="α",
-                    label_at=[ends[0][0], ends[1][0]]),
-        make_series("line", [[x, ends[1][1]] for x in ends[0]], name="theory, D and S", css="refl", label="α/(1+α)",
-                    label_at=[ends[0][0], ends[1][1]]),
-        make_series("line", _finite(n, over_n), name="over parameters", css="c1", label="over N"),
-        make_series("line", _finite(n, over_d), name="over data and steps", css="c3", label="over D and S"),
+        make_series("line", [[x, theory.parameters] for x in ends], name="theory, N", css="refl", label="α"),
+        make_series("line", [[x, theory.data] for x in ends], name="theory, D and S", css="refl", label="α/(1+α)"),
+        make_series("line", _finite(n, over_n), name="over parameters", css="c1", label="over N",
+                    label_at=_place(n, over_n, 0.3)),
+        make_series("line", _finite(n, over_d), name="over data and steps", css="c3", label="over D and S",
+                    label_at=_place(n, over_d, 0.55)),
     ]  # fmt: skip
     most = 3 * theory.parameters  # the end of a finite world rises without bound
     drawn = [min(point[1], most) for one in series for point in one["points"]]
@@ -289,7 +291,7 @@ def _slopes_title(knobs: Knobs, n: np.ndarray, over_n: np.ndarray) -> str:
     if not len(known):
         return "With a single quantum there is no slope"
     middle = known[np.argmin(np.abs(np.log(n[known]) - np.log(n[known[-1]]) / 2))]
-    return f"Measured near n = {count(n[middle])}, α_N would seem {fixed(float(over_n[middle]), 3)}"
+    return f"Measured near n = {count(n[middle])}, α would seem {fixed(float(over_n[middle]), 3)}"
 
 
 def _slopes_reading(knobs: Knobs) -> str:

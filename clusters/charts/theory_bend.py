@@ -74,7 +74,7 @@ def window_chart(knobs: Knobs, found: Exponents | None, *, number: int) -> Chart
     shown = model.measured_over_alpha(knobs, alphas)
     points = [[float(x), float(y)] for x, y in zip(alphas, shown, strict=True) if math.isfinite(y)]
     series = [
-        make_series("line", [[0, 0], [top, top]], name="measured = true", css="refl", label="as it is"),
+        make_series("line", [[0, 0], [top, top]], name="measured = true", css="refl", label="no bend"),
         make_series("line", points, name=f"K = {count(knobs.n_seen)}", css="c1", label=_window_words(knobs),
                     label_at=points[len(points) // 3] if points else None),
     ]  # fmt: skip

@@ -72,10 +72,7 @@ class Measurement:
         }  # fmt: skip
 
 
-SORTS = {
-    "source": "source", "year": "year", "domain": "domain", "n": "α_N", "d": "α_D", "s": "α_S",
-    "predicted": "α_N/(1+α_N)", "dimension": "dimension",
-}  # fmt: skip
+SORTS = ("source", "n", "d", "s", "predicted", "dimension", "domain", "year")
 
 
 def sorted_by(rows: Sequence[Measurement], key: str, *, is_falling: bool) -> list[Measurement]:

@@ -119,12 +119,16 @@ def _facts(rows: Sequence[Measurement]) -> list[dict[str, str]]:
             "value": str(len(published)),
             "sub": f"of {len({r.source for r in published})} studies",
         },
-        {"name": f"below the diagonal in {FULLEST}", "value": f"{below} of {len(fullest)}", "sub": "α_D below α_N"},
+        {
+            "name": f"below the diagonal, {FULLEST}",
+            "value": f"{below} of {len(fullest)}",
+            "sub": "flatter over data than over parameters",
+        },
     ]
     for row in published:
         if row.source in PREDICTED:
             facts.append({
-                "name": f"α_D predicted, {row.source} {row.year}", "value": fixed(row.predicted, 4),
+                "name": f"predicted over data, {row.source} {row.year}", "value": fixed(row.predicted, 4),
                 "sub": f"measured {fixed(row.alpha_d, 3)}",
             })  # fmt: skip
     return [*facts, {"name": "measured here", "value": str(ours), "sub": "runs and experiments"}]
@@ -134,12 +138,12 @@ def _columns(request: HttpRequest, asked: ExponentQuery) -> list[dict[str, Any]]
     """Heads of columns as links that sort by them, and turn the order where they already do."""
     return [
         {
-            "key": key, "text": text, "is_number": key in NUMERIC, "is_on": key == asked.sort,
+            "key": key, "is_number": key in NUMERIC, "is_on": key == asked.sort,
             "order": "descending" if asked.is_falling else "ascending",
             "href": changed(request.path, request.GET, sort=None if key == "source" else key,
                             order=FALLING if key == asked.sort and not asked.is_falling else None) + "#h-table",
         }
-        for key, text in SORTS.items()
+        for key in SORTS
     ]  # fmt: skip
 
 

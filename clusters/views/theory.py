@@ -139,9 +139,9 @@ def _facts(knobs: Knobs, said: dict[str, Any]) -> list[dict[str, str]]:
         {"name": "quanta learned", "value": count(n) if n >= 10 else fixed(n, 1) if n else "0",
          "sub": "all that there are" if whole else f"limited by {limits}"},
         {"name": "mean loss", "value": loss, "sub": f"{least} with nothing learned"},
-        {"name": "α_N, parameters", "value": fixed(exact["parameters"], 3), "sub": "= α"},
-        {"name": "α_D and α_S, data and steps", "value": fixed(exact["data"], 3), "sub": "= α / (1 + α)"},
-        {"name": "α_N one would measure", "value": seen, "sub": window},
+        {"name": "exponent over parameters", "value": fixed(exact["parameters"], 3), "sub": "α"},
+        {"name": "over data, and over steps", "value": fixed(exact["data"], 3), "sub": "α / (1 + α)"},
+        {"name": "exponent that one would measure", "value": seen, "sub": window},
     ]  # fmt: skip
 
 
