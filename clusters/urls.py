@@ -24,6 +24,7 @@ from clusters.views.losses import losses_urls
 from clusters.views.maps import map_urls
 from clusters.views.notes import note_urls
 from clusters.views.notices import notice_urls
+from clusters.views.parity_lab import parity_lab_urls
 from clusters.views.people import people_urls
 from clusters.views.probe import probe_urls
 from clusters.views.profile import profile_urls
@@ -71,6 +72,7 @@ urlpatterns: list[URLPattern] = [
     *export_urls,
     *import_urls,
     *lab_urls,
+    *parity_lab_urls,
     *profile_urls,
     *people_urls,
     *audit_urls,
