@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from clusters.views import accounts, manage, preferences, runs
+from clusters.views.addition import addition_urls
 from clusters.views.adjudication import adjudication_urls
 from clusters.views.agreement import agreement_urls
 from clusters.views.audit import audit_urls
@@ -10,6 +11,7 @@ from clusters.views.clusters import cluster_urls
 from clusters.views.collections import collection_urls
 from clusters.views.compare import compare_urls
 from clusters.views.corpora import corpus_urls
+from clusters.views.curve_paste import curve_paste_urls
 from clusters.views.documents import document_urls
 from clusters.views.exponents import exponent_urls
 from clusters.views.exports import export_urls
@@ -72,7 +74,9 @@ urlpatterns: list[URLPattern] = [
     *export_urls,
     *import_urls,
     *lab_urls,
+    *curve_paste_urls,
     *parity_lab_urls,
+    *addition_urls,
     *profile_urls,
     *people_urls,
     *audit_urls,

@@ -36,9 +36,11 @@ N_BARS = 40
 ROOM = 1.15  # over the highest bar, for the reference line's text
 ALIKE = 1.2  # exponents within this factor are called about equal
 MOST_MARKED = 30  # points of a line whose every point has a marker
+POOR = 0.25  # a law that misses the held-out points by more foretells nothing
 UNSEEN = " fitted without the held-out points"
 MOST_MARKS = 60  # from the first point to the last: more would lie on one another
-AXES = {"parameters": "non-embedding parameters", "steps": "training step"}
+AXES = {"parameters": "non-embedding parameters", "steps": "training step", "samples": "training samples",
+        "scale": "scale"}  # fmt: skip
 LAWS_HELP = Help(
     what="Each law is fitted to the points in the shaded window by least squares in the logarithm of the loss. To "
     "choose between them, each is fitted again without the largest fifth of the points and asked about those: a law "
@@ -56,7 +58,9 @@ def unit_factor(unit: Unit) -> float:
 # ── the laws over one x ──
 
 
-def laws_chart(found: Fitted, *, over: str, slug: str, number: int, unit: Unit, who: str) -> Chart:
+def laws_chart(
+    found: Fitted, *, over: str, slug: str, number: int, unit: Unit, who: str, what: str = "mean loss"
+) -> Chart:
     """The points, every fitted law up to ten times the largest x, and what was held out."""
     factor = unit_factor(unit)
     series = [_law_line(trial, found, factor) for trial in found.comparison.fitted]
@@ -67,13 +71,14 @@ def laws_chart(found: Fitted, *, over: str, slug: str, number: int, unit: Unit, 
     xs = [point.x for point in found.points] + [found.next_x]
     return make_chart(
         slug=slug, number=number, title=_laws_title(found), size="wide",
-        description=f"Mean loss in {unit} against {AXES[over]} of {who}, with {len(found.comparison.fitted)} laws",
+        description=f"{what.capitalize()} in {unit} against {AXES[over]} of {who}, with "
+                    f"{len(found.comparison.fitted)} laws",
         reading=_laws_reading(found, factor, unit), series=series, help=LAWS_HELP,
         window=[found.window.first, found.window.last],
         rules=[vertical("refl", found.next_x, f"next: {compact(found.next_x)}", side="start")],
-        x=log_axis(xs, AXES[over], pad=1.06), y=_loss_axis(ys, unit),
+        x=log_axis(xs, AXES[over], pad=1.06), y=_loss_axis(ys, unit, what),
         table={
-            "head": [AXES[over], f"mean loss, {unit}", "in the window", "held out from the judged fits",
+            "head": [AXES[over], f"{what}, {unit}", "in the window", "held out from the judged fits",
                      *(f"{name}, {unit}" for name in _fit_names(found))],
             "rows": _point_rows(found, factor),
         },
@@ -100,7 +105,7 @@ def residual_chart(found: Fitted, *, over: str, slug: str, number: int) -> Chart
         slug=slug, number=number, size="side",
         title=f"Laws miss the fitted points by {percent(best.rms)} to {percent(worst.rms)}"
               if best is not worst else f"The law misses the fitted points by {percent(best.rms)}",
-        description=f"Measured over expected mean loss, in the logarithm, against {AXES[over]}",
+        description=f"Measured over expected loss, in the logarithm, against {AXES[over]}",
         reading=f"Root mean squares. A law that fits leaves points on both sides of the line in no order.{dashed}",
         series=[zero, *series], x=log_axis([point.x for point in found.inside], AXES[over], n=5, pad=1.1),
         y=share_axis([-most, most], "measured above the law"),
@@ -211,6 +216,8 @@ def _laws_title(found: Fitted) -> str:
     of = "" if found.is_whole else f" of {len(found.comparison.trials)} laws"
     if best is None:
         return "Too few points to choose between laws"
+    if best.held_out_rms > POOR:
+        return f"No law foretells the largest: the best is off by {percent(best.held_out_rms)}"
     if best.name == "power" and power:
         return f"A pure power law with exponent {fixed(power.exponent, 3)} foretells the largest best{of}"
     words = {"offset": "A power law above a floor", "break-1": "A power law with one break",

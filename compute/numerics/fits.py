@@ -17,7 +17,7 @@ from compute.numerics.scaling import PowerLawFit, fit_power_law
 from compute.numerics.shapes import shape_scores
 
 LN2 = math.log(2)
-LEAST_SCORED = 3  # different scales
+LEAST_SCORED = LEAST_FITTED = 3  # different scales
 SHAPE_BITS = 1.0  # a rise or a peak below this is not called one
 
 
@@ -193,7 +193,13 @@ def _laws(x: np.ndarray, loss_nats: np.ndarray) -> tuple[PowerLawFit | None, Com
             f"The loss at {x[zero[0]]:g} is 0: laws are fitted to logarithms, and 0 has none. Leave the point out to "
             "have laws."
         )  # fmt: skip
-    return fit_power_law(x, loss_nats), compare_laws(x, loss_nats), ""
+    power = fit_power_law(x, loss_nats)
+    if len(np.unique(x)) < LEAST_FITTED:
+        return power, None, (
+            f"Two scales always lie on a power law, here with exponent {power.alpha:.3g}; from {LEAST_FITTED} on it can "
+            "be seen whether one holds."
+        )  # fmt: skip
+    return power, compare_laws(x, loss_nats), ""
 
 
 def _manifold(power: PowerLawFit | None) -> Dimension | None:
