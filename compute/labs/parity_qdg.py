@@ -297,7 +297,7 @@ def _compare(config: ParityQdgConfig, work: Work, names: tuple[str, str], stamp:
 
 
 def _passing(config: ParityQdgConfig, work: Work, training: Training) -> tuple[Samples, int, int]:
-    """As many samples of small loss as are wanted, drawn after the last that was trained on; ordered by task and answer."""
+    """As many samples of small loss as are wanted, none of them trained on; ordered by task and answer."""
     import torch
 
     from compute.numerics.parity_stack import Stack
