@@ -112,13 +112,35 @@ def curve_from_numbers(x: Sequence[float | None], y: Sequence[float | None]) -> 
     >>> curve_from_numbers([100, 10], [1, 2]).y
     (2.0, 1.0)
     """
-    if len(x) != len(y):
-        raise FitError(f"There are {len(x)} scales and {len(y)} losses; give one loss for each scale.")
+    _check_lengths(len(x), len(y))
     pairs = []
     for place, (scale, loss) in enumerate(zip(x, y, strict=True), 1):
         where = f"Point {place}"
         pairs.append((where, _checked_scale(where, scale), _checked_loss(where, loss)))
     return _points(pairs)
+
+
+def curve_from_cells(x: Sequence[str], y: Sequence[str]) -> Points:
+    """Take a curve from two lists of written numbers; the sentences speak of points, counted from 1.
+
+    Raises
+    ------
+    FitError
+        As `curve_from_numbers`, and where something is no number.
+
+    Examples
+    --------
+    >>> curve_from_cells(["1e3", "2e3"], ["4.5", "4"]).y
+    (4.5, 4.0)
+    """
+    _check_lengths(len(x), len(y))
+    rows = ((f"Point {place}", *cells) for place, cells in enumerate(zip(x, y, strict=True), 1))
+    return _points([(where, _scale(where, a.strip()), _loss(where, b.strip())) for where, a, b in rows])
+
+
+def _check_lengths(n_scales: int, n_losses: int) -> None:
+    if n_scales != n_losses:
+        raise FitError(f"There are {n_scales} scales and {n_losses} losses; give one loss for each scale.")
 
 
 def _rows(text: str) -> list[tuple[str, list[str]]]:

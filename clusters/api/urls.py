@@ -12,6 +12,7 @@ from clusters.api import (
     experiments,
     exponents,
     exports,
+    fits,
     imports,
     jobs,
     labels,
@@ -49,6 +50,7 @@ v1: list[URLPattern] = [
     *experiments.urls,
     *exports.urls,
     *imports.urls,
+    *fits.urls,
     *theory.urls,
     *exponents.urls,
 ]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from compute.numerics.curves import CLASS_NAMES, classify, curve_scores, paper_monogenic, paper_polygenic
-from compute.numerics.laws import LAWS, Comparison, compare_laws
+from compute.numerics.laws import Comparison, compare_laws
 from compute.numerics.manifold import Dimension
 from compute.numerics.manifold import dimension as manifold_dimension
 from compute.numerics.scaling import PowerLawFit, fit_power_law
@@ -61,6 +61,10 @@ class Shape:
     peak_bits: float
     peak_at: int
 
+    def to_json(self) -> dict[str, Any]:
+        """By name, with what is called a rise or a peak."""
+        return asdict(self) | {"rises": self.rises, "has_peak": self.has_peak}
+
     @property
     def rises(self) -> bool:
         """Whether the loss rises with scale (inverse scaling)."""
@@ -105,7 +109,7 @@ class CurveReading:
     def to_json(self) -> dict[str, Any]:
         """The reading as JSON has it: null for what is no number."""
         known = self.shape
-        shape = None if known is None else asdict(known) | {"rises": known.rises, "has_peak": known.has_peak}
+        shape = None if known is None else known.to_json()
         return finite(
             {
                 "x": list(self.x),
@@ -151,9 +155,8 @@ def read_curve(x: Sequence[float], loss_nats: Sequence[float]) -> CurveReading:
     'The loss at 100 is 0: '
     """
     own_x, own_y = np.asarray(x, np.float64), np.asarray(loss_nats, np.float64)
-    scales, place = np.unique(own_x, return_inverse=True)
-    means = np.bincount(place, weights=own_y) / np.bincount(place)
-    shape, no_shape = _shape(scales, means)
+    scales, means = mean_curve(own_x, own_y)
+    shape, no_shape = curve_shape(scales, means)
     power, laws, no_laws = _laws(own_x, own_y)
     return CurveReading(
         tuple(scales.tolist()), tuple(means.tolist()), shape, power, laws, _manifold(power), no_shape, no_laws,
@@ -161,7 +164,14 @@ def read_curve(x: Sequence[float], loss_nats: Sequence[float]) -> CurveReading:
     )  # fmt: skip
 
 
-def _shape(x: np.ndarray, loss_nats: np.ndarray) -> tuple[Shape | None, str]:
+def mean_curve(x: Sequence[float], loss_nats: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """The different scales, rising, and the mean loss at each; both of shape (n_scales,)."""
+    scales, place = np.unique(np.asarray(x, np.float64), return_inverse=True)
+    return scales, np.bincount(place, weights=np.asarray(loss_nats, np.float64)) / np.bincount(place)
+
+
+def curve_shape(x: np.ndarray, loss_nats: np.ndarray) -> tuple[Shape | None, str]:
+    """Scores and class of a mean curve; without them, the sentence that says why."""
     if len(x) < LEAST_SCORED:
         return None, f"Scores need {LEAST_SCORED} different scales or more; here are {len(x)}."
     ln_x, curve = np.log(x), loss_nats[None, :]
@@ -227,8 +237,8 @@ def laws_json(laws: Comparison) -> dict[str, Any]:
         "n_held_out": laws.n_held_out,
         "laws": [
             {
-                "name": trial.name, "n_parameters": LAWS[trial.name], "n_needed": trial.n_needed,
-                "parameters": None if trial.law is None else trial.law.parameters,
+                "name": trial.name, "n_needed": trial.n_needed,
+                "parameters": trial.law.parameters if trial.law else {},
                 "intervals": {name: list(ends) for name, ends in trial.intervals.items()},
                 "rms": trial.rms, "held_out_rms": trial.held_out_rms,
             }
