@@ -31,6 +31,8 @@ from compute.numerics.scaling import PowerLawFit
 
 LAW_STYLES = {"power": ("c1", "dot"), "offset": ("c2", "diamond"), "break-1": ("c3", "square"),
               "break-2": ("c4", "triangle"), "break-3": ("c5", "dot")}  # fmt: skip
+SHORT_NAMES = {"power": "power law", "offset": "floor", "break-1": "1 break", "break-2": "2 breaks",
+               "break-3": "3 breaks"}  # fmt: skip
 N_DRAWN = 64  # points of a law's line
 N_BARS = 40
 ROOM = 1.15  # over the highest bar, for the reference line's text
@@ -109,7 +111,7 @@ def residual_chart(found: Fitted, *, over: str, slug: str, number: int) -> Chart
         reading=f"Root mean squares. A law that fits leaves points on both sides of the line in no order.{dashed}",
         series=[zero, *series], x=log_axis([point.x for point in found.inside], AXES[over], n=5, pad=1.1),
         y=share_axis([-most, most], "measured above the law"),
-        legend=[(LAW_STYLES[t.name][1], LAW_STYLES[t.name][0], LAW_NAMES[t.name]) for t in found.comparison.fitted],
+        legend=[(LAW_STYLES[t.name][1], LAW_STYLES[t.name][0], SHORT_NAMES[t.name]) for t in found.comparison.fitted],
         help=Help(what="What each law leaves unexplained. A bend in these lines is a shape that the law cannot make.",
                   formula="ln y − ln ŷ"),
         table={

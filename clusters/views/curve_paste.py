@@ -120,10 +120,8 @@ def _result(asked: CurveQuery, points: Points, reading: CurveReading, makers: di
                 "next": compact(found.next_x)}  # fmt: skip
     return {
         "n": len(points.x), "reading": reading, "laws": laws,
-        "title": figures.shape_title(reading, asked.unit),
         "charts": {slug.replace("-", "_"): make() for slug, make in makers.items()},
-        "n_inside": len(found.inside) if found else 0,
-        "twice": reading.of_means, "rival": _rival(reading), "held_out_title": "",
+        "twice": reading.of_means, "rival": _rival(reading),
         **_scores(asked, reading),
     }  # fmt: skip
 
