@@ -7,4 +7,4 @@ class ClustersConfig(AppConfig):
 
     def ready(self) -> None:
         from clusters import checks, receivers  # noqa: F401  (says what is odd; connects to the jobs' signals)
-        from clusters.services import export_job, import_job, machine_job  # noqa: F401  (say how such jobs are done)
+        from clusters.services import corpora, export_job, import_job, machine_job  # noqa: F401  (say what jobs need)

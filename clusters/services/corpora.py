@@ -18,6 +18,7 @@ from clusters.models import RegisteredCorpus
 from clusters.queries.access import User
 from clusters.queries.corpora import may_remove, open_jobs_on
 from compute.errors import CorpusError, StorageError
+from compute.jobs import places
 
 PARTIAL = ".partial-"  # a folder that starts so holds a file that nobody has checked yet
 ABANDONED_SECONDS = 3600
@@ -83,6 +84,12 @@ def add_named(owner: Any, kind: str, *, source: str, **fields: Any) -> Registere
     return RegisteredCorpus.objects.create(kind=kind, source=source, owner=owner, **fields)
 
 
+def stated_text(folder: str) -> tuple[str, str] | None:
+    """The hash over an upload's texts and the field they lie in, by its folder's name; None where nobody noted it."""
+    uploads = RegisteredCorpus.objects.filter(kind=RegisteredCorpus.Kind.UPLOAD, source__contains=f"/{folder}/")
+    return uploads.exclude(sha256="").values_list("sha256", "text_field").first()
+
+
 def remove_corpus(user: User, corpus: RegisteredCorpus) -> None:
     """Take a corpus off the list; an uploaded file goes with it, other text stays where it is.
 
@@ -119,3 +126,6 @@ def remove_abandoned() -> None:
             continue
         if is_old:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+places.register_texts(stated_text)

@@ -10,7 +10,7 @@ import dataclasses
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,14 +21,23 @@ from compute.config import RunConfig
 from compute.errors import BundleError, CorpusError
 from compute.models import Job
 from compute.store.address import StoreAddress
-from compute.store.folders import CORPORA, fetch_bundle, fetch_folder, record_key
+from compute.store.folders import CORPORA, Entry, fetch_bundle, fetch_folder, record_key
 from compute.store.objects import Store, open_store
 
 Tell = Callable[[], None]
+StatedText = Callable[[str], tuple[str, str] | None]
 _WORKSPACE = re.compile(r"job-\d+")
 _UPLOAD = re.compile(r"[0-9a-f]{32}")  # the folder of a text that somebody sent
 _LOOK_EVERY = 1.0  # seconds
 SWEEPS_WAITED = 5  # for a text that the web host has still to send
+
+
+_stated: list[StatedText] = []
+
+
+def register_texts(stated: StatedText) -> None:
+    """Say who knows, by its folder's name, the hash over the texts that somebody sent and the field they lie in."""
+    _stated[:] = [stated]
 
 
 def store() -> Store | None:
@@ -85,8 +94,9 @@ def with_text_here(config: RunConfig, tell: Tell = lambda: None) -> RunConfig:
 def _bring_text(shared: Store, name: str, tell: Tell) -> None:
     """The web host sends a text soon after it came; until then this waits."""
 
-    def check(path: Path, place: Path, entries: object) -> None:
-        if place.name != name:
+    def check(path: Path, place: Path, entries: Mapping[str, Entry]) -> None:
+        stated = _stated[0](name) if _stated else None
+        if place.name != name or (stated and not _is_stated(path, entries, *stated)):
             raise BundleError(f"The store gives another text than {name}, which nobody sent here; look into it.")
 
     until = time.monotonic() + SWEEPS_WAITED * settings.SWEEP_SECONDS
@@ -99,6 +109,18 @@ def _bring_text(shared: Store, name: str, tell: Tell) -> None:
             )
         time.sleep(_LOOK_EVERY)
         tell()
+
+
+def _is_stated(folder: Path, entries: Mapping[str, Entry], sha256: str, text_field: str) -> bool:
+    """Whether the texts of a folder's one file are those that were counted when they came."""
+    from compute.texts.uploads import check_upload
+
+    if len(entries) != 1:
+        return False
+    try:
+        return check_upload(folder / next(iter(entries)), text_field=text_field).sha256 == sha256
+    except CorpusError:
+        return False
 
 
 def forget_work_elsewhere() -> int:

@@ -18,7 +18,7 @@ from uuid import uuid4
 from compute.errors import StorageError
 
 if TYPE_CHECKING:
-    from compute.store.objects import Store, Tell
+    from compute.store.objects import Store
 
 KEY = "removing"  # the record of whoever removes
 YOUNG_SECONDS = 86_400.0  # what was put since then is sent no second time, and no removal takes it

@@ -95,7 +95,7 @@ def nothing_is_left(store: Path, settings: Any) -> bool:
     ("name", "pack"),
     [
         ("a.jsonl", bytes),
-        ("b.jsonl.gz", gzip.compress),
+        ("b.jsonl.gz", lambda content: gzip.compress(content, mtime=0)),
         ("c.JSONL.ZST", lambda content: zstandard.compress(content)),
         ("d.parquet", lambda content: parquet(TEXTS)),
     ],

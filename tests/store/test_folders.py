@@ -9,6 +9,7 @@ import pytest
 
 from compute.bundle import BundleWriter, folder_here, open_bundle
 from compute.errors import BundleError, StorageError
+from compute.store import objects
 from compute.store.folders import fetch_bundle, fetch_folder, push_bundle, push_folder, record_key
 from compute.store.objects import Store, object_key
 
@@ -81,6 +82,11 @@ def test_a_fetch_goes_on_after_the_files_that_came_whole(store, bundle, sent, tm
         {"files": {"/etc/x": {"sha256": "0" * 64, "n_bytes": 1, "mtime_ns": 0}}},
         {"files": {"x": {"sha256": "../" + "0" * 61, "n_bytes": 1, "mtime_ns": 0}}},
         {"files": {"x": {"sha256": "0" * 64}}},
+        {"files": {"x": {"sha256": "0" * 64, "n_bytes": "1", "mtime_ns": 0}}},
+        {"files": {"x": {"sha256": "0" * 64, "n_bytes": 1.0, "mtime_ns": 0}}},
+        {"files": {"x": {"sha256": "0" * 64, "n_bytes": 1, "mtime_ns": [0]}}},
+        {"files": {"x": {"sha256": "0" * 64, "n_bytes": 1, "mtime_ns": 2**70}}},
+        {"files": {"x": {"sha256": "0" * 64, "n_bytes": True, "mtime_ns": 0}}},
         {"files": []},
     ],
 )
@@ -91,6 +97,15 @@ def test_a_record_that_leads_elsewhere_is_refused(files_store, bundle, tmp_path,
     with pytest.raises(StorageError, match="was altered"):
         fetch_bundle(store, sent, tmp_path / "b")
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("content", [b"[" * 200_000, b'{"name": "x", "files": {' + b'"a": {},' * 200_000, b"[]", b""])
+def test_a_record_that_is_none_is_refused_at_once(store, tmp_path, content, monkeypatch):
+    monkeypatch.setattr(objects, "MOST_RECORD_BYTES", 1_000_000)
+    store.write(record_key("bundles", "0" * 64), content)
+    assert len(store.read(record_key("bundles", "0" * 64))) == min(len(content), 1_000_000)
+    with pytest.raises(StorageError, match="was altered"):
+        fetch_bundle(store, "0" * 64, tmp_path / "b")
 
 
 def test_a_record_with_other_files_is_refused(store, sent, tmp_path):

@@ -19,8 +19,9 @@ from compute.config import RunConfig
 from compute.errors import BundleError, CorpusError, StorageError
 from compute.jobs import places
 from compute.models import Job
-from compute.store.folders import push_bundle
+from compute.store.folders import push_bundle, push_folder
 from compute.store.objects import Store, object_key
+from compute.texts.uploads import check_upload
 from tests.factories import make_run, write_bundle
 from tests.jobs import fake
 
@@ -55,9 +56,8 @@ def sent_text(shared: Store, settings: Any) -> Path:
     path = Path(settings.CORPUS_DIR) / ("ab" * 16) / "text.jsonl"
     path.parent.mkdir(parents=True)
     path.write_text('{"text": "one"}\n')
-    RegisteredCorpus.objects.create(
-        name="sent", kind="upload", source=str(path), file_name="text.jsonl", n_documents=1, n_bytes=16, sha256="0" * 64
-    )
+    facts = {"n_documents": 1, "n_bytes": 16, "sha256": check_upload(path).sha256}
+    RegisteredCorpus.objects.create(name="sent", kind="upload", source=str(path), file_name="text.jsonl", **facts)
     return path
 
 
@@ -140,6 +140,23 @@ def test_another_text_than_was_asked_for_is_refused(shared, sent_text, settings,
     with pytest.raises(BundleError, match="another text"):
         places.with_text_here(config)
     assert not (settings.CORPUS_DIR / ("c" * 32)).exists()
+
+
+@pytest.mark.parametrize("content", ['{"text": "two"}\n', "no text at all\n"])
+def test_an_altered_text_with_a_record_of_its_own_is_refused(shared, sent_text, settings, tmp_path, content):
+    """Who can write to the store can name any file there; what was sent is known to the database."""
+    sharing.exchange()
+    name = sent_text.parent.name
+    other = tmp_path / name
+    other.mkdir()
+    (other / "text.jsonl").write_text(content)
+    push_folder(shared, f"corpora/{name}.json", other)
+    settings.CORPUS_DIR = tmp_path / "worker" / "corpora"
+    config = _reading(sent_text)
+    sent_text.rename(sent_text.with_name("gone"))
+    with pytest.raises(BundleError, match="another text"):
+        places.with_text_here(config)
+    assert not (settings.CORPUS_DIR / name).exists()
 
 
 def test_a_text_that_never_comes_is_told(shared, sent_text):

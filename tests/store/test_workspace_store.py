@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -66,12 +67,20 @@ def test_a_damaged_object_is_computed_again(one, other, store):
     assert np.array_equal(one.load("a", "stamp"), ARRAY)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"file": "../x.npy", "sha256": "0"}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"file": "../x.npy", "sha256": "0"}', b"\xff", b"[" * 200_000])
 def test_a_damaged_note_in_the_store_is_absent(files_store, tmp_path, content):
     store = files_store
     one, other = (Workspace(tmp_path / name / "job-1", store) for name in ("one", "other"))
     one.save("a", ARRAY, "stamp")
     store.write("work/job-1/a.npy.note", content)
+    assert other.load("a", "stamp") is None
+
+
+@pytest.mark.parametrize("change", [{"bytes": "176"}, {"bytes": [176]}, {"facts": 1}, {"stamp": ["stamp"]}])
+def test_a_note_in_the_store_of_other_types_is_absent(one, other, store, change):
+    one.save("a", ARRAY, "stamp")
+    note = json.loads(store.read("work/job-1/a.npy.note"))
+    store.write("work/job-1/a.npy.note", json.dumps(note | change).encode())
     assert other.load("a", "stamp") is None
 
 

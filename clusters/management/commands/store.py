@@ -21,7 +21,7 @@ class Command(BaseCommand):
         sync.add_argument("--parent", type=int, help="end when this process does")
         remove = actions.add_parser("remove-unused", help="what nothing names; only counted without --really")
         remove.add_argument(
-            "--days", type=float, default=KEEP_DAYS, help="and older than this (%(default)s; at least 2)"
+            "--days", type=float, default=KEEP_DAYS, help="and older than this, at least 2 (%(default)s)"
         )
         remove.add_argument("--really", action="store_true", help="remove it")
 
