@@ -4,19 +4,39 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.utils import timezone
 from knox.auth import TokenAuthentication
 from rest_framework import authentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, Throttled
+from rest_framework.request import Request
 
 from clusters.models import ApiKey
+from clusters.services.rates import Rate, client_address, counted_as, wait
 
 UNKNOWN = "Invalid token."  # what knox says
 REFRESH = timedelta(minutes=1)  # how precisely "last used" is kept
 
 
 class KeyAuthentication(TokenAuthentication):
-    """`Authorization: Bearer qw_…`. Expired and revoked keys are kept, so that their owners see what became of them."""
+    """`Authorization: Bearer qw_…`. Expired and revoked keys are kept, so that their owners see what became of them.
+
+    Keys that open nothing are counted by address, as wrong passwords are; those that do are not held back by it.
+    """
+
+    def authenticate(self, request: Request) -> tuple[object, ApiKey] | None:
+        try:
+            found: tuple[object, ApiKey] | None = super().authenticate(request)
+        except AuthenticationFailed:
+            self._count_failure(request)
+            raise
+        return found
+
+    def _count_failure(self, request: Request) -> None:
+        address = counted_as(client_address(request._request))
+        rate = Rate("bad-keys", settings.WEB_RATES["bad-keys"], 3600)
+        if address is not None and (seconds := wait(rate, address)):
+            raise Throttled(seconds, "Too many keys from your address open nothing. Make another on your profile.")
 
     def authenticate_credentials(self, token: bytes) -> tuple[object, ApiKey]:
         try:

@@ -7,11 +7,12 @@ would leave thousands, each read at every scrape.
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import closing
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -23,17 +24,25 @@ RESPONSES = Counter("quantaweb_responses", "Answers by route and status", ["rout
 SIGN_IN_FAILURES = Counter("quantaweb_sign_in_failures", "Wrong passwords")
 _ENDED = 0  # the number under which processes that have ended are added up; no process has it
 _LONGEST_WAIT = 5.0
+logger = logging.getLogger(__name__)
 
 
 def counted(folder: str) -> bytes:
-    """The numbers of all processes that share the folder; without one, of this process."""
+    """The numbers of all processes that share the folder; without one, of this process.
+
+    Nothing where another process keeps the files to itself: half of them would look as if counting had begun anew.
+    """
     if not folder:
         return generate_latest(REGISTRY)
-    with FileLock(Path(folder) / "fold.lock", timeout=_LONGEST_WAIT):  # no file goes while another process reads it
-        fold(Path(folder))
-        shared = CollectorRegistry()
-        MultiProcessCollector(shared, folder)
-        return generate_latest(shared)
+    try:
+        with FileLock(Path(folder) / "fold.lock", timeout=_LONGEST_WAIT):  # no file goes while another one reads it
+            fold(Path(folder))
+            shared = CollectorRegistry()
+            MultiProcessCollector(shared, folder)
+            return generate_latest(shared)
+    except Timeout:
+        logger.warning("the numbers of requests are left out: another process has held them for %.0f s", _LONGEST_WAIT)
+        return b""
 
 
 def fold(folder: Path) -> int:

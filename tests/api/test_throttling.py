@@ -33,6 +33,20 @@ def statuses(client, n: int, **how) -> list[int]:
     return [client.get(RUNS, **how).status_code for _ in range(n)]
 
 
+@pytest.mark.parametrize("value", ["Bearer qw_" + "0" * 61, "Bearer", "Bearer a b", "Bearer \xff"])
+def test_keys_that_open_nothing_are_counted_by_address(client, settings, value):
+    settings.WEB_RATES = settings.WEB_RATES | {"bad-keys": 2}
+    bad = {"Authorization": value}
+    assert statuses(client, 3, headers=bad, **FAR) == [401, 401, 429]
+    response = client.get(RUNS, headers=bad, **FAR)
+    assert 3500 < int(response["Retry-After"]) <= 3600
+    assert "open nothing" in response.json()["error"]["message"]
+    good = bearer(make_key(UserFactory(), "read"))
+    assert statuses(client, 1, headers=good, **FAR) == [200]  # a good key is not held back by others' mistakes
+    assert statuses(client, 1, headers=bad, REMOTE_ADDR="203.0.113.8") == [401]
+    assert statuses(client, 4, headers=bad, REMOTE_ADDR="127.0.0.1") == [401] * 4
+
+
 def behind(settings, proxies: int) -> None:
     settings.PROXIES = proxies
 

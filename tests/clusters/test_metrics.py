@@ -16,6 +16,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from filelock import FileLock
 from prometheus_client.parser import text_string_to_metric_families
 
 from clusters.models import AuditEvent, Run
@@ -253,3 +254,16 @@ def test_a_process_that_lives_keeps_its_file(tmp_path: Path) -> None:
         assert 'c_total{route="/"} 2.0' in counters.counted(str(tmp_path)).decode()
         process.communicate(b"")
     assert counters.fold(tmp_path) == 2
+
+
+@pytest.mark.django_db
+def test_while_another_process_holds_the_counts_the_rest_is_told(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.METRICS_DIR = str(tmp_path)
+    monkeypatch.setattr(counters, "_LONGEST_WAIT", 0.05)
+    with FileLock(tmp_path / "fold.lock"):
+        response = Client().get("/metrics")
+    assert response.status_code == 200
+    assert "quantaweb_queue_length" in response.content.decode()
+    assert "quantaweb_responses" not in response.content.decode()
