@@ -114,8 +114,9 @@ class Runner:
         self.child = None
         process.kill_group(child.process)
         how = process.ended(code)
-        lost = sweep.requeue(sweep.held_by_process(child.process.pid), f"its worker {how}")
-        if code not in (0, process.TEMPORARY_FAILURE) and not lost:
+        has_worked = sweep.has_worked(child.job_id, child.process.pid)
+        sweep.requeue(sweep.held_by_process(child.process.pid), f"its worker {how}")
+        if code not in (0, process.TEMPORARY_FAILURE) and not has_worked:
             self._died_early(child.job_id, how)
         else:
             self._early_deaths.pop(child.job_id, None)

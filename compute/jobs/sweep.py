@@ -61,8 +61,16 @@ def held_by(worker: str) -> QuerySet[Shard]:
 
 def held_by_process(pid: int) -> QuerySet[Shard]:
     """What a process of this name space held that has ended: no other has had its id since."""
-    running = Shard.objects.filter(state=Shard.State.RUNNING)
-    return running.filter(worker__startswith=identity.here(), worker__endswith=f":{pid}")
+    return _of_process(pid).filter(state=Shard.State.RUNNING)
+
+
+def has_worked(job_id: int, pid: int) -> bool:
+    """Whether a process of this name space was the last to hold any shard of the job."""
+    return _of_process(pid).filter(job_id=job_id).exists()
+
+
+def _of_process(pid: int) -> QuerySet[Shard]:
+    return Shard.objects.filter(worker__startswith=identity.here(), worker__endswith=f":{pid}")
 
 
 def requeue(shards: QuerySet[Shard], why: str) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,11 +23,30 @@ from compute.models import Job, Shard
 from tests.databases import Site
 from tests.faults.breaking import PERIODS, Redis, end, kill, pid_of, wait_for, wait_for_state
 from tests.faults.figures import Measured
-from tests.faults.test_kills import _all_there, _enqueued, _in_small_shards, _is_as_undisturbed, labels, undisturbed
+from tests.faults.test_kills import ROOT, _all_there, _enqueued, _is_as_undisturbed, labels, tiny_config
 
-__all__ = ["_in_small_shards", "labels", "undisturbed"]
+__all__ = ["labels"]
 LONGEST = 0.6  # seconds from the first sight of a phase to the kill
 LEASES = {**PERIODS, "QW_LEASE_SECONDS": "60", "QW_STALLED_SECONDS": "30", "QW_LOG_LEVEL": "WARNING"}
+
+
+_IN_PEACE = """
+import json, sys
+from pathlib import Path
+from compute.config import RunConfig
+from compute.pipeline import run_qdg
+folder = Path(sys.argv[2])
+run_qdg(RunConfig.from_json(json.loads(sys.argv[1])), folder / "work", folder)
+"""
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny_suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of the run, computed in peace by a process as workers are: in steps of their usual size."""
+    folder = tmp_path_factory.mktemp("in-peace")
+    plan = [json.dumps(tiny_config(tiny_suite).to_json()), str(folder)]
+    subprocess.run([sys.executable, "-c", _IN_PEACE, *plan], cwd=ROOT, check=True, timeout=600)
+    return next(folder.glob("tiny-*"))
 
 
 class Local:
