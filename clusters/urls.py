@@ -13,6 +13,7 @@ from clusters.views.compare import compare_urls
 from clusters.views.corpora import corpus_urls
 from clusters.views.curve_paste import curve_paste_urls
 from clusters.views.documents import document_urls
+from clusters.views.dynamics import dynamics_urls
 from clusters.views.exponents import exponent_urls
 from clusters.views.exports import export_urls
 from clusters.views.finder import finder_urls
@@ -58,6 +59,7 @@ urlpatterns: list[URLPattern] = [
     *document_urls,
     *losses_urls,
     *scaling_urls,
+    *dynamics_urls,
     *sequence_urls,
     *map_urls,
     *compare_urls,

@@ -27,7 +27,7 @@ PAGES = (  # of a run, in the groups that the bar shows
         ("map", "Map", "map"),
         ("probe", "Probe", "probe"),
     ),
-    (("losses", "Losses", "losses"), ("scaling", "Scaling", "scaling")),
+    (("losses", "Losses", "losses"), ("scaling", "Scaling", "scaling"), ("dynamics", "Dynamics", "dynamics")),
 )
 TOUR = (
     ("overview", "run", "A run in one page",
