@@ -26,7 +26,7 @@ from clusters.queries.finder.columns import Columns
 from clusters.queries.finder.pages import page_of
 from clusters.queries.finder.search import preset_counts, search
 from clusters.queries.missing import Missing
-from clusters.values.finding import ORDERS, SCORES, presets
+from clusters.values.finding import MEASURES, ORDERS, SCORES, presets
 from compute.numerics.curves import CLASS_NAMES
 
 N_SIZES = 16  # sizes whose thresholds the schema names; a run with more has s17_min and so on, too
@@ -58,7 +58,7 @@ class FinderParameters(Page):
 
 
 def _thresholds() -> Iterator[tuple[str, serializers.Field]]:
-    words = {key: f"{score.name}, {score.unit}".rstrip(", ") for key, score in SCORES.items()}
+    words = {key: f"{score.name}, {score.unit}".rstrip(", ") for key, score in MEASURES.items()}
     words |= {
         f"s{i}": f"loss at the run’s size {i}, counted from the smallest, in `unit`" for i in range(1, N_SIZES + 1)
     }
@@ -218,7 +218,9 @@ class TokenRules(Resource):
         where = request.build_absolute_uri(reverse("api:tokens", args=[slug]))
         results = []
         for rule, count in zip(rules, preset_counts(columns, rules), strict=True):
-            asked = Asked(rule.criteria, columns.offer.orders[0], next(iter(columns.offer.planes), ""), "nats")
+            asked = Asked(
+                rule.criteria, rule.sort or columns.offer.orders[0], next(iter(columns.offer.planes), ""), "nats"
+            )
             query = urlencode([(name, value) for name, value in parts(asked, columns.offer) if value])
             facts = {"rule": rule.key, "group": rule.group, "text": rule.text, "meaning": rule.meaning}
             results.append(facts | {"count": count, "query": query, "tokens": f"{where}?{query}"})

@@ -113,8 +113,9 @@ def held_out_chart(comparison: Comparison, *, number: int) -> Chart | None:
     seen = [[_drawn(trial.rms), float(i), f"{LAW_NAMES[trial.name]}: {percent(trial.rms)}"]
             for i, trial in enumerate(fitted)]  # fmt: skip
     asked = [
-        [_drawn(trial.held_out_rms), float(fitted.index(trial)), f"{LAW_NAMES[trial.name]}: {percent(trial.held_out_rms)}"]
-        for trial in judged
+        [_drawn(trial.held_out_rms), float(i), f"{LAW_NAMES[trial.name]}: {percent(trial.held_out_rms)}"]
+        for i, trial in enumerate(fitted)
+        if trial in judged
     ]  # fmt: skip
     values = [point[0] for point in (*seen, *asked)]
     return make_chart(

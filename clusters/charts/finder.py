@@ -199,12 +199,14 @@ class CurveSpark(TypedDict):
     description: str
 
 
-def curve_spark(sizes: Sequence[int], losses_nats: Sequence[float], curve_class: str, unit: Unit) -> CurveSpark:
-    """One token's loss over the logarithm of size, on the scale that all rows share."""
+def curve_spark(
+    xs: Sequence[float], losses_nats: Sequence[float], curve_class: str, unit: Unit, over: str = "sizes"
+) -> CurveSpark:
+    """One token's loss over the logarithm of size or step, on the scale that all rows share."""
     width, height = SPARK_SIZE
     factor = 1 / BITS if unit == "bits" else 1.0
     values = [loss * factor for loss in losses_nats]
-    logs = np.log(np.asarray(sizes, float))
+    logs = np.log(np.asarray(xs, float))
     across = (logs - logs[0]) / max(float(logs[-1] - logs[0]), 1e-9)
     foot, room = height - 6, height - 10
     points = [
@@ -216,5 +218,5 @@ def curve_spark(sizes: Sequence[int], losses_nats: Sequence[float], curve_class:
     return {
         "path": line_path(points), "dots": [(round(x, 1), round(y, 1)) for x, y in points],
         "css": CLASS_COLOURS.get(curve_class, "c6"), "width": width, "height": height,
-        "description": f"Loss in {unit} at {len(values)} sizes: {told}",
+        "description": f"Loss in {unit} at {len(values)} {over}: {told}",
     }  # fmt: skip

@@ -96,7 +96,7 @@ def curve_query(query: QueryDict) -> CurveQuery:
 
 def lab_href(points: Iterable[tuple[float, float]], *, over: str, name: str) -> str:
     """Where a curve of the site, in nats, is open in the lab; "" where it has too few points."""
-    known = [(x, y) for x, y in points if x > 0 and y == y and y >= 0]  # noqa: PLR0124  (no number is left out)
+    known = [(x, y) for x, y in points if x > 0 and y == y and y >= 0]
     if len({x for x, _ in known}) < 2:
         return ""
     text = "\n".join(f"{x:.12g} {y:.5g}" for x, y in known)

@@ -43,4 +43,7 @@ def made_up_examples() -> list[Example]:
     """Shapes that the paper's tokens lack; the last is computed from a law with one break."""
     x = np.geomspace(1e2, 1e6, 33)
     text = "\n".join(f"{a:.4g} {y:.5g}" for a, y in zip(x, BREAK.predict(x), strict=True))
-    return [*(Example(name, text, over) for name, over, text in MADE_UP), Example("a law with one break", text, "steps")]
+    return [
+        *(Example(name, text, over) for name, over, text in MADE_UP),
+        Example("a law with one break", text, "steps"),
+    ]

@@ -64,8 +64,8 @@ def _too_long(request: HttpRequest) -> str:
     if n <= LONGEST_QUERY:
         return ""
     return (
-        f"This curve takes {n / 1000:.1f} kB of its address, which holds {LONGEST_QUERY / 1000:.0f}. Write fewer digits "
-        "or fewer points, or send it to the API (/api/v1/fits/) or the command line (python -m compute fit)."
+        f"This curve takes {n / 1000:.1f} kB of its address, which holds {LONGEST_QUERY / 1000:.0f}. Write fewer "
+        "digits or fewer points, or send it to the API (/api/v1/fits/) or the command line (python -m compute fit)."
     )
 
 

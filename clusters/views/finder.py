@@ -78,7 +78,8 @@ def _frame(request: HttpRequest, parts: Parts) -> dict[str, Any]:
         "chips": parts.chips(), "fields": parts.fields(), "hidden": parts.hidden(),
         "lasso": lasso_text(lasso) if lasso else "", "first_href": parts.href(asked.other()),
         "all_href": parts.path,
-        "has_slope": {"slope", "r2"} <= offer.scores, "spark_top": f"{SPARK_TOP[asked.unit]:g}",
+        "has_slope": {"slope", "r2"} <= offer.scores, "spark_over": parts.spark_over,
+        "step_lm": columns.step_network.lm if columns.step_network else "", "spark_top": f"{SPARK_TOP[asked.unit]:g}",
     }  # fmt: skip
 
 

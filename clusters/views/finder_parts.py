@@ -18,15 +18,17 @@ from clusters.queries.finder import rows
 from clusters.queries.finder.columns import Columns
 from clusters.queries.finder.search import answer_counts, preset_counts
 from clusters.stored.arrays import vocabulary_of
-from clusters.values.finding import BAND_EDGES_NATS, N_BANDS, ORDERS, SCORES, Bounds, Criteria, presets
+from clusters.values.finding import BAND_EDGES_NATS, MEASURES, N_BANDS, ORDERS, SHAPES, Bounds, Criteria, presets
 from clusters.values.readings import Unit
 from compute.numerics.curves import CLASS_NAMES
 
 ROW_TOKENS = 16
 BARS_SHOWN = 10
 FACETS = ("class", "clustered", "induced", "band", "kind")  # in the order of the page
-SHAPES = {"monogenic": "on", "polygenic": "square", "mixed": "half"}
-SHORT = {"m": "M", "n": "steps", "a": "bits lost", "l": "linearity", "b": "breakthr.", "slope": "nats per ln N"}
+MARKS = {"monogenic": "on", "polygenic": "square", "mixed": "half"}
+SHORT = {"m": "M", "n": "steps", "a": "bits lost", "l": "linearity", "b": "breakthr.", "slope": "nats per ln N",
+         "r2": "R²", "rise": "bits risen", "peak": "bits of peak", "step_rise": "bits risen",
+         "step_peak": "bits of peak"}  # fmt: skip
 UNITS: tuple[Unit, ...] = ("nats", "bits")
 YES_NO = ((True, "yes"), (False, "no"))
 
@@ -140,7 +142,9 @@ class Parts:
             groups.setdefault(preset.group, []).append({
                 "text": preset.text, "meaning": preset.meaning, "n": n,
                 "is_on": self.asked.criteria == preset.criteria,
-                "href": self.href(replace(self.asked, criteria=preset.criteria, after=None)),
+                "href": self.href(
+                    replace(self.asked, criteria=preset.criteria, sort=preset.sort or self.asked.sort, after=None)
+                ),
             })  # fmt: skip
         return [{"title": title, "rules": rules} for title, rules in groups.items()]
 
@@ -192,7 +196,7 @@ class Parts:
         if is_loss(name):
             what, unit = f"loss at {self.offer.size_names[int(name[1:]) - 1]}", self.asked.unit
         else:
-            what, unit = SCORES[name].text, SCORES[name].unit
+            what, unit = MEASURES[name].text, MEASURES[name].unit
         ends = [
             f"{word} {number_text(name, value, self.asked.unit)}".replace("-", "−")
             for word, value in zip(("above", "below"), bounds, strict=True) if value is not None
@@ -204,9 +208,9 @@ class Parts:
         found: dict[str, list[dict[str, Any]]] = {"scores": [], "sizes": []}
         for name in self.offer.thresholds:
             bounds = self.asked.criteria.bound(name)
-            text = self.offer.size_names[int(name[1:]) - 1] if is_loss(name) else SCORES[name].text
+            text = self.offer.size_names[int(name[1:]) - 1] if is_loss(name) else MEASURES[name].text
             found["sizes" if is_loss(name) else "scores"].append({
-                "name": name, "text": text, "unit": self.asked.unit if is_loss(name) else SCORES[name].unit,
+                "name": name, "text": text, "unit": self.asked.unit if is_loss(name) else MEASURES[name].unit,
                 "min": "" if bounds.above is None else number_text(name, bounds.above, self.asked.unit),
                 "max": "" if bounds.below is None else number_text(name, bounds.below, self.asked.unit),
             })  # fmt: skip
@@ -226,32 +230,51 @@ class Parts:
         """The rows of a page's list."""
         columns, unit = self.columns, self.asked.unit
         flat = np.asarray(indices, np.int64)
-        scores, curves = rows.scores_of(columns, flat), rows.curves_of(columns, flat)
+        scores = rows.scores_of(columns, flat)
+        if (column := ORDERS[self.asked.sort].column) in SHAPES:
+            scores[column] = rows.values_of(columns, column, flat)
+        xs, curves = self._curves(flat)
         classes = rows.classes_of(columns, flat)
-        sizes = [size["n_non_embedding"] for size in columns.sizes]
         reader = Reader(columns.run)
         places = reader.places(indices)
         return [
             {
-                "index": index, "place": place, "class": name, "shape": SHAPES.get(name, ""),
+                "index": index, "place": place, "class": name, "shape": MARKS.get(name, ""),
                 "context": reader.context(place, ROW_TOKENS),
-                "spark": curve_spark(sizes, curves[i].tolist(), name, unit) if curves.shape[1] > 1 else None,
+                "spark": curve_spark(xs, curves[i].tolist(), name, unit, self.spark_over)
+                if curves.shape[1] > 1 else None,
                 "scores": self._shown(scores, i),
             }
             for i, (index, place, name) in enumerate(zip(indices, places, classes, strict=True))
         ]  # fmt: skip
 
+    @property
+    def is_over_training(self) -> bool:
+        """Whether the list is in an order of training, so that its lines show that."""
+        return ORDERS[self.asked.sort].column.startswith("step_")
+
+    @property
+    def spark_over(self) -> str:
+        return "stages of training" if self.is_over_training else "sizes"
+
+    def _curves(self, flat: np.ndarray) -> tuple[list[float], np.ndarray]:
+        """What the rows' lines show: losses in nats over size, or over training."""
+        if self.is_over_training:
+            steps, losses = self.columns.stage_losses(flat)
+            return steps.tolist(), losses
+        return [float(size["n_non_embedding"]) for size in self.columns.sizes], rows.curves_of(self.columns, flat)
+
     def _shown(self, scores: Mapping[str, np.ndarray], i: int) -> list[dict[str, str]]:
         """M, steps, amplitude, and what the list is sorted by, or the loss."""
         column = ORDERS[self.asked.sort].column
-        last = column if column in SCORES and column not in ("m", "n", "a") else "loss"
+        last = column if column in MEASURES and column not in ("m", "n", "a") else "loss"
         factor = 1 / BITS if self.asked.unit == "bits" else 1.0
         shown = []
         for name in ("m", "n", "a", last):
             if name not in scores:
                 continue
             value = float(scores[name][i]) * (factor if name == "loss" else 1.0)
-            digits = 2 if name == "loss" else SCORES[name].digits
+            digits = 2 if name == "loss" else MEASURES[name].digits
             label = f"loss, {self.asked.unit}" if name == "loss" else SHORT[name]
             shown.append({"text": fixed(value, digits) if np.isfinite(value) else "unknown", "label": label})
         return shown

@@ -9,11 +9,13 @@ import numpy as np
 
 from clusters.models import Run
 from clusters.queries.documents import kinds_of
+from clusters.queries.selected import StepNetwork, step_networks
 from clusters.stored.arrays import array_of, bundle_of, corpus_of
 from clusters.stored.columns import clustered_checkpoint, losses_under
 from clusters.stored.derived import derived
-from clusters.values.finding import BAND_EDGES_NATS, N_BANDS, ORDERS, SCORES, Offer, Plane, planes
+from clusters.values.finding import BAND_EDGES_NATS, LEAST_SIZES, N_BANDS, ORDERS, SCORES, SHAPES, Offer, Plane, planes
 from compute.numerics.curves import CLASS_NAMES
+from compute.numerics.shapes import shape_scores, stages
 
 BLOCK = 1 << 18  # predictions tested at a time: their values stay in a core's cache
 N_CELLS = 240  # cells of a plane each way: coarser ones end at M = ±½ and at whole steps; one code more for none
@@ -49,6 +51,22 @@ class Columns:
         return {key for key, score in SCORES.items() if self._bundle.has(f"curves/{score.name}")}
 
     @cached_property
+    def shapes(self) -> set[str]:
+        """The measures of rises and peaks that the run's losses allow."""
+        by_size = {"rise", "peak"} if len(self.size_losses) >= LEAST_SIZES else set()
+        return by_size | ({"step_rise", "step_peak"} if self.step_network else set())
+
+    @cached_property
+    def step_network(self) -> StepNetwork | None:
+        """Whose training shapes are looked for: the clustered network's, else the largest that has enough steps."""
+        known = [one for one in step_networks(self.run) if self._n_stages(one) >= LEAST_SIZES]
+        own = [one for one in known if one.lm == self.run.manifest["clustered"]["lm"]]
+        return own[0] if own else known[-1] if known else None
+
+    def _n_stages(self, network: StepNetwork) -> int:
+        return stages(network.steps).shape[1] if max(network.steps) > 0 else 0
+
+    @cached_property
     def size_losses(self) -> list[np.ndarray]:
         """Losses of every size, smallest first, each (n,); none where one of them is missing."""
         by_key = {(c["lm"], c["revision"]): c for c in self.run.manifest["checkpoints"]}
@@ -79,6 +97,7 @@ class Columns:
         return Offer(
             size_names=tuple(size["lm"] for size in self.sizes) if self.size_losses else (),
             scores=frozenset(self.scores),
+            shapes=frozenset(self.shapes),
             planes=self.planes,
             kinds=tuple(self.kinds),
             orders=tuple(key for key, order in ORDERS.items() if not order.column or self.has(order.column)),
@@ -94,15 +113,38 @@ class Columns:
             return self.losses is not None
         if name in SCORES:
             return name in self.scores
+        if name in SHAPES:
+            return name in self.shapes
         return name[:1] == "s" and name[1:].isdecimal() and 1 <= int(name[1:]) <= len(self.size_losses)
 
     def values(self, name: str) -> np.ndarray:
         """The column, of shape (n,), memory-mapped."""
         if name in SCORES:
             return array_of(self.run, f"curves/{SCORES[name].name}")
+        if name in SHAPES:
+            return self._shape_columns(is_over_steps=name.startswith("step_"))[int(name.endswith("peak"))]
         found = self.losses if name == "loss" else self.size_losses[int(name[1:]) - 1]
         assert found is not None, f"this run has no column {name}: ask `has` first"  # noqa: S101
         return found
+
+    def stage_losses(self, rows: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Geometric mean step of every stage of training, and the rows' mean losses there in nats, (n, n_stages)."""
+        network = self.step_network
+        assert network is not None, "this run has no training to look at: ask `shapes` first"  # noqa: S101
+        weights, table = stages(network.steps), f"curves/steps/{network.lm}"
+        if self._bundle.has(table) and array_of(self.run, table).shape[1] == len(network.steps):
+            losses = np.asarray(array_of(self.run, table)[rows], np.float32)
+        else:
+            columns = [array_of(self.run, name)[rows] for name in network.columns]
+            losses = np.stack(columns, axis=1).astype(np.float32)
+        known = weights.any(axis=1)  # step 0 belongs to no stage
+        steps = np.array(network.steps, np.float64)[known]
+        return np.exp(np.log(steps) @ weights[known]), losses[:, known] @ weights[known]
+
+    def _shape_columns(self, *, is_over_steps: bool) -> np.ndarray:
+        """Rises and peaks of every prediction in bits, float32 (2, n)."""
+        lm = self.step_network.lm if is_over_steps and self.step_network else "sizes"
+        return derived(self.run, f"finder/shapes-{lm}", lambda: self._made_shapes(is_over_steps))
 
     @cached_property
     def kinds(self) -> list[str]:
@@ -173,6 +215,18 @@ class Columns:
                 found = np.searchsorted(BAND_EDGES_NATS, block, side="right") - 1
                 bands[first : first + BLOCK] = np.where(np.isnan(block), UNKNOWN_BAND, np.maximum(found, 0))
         return bands
+
+    def _made_shapes(self, is_over_steps: bool) -> np.ndarray:
+        found = np.empty((2, self.n), np.float32)
+        for first in range(0, self.n, BLOCK):
+            rows = slice(first, first + BLOCK)
+            if is_over_steps:
+                losses = self.stage_losses(rows)[1]
+            else:
+                losses = np.stack([np.asarray(one[rows], np.float32) for one in self.size_losses], axis=1)
+            scores = shape_scores(losses / np.float32(np.log(2)))
+            found[0, rows], found[1, rows] = scores.rise, scores.peak
+        return found
 
     def _made_answers(self) -> np.ndarray:
         corpus = corpus_of(self.run)

@@ -23,6 +23,11 @@ def scores_of(columns: Columns, indices: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.asarray(columns.values(name)[indices], np.float64) for name in names}
 
 
+def values_of(columns: Columns, name: str, indices: np.ndarray) -> np.ndarray:
+    """One column, of some predictions."""
+    return np.asarray(columns.values(name)[indices], np.float64)
+
+
 def curves_of(columns: Columns, indices: np.ndarray) -> np.ndarray:
     """Losses in nats over size of some predictions, float64 (n, n_sizes)."""
     if not columns.size_losses:
