@@ -20,7 +20,7 @@ from clusters.forms.clusters import SORTS
 from clusters.models import Affinity, Cluster, Label
 from clusters.parameters import MAX_TEXT
 from clusters.queries import cluster_list as reads
-from clusters.queries.labels import names_of, visible_labels
+from clusters.queries.labels import labels_of_seen, names_of
 from clusters.views.cluster_list import coherence_of
 
 
@@ -122,7 +122,7 @@ class Clusters(Resource):
         start = _start(matches, read_cursor(asked.get("cursor"), str, int), order)
         found = reads.clusters_at(matches.pks[start : start + limit])
         more = start + limit < len(matches)
-        self.names = names_of(request.user, [one.pk for one in found])
+        self.names = names_of(request.user, [one.pk for one in found], are_seen=True)
         return self.many(found, next_cursor=write_cursor([order, found[-1].rank]) if more else None)
 
     def context(self) -> dict[str, Any]:
@@ -137,8 +137,8 @@ class ClusterDetail(Resource):
     def get(self, request: Request, slug: str, affinity: str, k: str, label: str) -> Response:
         found, _ = cluster_of(request.user, slug, affinity, k, label)
         cluster: Any = found
-        self.names = names_of(request.user, [cluster.pk])
-        cluster.seen_labels = list(visible_labels(request.user).filter(cluster=cluster).order_by("pk"))
+        self.names = names_of(request.user, [cluster.pk], are_seen=True)
+        cluster.seen_labels = list(labels_of_seen(request.user).filter(cluster=cluster).order_by("pk"))
         return self.one(cluster)
 
     def context(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from clusters.api.throttling import JobsPerPerson, PerKey
 from clusters.models import Affinity, Cluster, Clustering, Label, LabelSuggestion
 from clusters.queries import suggestions as reads
 from clusters.queries.access import may_label
+from clusters.queries.cluster_labels import labels_of_cluster
 from clusters.queries.labels import own_label
 from clusters.services import machine_job
 from clusters.services import suggestions as services
@@ -146,7 +147,10 @@ class Suggestions(Resource):
         """The language model's label of the one cluster that is asked about, at the beginning."""
         if "cluster" not in self.asked or cursor is not None:
             return []
-        label = reads.own_and_machine(self.request.user, self._cluster(clustering)).machine
+        cluster = self._cluster(clustering)
+        label = reads.latest_of_machine(
+            self.request.user, cluster, labels_of_cluster(self.request.user, cluster).machine
+        )  # fmt: skip
         return [_machine_shown(label, self.asked["cluster"])] if label else []
 
     def _cluster(self, clustering: Clustering) -> Cluster:

@@ -6,12 +6,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from django.db.models import BigIntegerField, Exists, OuterRef, QuerySet, Value
+from django.db.models import BigIntegerField, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Cast
 
 from clusters.models import Assignment, Cluster, Clustering, Label, Tag
 from clusters.queries.access import User
-from clusters.queries.labels import AGREED, MACHINE, PERSON, blind_clusters, visible_labels
+from clusters.queries.labels import (
+    AGREED,
+    MACHINE,
+    PERSON,
+    blind_clusters,
+    labels_of_seen,
+    own_labels,
+    visible_labels,
+)
 
 SUBMITTED = Label.State.SUBMITTED
 HOLDINGS = ("any", "labeled", "agreed", "unlabeled", "not-by-me")  # what a list of clusters may be narrowed to
@@ -46,10 +54,18 @@ class ClusterLabels:
 
 
 def labels_of_cluster(user: User, cluster: Cluster) -> ClusterLabels:
-    """Everything of it; two reads."""
-    labels = list(visible_labels(user).filter(cluster=cluster).order_by("submitted_at", "pk"))
+    """Everything of a cluster whose run this person sees; two reads.
+
+    Whether others' labels are hidden is read after the labels, so none is shown that a queue has just asked for.
+    """
+    seen = Label.objects.filter(Q(state=SUBMITTED) | own_labels(user), cluster=cluster)
+    labels = list(seen.order_by("submitted_at", "pk"))
     tags, offered, is_blind = _tags_of([label.pk for label in labels], user, cluster)
-    own = next((one for one in labels if one.origin == PERSON and one.author_id == user.pk), None)
+    mine = (one for one in labels if user.is_authenticated and one.origin == PERSON and one.author_id == user.pk)
+    own = next(mine, None)
+    if is_blind:
+        labels = [own] if own is not None else []
+        tags = {one.pk: tags.get(one.pk, []) for one in labels}
     return ClusterLabels(
         own=own,
         others=[one for one in labels if one.origin == PERSON and one is not own],
@@ -69,7 +85,7 @@ def _tags_of(labels: list[int], user: User, cluster: Cluster) -> tuple[dict[int,
     used = used.annotate(on_label=Cast("labels__pk", number), is_blind=Value(False))
     tags: dict[int, list[Tag]] = {}
     offered: list[Tag] = []
-    rows = list(every.union(used, all=True).order_by("ordinal", "slug"))
+    rows = list((every.union(used, all=True) if labels else every).order_by("ordinal", "slug"))
     is_blind = any(tag.is_blind for tag in rows) if rows else waiting.exists()
     for tag in rows:
         if tag.on_label:
@@ -105,10 +121,10 @@ class Standing:
 
 
 def standings(user: User, clusters: Sequence[int]) -> dict[int, Standing]:
-    """How the clusters with these primary keys are labeled; two reads."""
+    """How the clusters with these primary keys, of a run that this person sees, are labeled; two reads."""
     found: dict[int, Standing] = {}
     labels = list(
-        visible_labels(user)
+        labels_of_seen(user)
         .filter(cluster__in=clusters, state=SUBMITTED)
         .exclude(origin=MACHINE)
         .order_by("submitted_at", "pk")

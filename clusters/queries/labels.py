@@ -25,10 +25,18 @@ def blind_clusters(user: User) -> QuerySet[Assignment, int]:
 
 def visible_labels(user: User) -> QuerySet[Label]:
     """Labels of visible runs: the person's own, and others' once submitted, unless theirs is still asked for."""
-    labels = Label.objects.filter(cluster__clustering__run__in=visible_runs(user))
+    return labels_of_seen(user).filter(cluster__clustering__run__in=visible_runs(user))
+
+
+def labels_of_seen(user: User) -> QuerySet[Label]:
+    """The same of clusters that come from a run which this person was found to see; every other read asks above."""
     submitted = Q(state=Label.State.SUBMITTED) & ~Q(cluster_id__in=blind_clusters(user))
-    own = Q(author_id=user.pk, origin=PERSON) if user.is_authenticated else Q(pk=None)
-    return labels.filter(submitted | own)
+    return Label.objects.filter(submitted | own_labels(user))
+
+
+def own_labels(user: User) -> Q:
+    """What the person wrote as a label of their own, draft or not."""
+    return Q(author_id=user.pk, origin=PERSON) if user.is_authenticated else Q(pk=None)
 
 
 def own_label(user: User, cluster: Cluster) -> Label | None:
@@ -45,10 +53,14 @@ def naming_order(labels: QuerySet[Label]) -> QuerySet[Label]:
     return named.annotate(place=place).order_by("place", F("submitted_at").desc(), "-pk")
 
 
-def names_of(user: User, clusters: Iterable[int]) -> dict[int, Label]:
-    """The label that names each of these clusters to this person, by the cluster's primary key."""
+def names_of(user: User, clusters: Iterable[int], *, are_seen: bool = False) -> dict[int, Label]:
+    """The label that names each of these clusters to this person, by the cluster's primary key.
+
+    `are_seen` says that the clusters were read from a run which this person sees.
+    """
     named: dict[int, Label] = {}
-    for label in naming_order(visible_labels(user).filter(cluster_id__in=list(clusters))):
+    labels = labels_of_seen(user) if are_seen else visible_labels(user)
+    for label in naming_order(labels.filter(cluster_id__in=list(clusters))):
         named.setdefault(label.cluster_id, label)
     return named
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from clusters.models import Cluster, Clustering, Label, LabelSuggestion, Run
-from clusters.queries.access import User
+from clusters.queries.access import User, visible_runs
 from clusters.queries.clusters import flat_indices, labels_of
 from clusters.queries.labels import blind_clusters, visible_labels
 from clusters.stored.recent import Recent
@@ -27,25 +26,14 @@ _sizes: Recent[np.ndarray] = Recent(MOST_KEPT)
 _kept: Recent[Overlaps] = Recent(MOST_KEPT)
 
 
-@dataclass(frozen=True)
-class Own:
-    """What there is for one cluster apart from other clusterings: the person's own label, and the machine's latest."""
-
-    label: Label | None
-    machine: Label | None  # unless the person dismissed it
-
-
-def own_and_machine(user: User, cluster: Cluster) -> Own:
-    """In one query."""
-    labels = visible_labels(user).filter(cluster=cluster)
+def latest_of_machine(user: User, cluster: Cluster, labels: Sequence[Label]) -> Label | None:
+    """The latest of a language model's labels of one cluster that the person did not dismiss, with what was asked."""
+    if not labels:
+        return None
+    found = Label.objects.filter(pk__in=[label.pk for label in labels])
     if user.is_authenticated:
-        labels = labels.annotate(is_dismissed=Exists(_dismissed(user, cluster)))
-        labels = labels.filter(Q(origin=MACHINE) | Q(origin=PERSON, author_id=user.pk))
-    else:
-        labels = labels.filter(origin=MACHINE)
-    rows = list(labels.select_related("machine_answer").order_by("-pk"))
-    offered = (row for row in rows if row.origin == MACHINE and not getattr(row, "is_dismissed", False))
-    return Own(next((row for row in rows if row.origin == PERSON), None), next(offered, None))
+        found = found.exclude(Exists(_dismissed(user, cluster)))
+    return found.select_related("machine_answer").order_by("-pk").first()
 
 
 def suggestions_for(user: User, cluster: Cluster, most: int = MOST) -> list[Suggestion]:
@@ -122,15 +110,19 @@ def order_of(one: Suggestion) -> tuple[float, int, int]:
 
 def _labels(user: User, clustering: Clustering) -> QuerySet[Label]:
     """Submitted, named labels of people for clusters of other clusterings of the same text."""
-    labels = visible_labels(user).filter(state=Label.State.SUBMITTED, origin__in=(AGREED, PERSON)).exclude(name="")
-    same_text = labels.filter(cluster__clustering__run__corpus_id=clustering.run.corpus_id)
+    same_text = _named(visible_labels(user)).filter(cluster__clustering__run__corpus_id=clustering.run.corpus_id)
     return same_text.exclude(cluster__clustering=clustering)
 
 
+def _named(labels: QuerySet[Label]) -> QuerySet[Label]:
+    return labels.filter(state=Label.State.SUBMITTED, origin__in=(AGREED, PERSON)).exclude(name="")
+
+
 def _sources(user: User, clustering: Clustering) -> QuerySet[Clustering]:
-    """The clusterings that any of those labels are of."""
-    keys = _labels(user, clustering).order_by().values("cluster__clustering_id").distinct()
-    rows = Clustering.objects.filter(pk__in=keys).select_related("run")
+    """The clusterings that any of those labels may be of: which of them the person sees is asked of the labels."""
+    named = _named(Label.objects.filter(cluster__clustering=OuterRef("pk")))
+    rows = Clustering.objects.filter(Exists(named), run__corpus_id=clustering.run.corpus_id, run__in=visible_runs(user))
+    rows = rows.exclude(pk=clustering.pk).select_related("run").order_by()
     return rows.only("affinity", "k", "run__slug", "run__bundle_path", "run__bundle_sha256", "run__damage")
 
 

@@ -60,7 +60,7 @@ def show(request: HttpRequest, slug: str, k: str, label: str, twin: str | None =
     ctx |= sections.contexts(figures, asked) if has_contexts else {}
     shown = [one["context"].place.index for one in ctx.get("contexts", ())]
     ctx |= label_panel(request, cluster, shown=shown, refused=refused) | queue_panel(request, cluster)
-    ctx |= suggestion_panel(request, cluster) | add_panel(request, run, cluster=cluster)
+    ctx |= suggestion_panel(request, cluster, ctx["label_found"]) | add_panel(request, run, cluster=cluster)
     ctx["intruder"] = intruder_score(cluster)
     status = refused.status if refused else 200
     return render(request, "clusters/show.html", ctx | links_context(request, "json", "csv"), status=status)

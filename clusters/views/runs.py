@@ -114,7 +114,7 @@ def overview(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRe
             charts=[chart for chart in charts.values() if chart], figure=request.GET.get("figure"),
         )  # fmt: skip
     clustering = curves[affinity].at(k) if affinity in curves else None
-    names = names_of(request.user, [cluster.pk for cluster in largest]) if largest else {}
+    names = names_of(request.user, [cluster.pk for cluster in largest], are_seen=True) if largest else {}
     ctx = {
         "run": run,
         "here": "overview",

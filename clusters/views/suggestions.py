@@ -21,6 +21,7 @@ from clusters.parameters import affinity_of, changed
 from clusters.queries import clusters as clusters_reads
 from clusters.queries import suggestions as reads
 from clusters.queries.access import may_adjudicate, may_label
+from clusters.queries.cluster_labels import ClusterLabels
 from clusters.queries.runs import default_affinity, default_k
 from clusters.services import machine_job
 from clusters.services import suggestions as services
@@ -37,18 +38,17 @@ HEAD = (
 )  # fmt: skip
 
 
-def suggestion_panel(request: HttpRequest, cluster: Cluster) -> dict[str, Any]:
+def suggestion_panel(request: HttpRequest, cluster: Cluster, labels: ClusterLabels) -> dict[str, Any]:
     """What "suggestions/_panel.html" shows beside a cluster's label."""
     user, clustering = request.user, cluster.clustering
-    own = reads.own_and_machine(user, cluster)
-    may_write = may_label(user)
-    offered = reads.suggestions_for(user, cluster) if may_write and own.label is None else []
+    may_take = may_label(user) and labels.own is None
+    offered = reads.suggestions_for(user, cluster) if may_take else []
     return {
         "suggestion_list": [_shown(one, clustering) for one in offered],
-        "suggestion_machine": own.machine,
-        "suggestion_may_take": may_write and own.label is None,
-        "suggestion_host": machine_job.endpoint() if may_write else "",
-        "suggestion_why_not": machine_job.why_not(user, clustering.run) if may_write else "",
+        "suggestion_machine": reads.latest_of_machine(user, cluster, labels.machine),
+        "suggestion_may_take": may_take,
+        "suggestion_host": machine_job.endpoint() if may_label(user) else "",
+        "suggestion_why_not": machine_job.why_not(user, clustering.run) if may_label(user) else "",
         "suggestion_lm": settings.SUGGEST_MODEL,
         "suggestion_action": _action(cluster),
         "suggestion_most": machine_job.MOST_SHOWN + 2 * machine_job.MOST_HELD_OUT,

@@ -48,7 +48,7 @@ def show(request: HttpRequest, slug: str, index: str, twin: str | None = None) -
             head=["lm", "n_non_embedding", "step", "loss_nats"], rows=learning["curve_rows"], charts=figures,
             panels={"context": ("tokens/_one.html", ctx), "panel": ("tokens/_panel.html", ctx)},
         )  # fmt: skip
-    names = names_of(request.user, [rung["cluster"].pk for rung in clusters]) if clusters else {}
+    names = names_of(request.user, [rung["cluster"].pk for rung in clusters], are_seen=True) if clusters else {}
     for rung in clusters:
         rung["name"] = names[rung["cluster"].pk].name if rung["cluster"].pk in names else ""
     affinities, table = _ladder(clusters)

@@ -236,6 +236,24 @@ def test_while_a_blind_queue_waits_others_labels_are_hidden(cluster, ana, ben, b
     assert (found.is_blind, [one.name for one in found.others]) == (False, ["by ben"])
 
 
+def test_a_person_s_own_draft_and_its_tags_stay_while_others_are_hidden(cluster, ana, ben, blind):
+    save_label(ben, cluster, Content("by ben", tags=("lexical",)), version=0, submit=True)
+    own = save_label(ana, cluster, Content("mine", tags=("factual",)), version=0)
+    found = labels_of_cluster(ana, cluster)
+    assert (found.is_blind, found.own, found.others) == (True, own, [])
+    assert {label: [tag.slug for tag in tags] for label, tags in found.tags.items()} == {own.pk: ["factual"]}
+
+
+def test_a_label_whose_author_went_is_no_stranger_s_own(cluster, ana, ben, blind):
+    save_label(ben, cluster, Content("by ben"), version=0, submit=True)
+    ben.delete()
+    assert labels_of_cluster(AnonymousUser(), cluster).own is None
+    assert labels_of_cluster(AnonymousUser(), cluster).others == []
+    blind.delete()
+    found = labels_of_cluster(AnonymousUser(), cluster)
+    assert (found.own, [one.name for one in found.others]) == (None, ["by ben"])
+
+
 def test_signing_out_shows_nothing_that_a_blind_queue_still_asks_for(cluster, ana, ben, blind):
     save_label(ben, cluster, Content("by ben"), version=0, submit=True)
     assert not visible_labels(AnonymousUser()).exists()
