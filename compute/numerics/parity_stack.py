@@ -19,6 +19,7 @@ from compute.numerics.parity_tasks import Purpose, Samples
 
 TILE = 1 << 19  # hidden values at work at once on a CPU, so that they stay in its cache
 TILE_ON_GPU = 1 << 28
+BLOCK = 512  # samples, ordered by task, whose sums by task one product makes
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +131,9 @@ class Stack:
         ends = np.cumsum([0, *widths])
         self.columns = [slice(int(a), int(b)) for a, b in itertools.pairwise(ends)]
         self.weights = torch.stack([torch.cat([_as_rows(one) for one in row], 1) for row in networks]).to(self.device)
-        self.biases = torch.stack([torch.stack([one.second_bias for one in row], 1) for row in networks]).to(
-            self.device
-        )
+        biases = [torch.stack([one.second_bias for one in row], 1) for row in networks]
+        self.biases = torch.stack(biases).to(self.device)
+        self._room = torch.empty(0, self.weights.shape[2], device=self.device)
 
     @property
     def n_supplies(self) -> int:
@@ -252,9 +253,13 @@ class Stack:
         return weights[: self.n_tasks] + weights[n_inputs], weights[n_inputs + 2] - weights[n_inputs + 1]
 
     def _hidden(self, supply: int, samples: Samples, rows: slice, rows_by_task: torch.Tensor) -> torch.Tensor:
-        """Activations (n_rows, total width)."""
+        """Activations (n_rows, total width), in memory that the next call takes again: fresh pages cost as much."""
         by_bits = self.weights[supply, self.n_tasks : self.n_tasks + self.n_bits]
-        return rows_by_task.index_select(0, samples.tasks[rows]).addmm_(samples.bits[rows], by_bits).clamp_(min=0)
+        n_rows = rows.stop - rows.start
+        if len(self._room) < n_rows:
+            self._room = torch.empty(n_rows, self.weights.shape[2], device=self.device)
+        hidden = torch.index_select(rows_by_task, 0, samples.tasks[rows], out=self._room[:n_rows])
+        return hidden.addmm_(samples.bits[rows], by_bits).clamp_(min=0)
 
     def _logits(self, supply: int, hidden: torch.Tensor, difference: torch.Tensor) -> torch.Tensor:
         """Logit of answer 1 less that of answer 0 (n_networks, n_rows); networks never see each other's numbers."""
@@ -288,10 +293,11 @@ def _signs(answers: torch.Tensor) -> torch.Tensor:
 
 
 def _add_by_task(by_rows: torch.Tensor, tasks: torch.Tensor, active: torch.Tensor) -> None:
-    """Add every row of `active` to its task's; tasks ascend, so on a CPU a small product does it."""
+    """Add every row of `active` to its task's; tasks ascend, so on a CPU small products do it."""
     if active.device.type != "cpu":
         by_rows.index_add_(0, tasks, active)
         return
-    first, last = int(tasks[0]), int(tasks[-1])
-    one_hot = tasks == torch.arange(first, last + 1)[:, None]
-    by_rows[first : last + 1].addmm_(one_hot.float(), active)
+    for chosen, rows in zip(tasks.split(BLOCK), active.split(BLOCK), strict=True):
+        first, last = int(chosen[0]), int(chosen[-1])
+        one_hot = chosen == torch.arange(first, last + 1)[:, None]
+        by_rows[first : last + 1].addmm_(one_hot.float(), rows)
