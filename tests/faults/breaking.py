@@ -68,7 +68,7 @@ def pid_of(shard: Shard) -> int:
     return int(shard.worker.rpartition(":")[2])
 
 
-def running(job: Job, *, least: int = 2) -> Shard:
+def running(job: Job, *, least: int = 2, seconds: float = 30) -> Shard:
     """A shard under way, at least so many steps in (as its files tell: rows hear of it a second later)."""
 
     def found() -> Shard | None:
@@ -79,7 +79,7 @@ def running(job: Job, *, least: int = 2) -> Shard:
         mine = [line for line in file.read_text().splitlines() if line.startswith(f"job-{job.pk} {shard.ordinal} ")]
         return shard if len(mine) >= least else None
 
-    shard = wait_for(found, f"job {job.pk} at work")
+    shard = wait_for(found, f"job {job.pk} at work", seconds=seconds)
     assert isinstance(shard, Shard)
     return shard
 

@@ -53,7 +53,8 @@ class Proxy:
     async def _reset(self) -> None:
         for writer in list(self._open):
             known: socket.socket = writer.get_extra_info("socket")
-            known.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with contextlib.suppress(OSError):  # closed at this very moment
+                known.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
             self.n_reset += 1
 

@@ -111,12 +111,12 @@ def runner(
     redis.kill()
 
 
-def begin(runner: CelerySite, **environment: str) -> Job:
+def begin(runner: CelerySite, *, seconds: float = 30, **environment: str) -> Job:
     if runner.name == "celery":
         runner.worker("one", **environment)
     runner.sweeper(**environment)
     job = queue.enqueue(fake.config())
-    running(job)
+    running(job, seconds=seconds)
     return job
 
 
@@ -138,7 +138,7 @@ def test_a_short_outage_is_not_noticed_by_the_work(
 def outlast(runner: CelerySite, server: Server, *, lease: float, outage: float, step: float, most: float) -> float:
     """An outage longer than the lease; how long after it began the last step was taken."""
     site = runner.site
-    job = begin(runner, TEST_STEP_SECONDS=str(step))
+    job = begin(runner, seconds=30 + 2 * step, TEST_STEP_SECONDS=str(step))
     shard = running(job)
     cut = time.time()
     with away(server, outage):
