@@ -150,7 +150,7 @@ class Killer:
     hit: list[str] = field(default_factory=list)
     is_once: bool = False  # the work goes on over all kills: no phase comes back, and it may end early
     has_ended: bool = False
-    is_done: Callable[[], bool] = lambda: False  # whether a kill came when all was done, so that it cannot be done again
+    is_done: Callable[[], bool] = lambda: False  # whether a kill came when all was done
 
     def measure(self) -> None:
         """Do the work once, undisturbed, and learn how long each phase takes."""
