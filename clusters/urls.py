@@ -31,6 +31,7 @@ from clusters.views.parity_lab import parity_lab_urls
 from clusters.views.people import people_urls
 from clusters.views.probe import probe_urls
 from clusters.views.profile import profile_urls
+from clusters.views.qdg_bias import qdg_bias_urls
 from clusters.views.quiz import quiz_urls
 from clusters.views.rank_frequency import rank_frequency_urls
 from clusters.views.scaling import scaling_urls
@@ -79,6 +80,7 @@ urlpatterns: list[URLPattern] = [
     *curve_paste_urls,
     *parity_lab_urls,
     *addition_urls,
+    *qdg_bias_urls,
     *profile_urls,
     *people_urls,
     *audit_urls,

@@ -360,13 +360,13 @@ def read(data: Mapping[str, Any]) -> ParityQdgConfig:
 PRESETS = (
     Preset(
         "two-core",
-        "Two cores",
+        "Parity gradients, two cores",
         "64 tasks of 3 of 20 bits, a network of width 256, 1,500 gradients: about two minutes.",
         ParityQdgConfig(name="parity-qdg-two-core"),
     ),
     Preset(
         "paper",
-        "The paper’s network",
+        "Parity gradients, the paper’s network",
         "500 tasks of 3 of 100 bits, width 500, 200,000 steps, 10,000 gradients of 301,502 numbers each: a GPU.",
         ParityQdgConfig(
             name="parity-qdg-paper",

@@ -267,13 +267,13 @@ def read(data: Mapping[str, Any]) -> ToyQdgConfig:
 PRESETS = (
     Preset(
         "reduced",
-        "Two cores",
+        "Toy worlds, two cores",
         "200 subtasks in 200 dimensions, three noises, four exponents, ten draws each: about three minutes.",
         ToyQdgConfig(name="toy-reduced"),
     ),
     Preset(
         "paper",
-        "The paper’s grid",
+        "Toy worlds, the paper’s grid",
         "1,000 subtasks in 30, 100 and 1,000 dimensions, and exponents from 0.8 to 1.5: up to 15,000 points, so a GPU "
         "or an hour.",
         ToyQdgConfig(

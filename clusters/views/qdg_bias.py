@@ -1,0 +1,141 @@
+"""How far QDG can be trusted: experiments where the truth is known, how they are started, and what slopes mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import BadRequest, ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_http_methods, require_safe
+
+from clusters.charts import qdg_bias as figures
+from clusters.forms.qdg_bias import FORMS, SettingsForm, measured_slope
+from clusters.htmx import render_page
+from clusters.parameters import chosen
+from clusters.queries import qdg_bias as queries
+from clusters.queries.experiments import get_experiment, visible_experiments
+from clusters.queries.qdg_bias import KINDS
+from clusters.services.experiments import start_experiment
+from clusters.values.qdg_bias import Readout, read_backwards
+from clusters.views import qdg_bias_parity, qdg_bias_toy, twins
+from clusters.views.labs import HEAD as LIST_HEAD
+from clusters.views.labs import MOST, entry, experiment_context, lab_context, start_preset
+from clusters.views.qdg_bias_toy import readout_context
+from compute.errors import ConfigError
+from compute.jobs.quotas import QuotaError
+from compute.labs import LABS
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def lab(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
+    """What a measured slope says of the truth, presets that one click starts, and what was done."""
+    if request.method == "POST":
+        return _started(request)
+    slope, complaint = measured_slope(request.GET)
+    readout = read_backwards(queries.shipped(), slope) if slope is not None else None
+    if twin:
+        return _twin(request, twin, readout)
+    kind = chosen(request.GET, "kind", KINDS, KINDS[0])
+    forms = {one: form(initial=_initial(request, one)) for one, form in FORMS.items()}
+    return _page(request, forms, readout, complaint, opened=kind if {"kind", "like"} & set(request.GET) else "")
+
+
+def _started(request: HttpRequest) -> HttpResponse:
+    if "preset" in request.POST:
+        return start_preset(request, KINDS)
+    kind = request.POST.get("kind", "")
+    if kind not in FORMS:
+        raise BadRequest(f"kind must be one of {', '.join(KINDS)}.")
+    if not request.user.is_authenticated:
+        return redirect_to_login(request.get_full_path())
+    form = FORMS[kind](request.POST)
+    forms = {one: form if one == kind else made(initial=_initial(request, one)) for one, made in FORMS.items()}
+    if not form.is_valid():
+        return _page(request, forms, None, "", opened=kind, status=422)
+    values = form.cleaned_data
+    try:
+        made = start_experiment(request.user, kind, form.config, name=values["name"], is_private=values["is_private"])
+    except (QuotaError, ValidationError) as error:
+        form.add_error(None, error.messages[0] if isinstance(error, ValidationError) else str(error))
+        return _page(request, forms, None, "", opened=kind, status=409)
+    messages.success(request, f"“{made.name}” waits for a worker; this page shows how far it is.")
+    return redirect(made)
+
+
+def _initial(request: HttpRequest, kind: str) -> dict[str, Any]:
+    """The fields as the first preset, another preset, or an earlier experiment fills them."""
+    like, presets = request.GET.get("like", ""), LABS[kind].presets
+    config = presets[0].config
+    if request.GET.get("kind", KINDS[0]) != kind or not like:
+        return FORMS[kind].initial_of(config) | {"name": ""}
+    preset = LABS[kind].preset(like)
+    try:
+        config = preset.config if preset else LABS[kind].read(get_experiment(request.user, like, [kind]).config)
+    except ConfigError:  # of an older form
+        config = presets[0].config
+    return FORMS[kind].initial_of(config) | {"name": f"{config.name}-2"[:80]}
+
+
+def _page(
+    request: HttpRequest, forms: dict[str, SettingsForm], readout: Readout | None, complaint: str, *, opened: str,
+    status: int = 200,
+) -> HttpResponse:  # fmt: skip
+    newest = queries.calibrating(request.user)
+    ctx = {
+        **lab_context(request, KINDS),
+        **readout_context(queries.shipped(), readout, complaint),
+        "slopes": figures.slopes_chart(queries.shipped(), readout, number=1),
+        "toy": queries.shipped(),
+        "n_draws": len(queries.shipped().slopes[0]),
+        "newest": newest[0] if newest else None,
+        "forms": [
+            {"kind": kind, "title": LABS[kind].title, "form": form, "is_open": opened == kind,
+             "starts": LABS[kind].presets}
+            for kind, form in forms.items()
+        ],
+        **twins.links_context(request, "json", "csv"),
+    }  # fmt: skip
+    return render_page(request, "labs/qdg_bias.html", ctx, status=status)
+
+
+def _twin(request: HttpRequest, twin: str, readout: Readout | None) -> HttpResponseBase:
+    found = visible_experiments(request.user, KINDS)[:MOST]
+    rows = [list(entry(one).values()) for one in found]
+    payload = {
+        "experiments": [dict(zip(LIST_HEAD, row, strict=True)) for row in rows],
+        "presets": [
+            {"kind": kind, "preset": one.key, "title": one.title, "config": one.config.to_json()}
+            for kind in KINDS
+            for one in LABS[kind].presets
+        ],
+        "toy": vars(queries.shipped()),
+        "readout": qdg_bias_toy.readout_payload(readout),
+    }
+    charts = [figures.slopes_chart(queries.shipped(), readout, number=1)]
+    figure = request.GET.get("figure")
+    return twins.answer(
+        twin, name="qdg-bias", payload=payload, head=LIST_HEAD, rows=rows, charts=charts, figure=figure
+    )  # fmt: skip
+
+
+@require_safe
+def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpResponseBase:
+    """One experiment of either kind."""
+    experiment = get_experiment(request.user, slug, KINDS)
+    if not experiment.is_finished:
+        if twin:
+            return twins.answer(twin, name=experiment.slug, payload={"experiment": experiment.slug, "found": None})
+        return render_page(request, "labs/qdg_bias_open.html", experiment_context(request, experiment))
+    page = qdg_bias_toy if experiment.kind == KINDS[0] else qdg_bias_parity
+    return page.show(request, experiment, twin)
+
+
+qdg_bias_urls: list[URLPattern] = [
+    *twins.page("labs/qdg-bias", lab, "qdg-bias-lab"),
+    *twins.page("labs/qdg-bias/<slug:slug>", show, "qdg-bias-experiment"),
+    path("labs/qdg-bias/<slug:slug>/matrix-<str:theme>.png", qdg_bias_parity.picture, name="qdg-bias-picture"),
+]
