@@ -121,7 +121,7 @@ def test_every_page_of_such_a_run_answers(ana: Client, contexts: Any, tmp_path: 
         "", "rank-frequency/", "k/3/clusters/", "k/3/clusters/?view=table", "k/3/clusters/?sort=dominant",
         "k/3/clusters/0/", "k/3/clusters/0/?affinity=absolute", "tokens/", "similarity/", "losses/", "scaling/",
         "sequence/", "map/", "search/", "search/?q=cat", "probe/", "documents/0/", "exports/", "rank-frequency.json",
-        "k/3/clusters.json", "k/3/clusters/0.json",
+        "k/3/clusters.json", "k/3/clusters/0.json", "dynamics/",
     ]  # fmt: skip
     answers = {page: ana.get(f"/runs/p/{page}").status_code for page in pages}
     assert answers == dict.fromkeys(pages, 200)

@@ -24,7 +24,7 @@ PAGES = (
     "/runs/secretive/k/6/clusters/", "/runs/secretive/k/6/clusters/0/", "/runs/secretive/similarity/",
     "/runs/secretive/sequence/", "/runs/secretive/compare/", "/runs/secretive/tokens/", "/runs/secretive/tokens/3/",
     "/runs/secretive/documents/0/", "/runs/secretive/map/", "/runs/secretive/probe/", "/runs/secretive/losses/",
-    "/runs/secretive/scaling/", "/runs/secretive/search/", "/runs/secretive/exports/",
+    "/runs/secretive/scaling/", "/runs/secretive/dynamics/", "/runs/secretive/search/", "/runs/secretive/exports/",
     "/runs/secretive/suggestions/",
 )  # fmt: skip
 PARTS = {  # what the pages ask for later, by the names of their routes

@@ -11,7 +11,7 @@ from tests.e2e.visits import Visit
 PAGES = (
     "", "k/6/clusters/", "k/6/clusters/?view=table", "k/6/clusters/1/", "rank-frequency/", "similarity/", "sequence/",
     "compare/", "tokens/", "search/?q=the", "tokens/7/", "documents/3/", "map/", "probe/", "losses/", "scaling/",
-    "suggestions/",
+    "dynamics/", "suggestions/",
 )  # fmt: skip
 TALL = 12_000  # px: on a page of that height all of it is in view, and comes at once
 TWO_FRAMES = "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))"

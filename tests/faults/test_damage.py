@@ -29,7 +29,7 @@ from tests.factories import make_run
 from tests.faults.serving import SQLITE_IN_CI
 
 PAGES = ("", "rank-frequency/", "k/6/clusters/", "k/6/clusters/0/", "similarity/", "tokens/", "losses/", "scaling/",
-         "documents/0/", "map/", "sequence/", "similarity.json", "losses.json")  # fmt: skip
+         "documents/0/", "map/", "sequence/", "dynamics/", "similarity.json", "losses.json")  # fmt: skip
 
 
 def flip(file: Path) -> None:
