@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from clusters.models import Run
+from clusters.queries.dimensions import dimensions, has_points
 from clusters.queries.documents import kinds_of
 from clusters.queries.finder.search import prepare as prepare_finder
 from clusters.queries.losses import can_persist, learned
@@ -33,6 +34,7 @@ MAKERS: list[tuple[str, Callable[[Run], object]]] = [
     ("resampled sizes", make_rank_frequency),
     ("what stays learned", lambda run: learned(run) if can_persist(run) else None),
     ("laws of scaling", prepare_laws),
+    ("dimensions", lambda run: dimensions(run) if has_points(run) else None),
     ("maps", prepare_maps),
     ("matrices seen from afar", make_overviews),
 ]

@@ -203,8 +203,8 @@ def _shapes(there: frozenset[str]) -> Iterator[Preset]:
                      f"the sizes lies more than {SHAPE_BITS:g} bit above that of the smallest", made(rise=bound),
                      "rise")  # fmt: skip
         yield Preset("double", "shape over size", "rises, then falls", "as in double descent: the loss rises by more "
-                     f"than {SHAPE_BITS:g} bit and then falls again by more than that; losses of single tokens wobble from "
-                     "network to network, so raise the bound for the clear ones", made(peak=bound),
+                     f"than {SHAPE_BITS:g} bit and then falls again by more than that; losses of single tokens wobble "
+                     "from network to network, so raise the bound for the clear ones", made(peak=bound),
                      "peak")  # fmt: skip
     if "step_rise" in there:
         yield Preset("step-inverse", "shape over training", "rises", f"forgotten: the mean loss of the last third of "

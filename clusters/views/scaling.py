@@ -12,13 +12,16 @@ from django.urls import URLPattern
 
 from clusters.charts import scaling as figures
 from clusters.charts.chart import Chart
+from clusters.charts.dimensions import dimensions_chart
 from clusters.charts.numbers import compact, count
+from clusters.forms.curve_paste import lab_href
 from clusters.htmx import render_page
 from clusters.models import Clustering, Run
 from clusters.parameters import changed, chosen, unit_of, whole_number
 from clusters.queries import losses
 from clusters.queries import scaling as queries
 from clusters.queries.clusters import visible_run
+from clusters.queries.dimensions import dimensions, has_points
 from clusters.values.distributions import Distribution
 from clusters.values.families import families, within_family
 from clusters.values.laws import PAPER_STEPS, ClusterLaws, Fitted, NetworkLaw, Point, QuantileLaw, Window, default_steps
@@ -32,7 +35,7 @@ SORTS = {"rank": "rank", "steep": "steepest first", "flat": "least steep first"}
 N_CLUSTERS = 24
 PANELS = {"N": "size-laws", "S": "step-laws"}  # by the letter of what the laws are over
 SHOWN = {"N": ("sizes", "size-residuals", PANELS["N"]), "S": ("steps", "step-residuals", PANELS["S"])}
-LATER = ("quantiles", "clusters")  # below the first screens: fetched when they are seen
+LATER = ("quantiles", "clusters", "dimensions")  # below the first screens: fetched when they are seen
 Maker = Callable[[], Chart | None]
 HEAD = ("over", "network", "x", "mean loss, nats")
 
@@ -229,13 +232,18 @@ def _makers(read: Read) -> dict[str, Maker]:
     if clusters and len(clusters.known):
         whole = queries.power_law(by_size.inside) if by_size else None
         makers["clusters"] = partial(figures.clusters_chart, clusters, whole, lm=read.run.checkpoint.lm)
+    if has_points(read.run):
+        makers["dimensions"] = lambda number: dimensions_chart(dimensions(read.run), number=number)
     return {slug: partial(make, number=i) for i, (slug, make) in enumerate(makers.items(), 1)}
 
 
 def _laws(request: HttpRequest, found: Fitted | None, unit: Unit, letter: str) -> dict[str, Any] | None:
     if found is None:
         return None
-    laws = {"summary": summary(found, unit, letter), "rows": law_rows(found, unit), "next": compact(found.next_x)}
+    over, name = ("parameters", "mean loss over parameters") if letter == "N" else ("steps", "mean loss over steps")
+    points = [(point.x, point.mean_nats) for point in found.inside]
+    laws = {"summary": summary(found, unit, letter), "rows": law_rows(found, unit), "next": compact(found.next_x),
+            "lab": lab_href(points, over=over, name=name)}  # fmt: skip
     if found.is_whole:
         return laws
     twin = f"{request.path.rstrip('/')}.html"
