@@ -107,7 +107,8 @@ LEFT_OUT = frozenset({
     "probe-delete", "map-positions", "map-colours",  # found in the map's page
     "adjudicate", "adjudicate-cluster", "adjudicate-next", "agreement", "audit", "cluster-suggestions", "collection",
     "collection-change", "collection-comment", "collection-delete", "collection-keep", "collection-note",
-    "collection-remove", "collection-uncomment", "export-delete", "export-download", "export-table", "grokking-experiment", "import",
+    "collection-remove", "collection-uncomment", "export-delete", "export-download", "export-table", "import",
+    "grokking-experiment",
     "import-apply", "import-labels", "imports", "invitation", "invitation-revoke", "invite", "key-make", "key-revoke",
     "label", "labeling-next", "metrics", "note-save", "notice-read", "notices", "notices-read", "password-again",
     "password-forgotten", "password-mailed", "people", "person-change", "profile", "queue", "queue-close",
