@@ -1,4 +1,4 @@
-"""The theory's page: the same numbers as the closed forms, every knob in the address, a sentence for what means nothing."""
+"""The theory's page: numbers of the closed forms, every knob in the address, a sentence for what means nothing."""
 
 from __future__ import annotations
 

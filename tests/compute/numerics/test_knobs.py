@@ -44,10 +44,10 @@ def test_infinitely_many_quanta(text):
         ({"gain": "1"}, "gain", "C of case 2 is 1; it must be above 1"),
         ({"case": "third"}, "case", "case is 'third'; choose one of constant, removed, lowered."),
         ({"a": "1", "b": "0.5"}, "b", "b is 0.5 and a is 1; learning must lower the loss, so b must be above a."),
-        ({"window_first": "9", "window_last": "3"}, "window_last", "from n = 9 to 3; its end must lie above its start."),
+        ({"window_first": "9", "window_last": "3"}, "window_last", "n = 9 to 3; its end must lie above its start."),
         ({"n_quanta": "40", "window_last": "41"}, "window_last", "reaches n = 41, but there are only K = 40 quanta"),
         ({"n_quanta": "40", "window_first": "60"}, "window_last", "reaches n = 60, but there are only K = 40 quanta"),
-        ({"n_quanta": "40", "window_last": "40"}, "window_last", "no loss is left, and 0 has no logarithm; end the fit"),
+        ({"n_quanta": "40", "window_last": "40"}, "window_last", "no loss is left, and 0 has no logarithm; end"),
         ({"window_last": "5000"}, "window_last", "last n of the fit is 5000; it must be at least 2 and at most 1000."),
     ],
 )  # fmt: skip
