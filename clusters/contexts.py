@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,14 +17,15 @@ from clusters.display import display_text, display_tokens, token_label
 from clusters.models import Run
 from clusters.stored.arrays import array_of, bundle_of, corpus_of, vocabulary_of
 from clusters.stored.columns import clustered_checkpoint, losses_under
+from compute.numerics.vocabulary import Vocabulary
 
 LOSS_EDGES_NATS = (0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0)  # l0 is below the first, l7 from the last on (printed to 12)
 SIGNED_EDGES_NATS = (0.1, 0.5, 2.0)  # d1 from the first on, d3 from the last; below the first a difference is no shade
+LOSS_SHADES = tuple(f"l{i}" for i in range(len(LOSS_EDGES_NATS) + 1))
 SAME_TOKENS = 8  # contexts with as many last tokens and the answer in common are shown once
 
 
-@dataclass(frozen=True, slots=True)
-class TokenBox:
+class TokenBox(NamedTuple):
     """One token as a page shows it."""
 
     index: int | None  # flat index; None for the first token of a document, which nothing predicts
@@ -56,9 +59,7 @@ class Context:
 
 def loss_shade(loss_nats: float | None) -> str:
     """The class of a box's shade: edges 0 .1 .2 .4 .8 1.5 3 6 12 nats, the same on every page."""
-    if loss_nats is None:
-        return "l0"
-    return f"l{sum(loss_nats >= edge for edge in LOSS_EDGES_NATS)}"
+    return "l0" if loss_nats is None else LOSS_SHADES[bisect_right(LOSS_EDGES_NATS, loss_nats)]
 
 
 def signed_shade(difference_nats: float | None) -> str:
@@ -92,7 +93,6 @@ class Reader:
         self.losses = array_of(run, column) if column else losses_under(run, shading)
         self.against = losses_under(run, against) if against else None
         self.is_difference = against is not None
-        self._labels: dict[int, str] = {}
 
     def places(self, indices: Sequence[int]) -> list[Place]:
         """Document, position and loss of each flat index."""
@@ -149,7 +149,7 @@ class Reader:
         ids = self.corpus.token_ids[offset + first : offset + last].tolist()
         before = int(self.corpus.prediction_starts[document]) - 1  # flat index of position p is before + p
         losses, others = (_known(values, before, first, last) for values in (self.losses, self.against))
-        shown = display_tokens(self.vocabulary, ids)
+        shown, vocabulary = display_tokens(self.vocabulary, ids), self.vocabulary
         boxes = []
         for position, (token_id, text, loss, other) in enumerate(zip(ids, shown, losses, others, strict=True), first):
             index = before + position if position else None
@@ -158,7 +158,9 @@ class Reader:
                     index=index,
                     lines=text.lines,
                     shade=signed_shade(_difference(loss, other)) if self.is_difference else loss_shade(loss),
-                    tip=self._tip(token_id, position, loss, other, is_answer=position == answer),
+                    tip=_tip(
+                        _name(vocabulary, token_id), token_id, position, loss, other, is_answer=position == answer
+                    ),
                     is_answer=position == answer,
                     is_clustered=index in clustered,
                     mark=marks.get(index, "") if index is not None else "",
@@ -166,15 +168,18 @@ class Reader:
             )
         return boxes
 
-    def _tip(self, token_id: int, position: int, loss: float | None, other: float | None, *, is_answer: bool) -> str:
-        label = self._labels.get(token_id)
-        if label is None:
-            label = self._labels[token_id] = token_label(self.vocabulary, token_id, limit=40).replace(" ", "␣")
-        known = f"{loss:.3f} nats" if loss is not None else ("not predicted" if position == 0 else "loss unknown")
-        change = _difference(loss, other)
-        if change is not None:
-            known += f", {other:.3f} in the other: {change:+.3f}".replace("-", "−")
-        return f"{label}   id {token_id}   position {position}\n{known}" + ("   ground truth" if is_answer else "")
+
+@lru_cache(maxsize=32_768)  # the commoner tokens of a few vocabularies, a hundred bytes each
+def _name(vocabulary: Vocabulary, token_id: int) -> str:
+    """A token standing alone, as tips begin."""
+    return token_label(vocabulary, token_id, limit=40).replace(" ", "␣")
+
+
+def _tip(name: str, token_id: int, position: int, loss: float | None, other: float | None, *, is_answer: bool) -> str:
+    known = f"{loss:.3f} nats" if loss is not None else ("not predicted" if position == 0 else "loss unknown")
+    if other is not None and loss is not None:
+        known += f", {other:.3f} in the other: {loss - other:+.3f}".replace("-", "−")
+    return f"{name}   id {token_id}   position {position}\n{known}{'   ground truth' if is_answer else ''}"
 
 
 def _known(values: np.ndarray | None, before: int, first: int, last: int) -> list[float | None]:

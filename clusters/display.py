@@ -10,6 +10,7 @@ import codecs
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from compute.numerics.vocabulary import Vocabulary
 
@@ -47,8 +48,37 @@ class TokenText:
 
 def display_tokens(vocabulary: Vocabulary, ids: Iterable[int]) -> list[TokenText]:
     """Every token's text in its sequence: a character split over tokens stands on the one that completes it."""
-    chunks = [vocabulary.token_bytes(int(token_id)) for token_id in ids]
+    shown: list[TokenText] = []
+    pieces: list[bytes] = []  # of the tokens since the last that stands for itself
+    for token_id in ids:
+        own = _own_text(vocabulary, int(token_id))
+        if own is None:
+            pieces.append(vocabulary.token_bytes(int(token_id)))
+            continue
+        if pieces:
+            shown += _texts_of(pieces)
+            pieces = []
+        shown.append(own)
+    return shown + _texts_of(pieces)
+
+
+def _texts_of(chunks: list[bytes]) -> list[TokenText]:
     return [_token_text(raw, text) for raw, text in zip(chunks, _decoded_pieces(chunks), strict=True)]
+
+
+@lru_cache(maxsize=32_768)  # the commoner tokens of a few vocabularies, some hundred bytes each
+def _own_text(vocabulary: Vocabulary, token_id: int) -> TokenText | None:
+    """The text of a token that is the same wherever it stands: one of whole characters; None for any other.
+
+    What is longer than anything that is drawn is not kept.
+    """
+    raw = vocabulary.token_bytes(token_id)
+    if not 0 < len(raw) <= MAX_CHARACTERS:
+        return None
+    try:
+        return _token_text(raw, raw.decode())
+    except UnicodeDecodeError:
+        return None
 
 
 def token_label(vocabulary: Vocabulary, token_id: int, *, limit: int = 200) -> str:

@@ -99,7 +99,7 @@ def strip(
     by_shade: dict[str, list[tuple[float, float, float, float]]] = defaultdict(list)
     sizes = np.where(np.isfinite(values), np.abs(values), -1.0)
     for bar, start in enumerate(range(0, n, per_bar)):
-        strongest = start + int(np.argmax(sizes[start : start + per_bar]))
+        strongest = start if per_bar == 1 else start + int(np.argmax(sizes[start : start + per_bar]))
         if sizes[strongest] < 0:
             continue
         height = min(sizes[strongest] / (SIGNED_TOP_NATS if is_signed else TOP_NATS), 1.0) * base

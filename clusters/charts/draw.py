@@ -223,8 +223,12 @@ def _bars(series: Series, x: Scale, y: Scale, frame: Box) -> list[Mark]:
 
 def _cells(series: Series, x: Scale, y: Scale, frame: Box) -> list[Mark]:
     by_shade: dict[str, list[tuple[float, float, float, float]]] = defaultdict(list)
-    for x0, x1, y0, y1, shade in series["points"]:
-        by_shade[shade].append((x(x0), y(y1), x(x1) - x(x0), y(y0) - y(y1)))
+    if not series["points"]:
+        return []
+    x0s, x1s, y0s, y1s, shades = zip(*series["points"], strict=True)
+    corners = zip(x.all(x0s), x.all(x1s), y.all(y0s), y.all(y1s), shades, strict=True)
+    for left, right, bottom, top, shade in corners:
+        by_shade[shade].append((left, top, right - left, bottom - top))
     return [path(f"solid cells f{shade}", rect_path(rects)) for shade, rects in sorted(by_shade.items())]
 
 
@@ -348,7 +352,7 @@ def _labels(chart: Chart, x: Scale, y: Scale, frame: Box, width: int, taken: lis
         elif series["kind"] == "points" and len(series["points"]) <= CROWD:
             for across, down in _pixels(series, x, y):
                 row = int(down / CELL)
-                obstacles |= {(int((across + side) / CELL), row) for side in (-4, 0, 4)}
+                obstacles.update((int((across + side) / CELL), row) for side in (-4, 0, 4))
     for rule in chart["rules"]:
         if rule["axis"] == "x":
             obstacles |= cells_of([(x(rule["value"]), frame.top), (x(rule["value"]), frame.bottom)])

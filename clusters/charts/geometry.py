@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 ZERO_SLOT = 28.0  # pixels that a log axis gives to the value 0, left of its break
@@ -95,6 +96,7 @@ def tick_text(value: float) -> str:
     return minus(f"{value:,.6g}")
 
 
+@lru_cache(maxsize=4096)  # ticks and names come again
 def text_width(text: str, size: float = 12.0) -> float:
     """About how wide a text of the sans face is, in pixels."""
     narrow = sum(text.count(c) for c in " .,:;|!ijlt’'()")
@@ -206,10 +208,11 @@ CELL = 5.0  # pixels: how finely lines are remembered as obstacles
 
 def cells_of(points: Sequence[Point]) -> set[tuple[int, int]]:
     """The squares of the paper that a line through the points crosses."""
-    cells: set[tuple[int, int]] = set()
+    cells = {(int(x / CELL), int(y / CELL)) for x, y in points} if len(points) > 1 else set()
     for (x0, y0), (x1, y1) in pairwise(points):
         n = int(max(abs(x1 - x0), abs(y1 - y0)) / CELL) + 1
-        cells.update((int((x0 + (x1 - x0) * i / n) / CELL), int((y0 + (y1 - y0) * i / n) / CELL)) for i in range(n + 1))
+        for i in range(1, n):
+            cells.add((int((x0 + (x1 - x0) * i / n) / CELL), int((y0 + (y1 - y0) * i / n) / CELL)))
     return cells
 
 
@@ -226,19 +229,25 @@ def place_labels(
     """
     boxes, result = list(taken), []
     for text, at, fixed in wanted:
-        offsets = ((0, 4, fixed.replace("s", "")),) if fixed else OFFSETS
-        candidates = [_candidate(text, at, offset, size) for offset in offsets]
-        costs = [
-            1000 * sum(c.box.overlap(other) > 0 for other in boxes)
-            + 200 * c.box.outside(frame)
-            + 6 * _crossed(c.box, obstacles or set())
-            + preference
-            for preference, c in enumerate(candidates)
-        ]
-        best = candidates[costs.index(min(costs))]
+        first, *others = ((0, 4, fixed.replace("s", "")),) if fixed else OFFSETS
+        best = _candidate(text, at, first, size)
+        least = _cost(best.box, frame, obstacles or set(), boxes)
+        for preference, offset in enumerate(others, 1):
+            if preference >= least:
+                break  # no place that comes later costs less than its turn
+            candidate = _candidate(text, at, offset, size)
+            cost = _cost(candidate.box, frame, obstacles or set(), boxes) + preference
+            if cost < least:
+                best, least = candidate, cost
         boxes.append(best.box)
         result.append(best)
     return result
+
+
+def _cost(box: Box, frame: Box, obstacles: set[tuple[int, int]], boxes: Sequence[Box]) -> float:
+    """How badly a text would stand there: on others, over the edge, on lines."""
+    on_others = sum(box.overlap(other) > 0 for other in boxes)
+    return 1000 * on_others + 200 * box.outside(frame) + 6 * _crossed(box, obstacles)
 
 
 def _crossed(box: Box, obstacles: set[tuple[int, int]]) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from clusters.charts.chart import (
     Chart,
     Help,
+    LateRows,
     Series,
     Sparkline,
     Table,
@@ -144,8 +145,8 @@ def distribution_chart(finals: Sequence[FinalCheckpoint], threshold: float, *, n
     shown = [one for one in finals if sum(one.histogram) > 0]
     if not shown:
         return None
-    series = [_histogram(one, i, shown, threshold) for i, one in enumerate(shown)]
     lo, hi = _span(shown)
+    series = [_histogram(one, i, shown, threshold, lo) for i, one in enumerate(shown)]
     return make_chart(
         slug="losses", number=number, title=_distribution_title(shown, threshold),
         description="Share of predictions over tenths of a decade of loss, one line a network",
@@ -160,13 +161,17 @@ def distribution_chart(finals: Sequence[FinalCheckpoint], threshold: float, *, n
 
 def _span(shown: Sequence[FinalCheckpoint]) -> tuple[float, float]:
     """The losses worth drawing: from the first bin that holds a thousandth of a network's predictions."""
-    shares = [max(one.histogram[i] / sum(one.histogram) for one in shown) for i in range(len(LOSS_EDGES) - 1)]
+    spread = [(one.histogram, sum(one.histogram)) for one in shown]
+    shares = [max([counts[i] / total for counts, total in spread]) for i in range(len(LOSS_EDGES) - 1)]
     first = next((i for i, share in enumerate(shares) if i and share >= FAINT), 1)
     return LOSS_EDGES[min(first, len(LOSS_EDGES) // 2)], LOSS_EDGES[-1]
 
 
-def _histogram(one: FinalCheckpoint, place: int, shown: Sequence[FinalCheckpoint], threshold: float) -> Series:
-    total, lo = sum(one.histogram), _span(shown)[0]
+def _histogram(
+    one: FinalCheckpoint, place: int, shown: Sequence[FinalCheckpoint], threshold: float, lo: float
+) -> Series:
+    """One network's line from the loss `lo` on."""
+    total = sum(one.histogram)
     points = [[lo, 0.0]]
     for left, right, n in zip(LOSS_EDGES[1:-1], LOSS_EDGES[2:], one.histogram[1:], strict=True):
         if left >= lo:
@@ -185,10 +190,11 @@ def _histogram(one: FinalCheckpoint, place: int, shown: Sequence[FinalCheckpoint
 
 
 def _histogram_table(shown: Sequence[FinalCheckpoint]) -> Table:
+    spread = [(one.histogram, sum(one.histogram)) for one in shown]
     rows = [
-        [LOSS_EDGES[i], LOSS_EDGES[i + 1], *(one.histogram[i] / sum(one.histogram) for one in shown)]
+        [LOSS_EDGES[i], LOSS_EDGES[i + 1], *(counts[i] / total for counts, total in spread)]
         for i in range(len(LOSS_EDGES) - 1)
-        if any(one.histogram[i] for one in shown)
+        if any(counts[i] for counts, _ in spread)
     ]
     return {"head": ["from, nats", "to, nats", *(f"{one.lm}, share" for one in shown)], "rows": rows}
 
@@ -274,7 +280,8 @@ def density_chart(density: dict[str, Any], n_sizes: int, *, number: int) -> Char
         legend=_shade_legend(max(map(max, counts))),
         x=linear_axis([m_lo, m_hi], "monogenicity: a line −1, one step 1", n=4, exact=True),
         y=linear_axis([n_lo, n_hi], "sizes that share the fall", n=4, exact=True),
-        table=_density_table(cells, counts), help=CLASSES_HELP,
+        table={"head": ["monogenicity from", "to", "n_eff from", "to", "predictions"],
+               "rows": _DensityRows(cells, counts)}, help=CLASSES_HELP,
     )  # fmt: skip
 
 
@@ -291,16 +298,30 @@ def _cells(counts: Sequence[Sequence[int]], x: tuple[float, float], y: tuple[flo
     """[x0, x1, y0, y1, shade] of every bin that holds something, shaded by the logarithm of its count."""
     n_x, n_y, most = len(counts), len(counts[0]), max(map(max, counts))
     wide, high = (x[1] - x[0]) / n_x, (y[1] - y[0]) / n_y
-    return [
-        [x[0] + i * wide, x[0] + (i + 1) * wide, y[0] + j * high, y[0] + (j + 1) * high, f"h{_shade(n, most)}"]
-        for i, column in enumerate(counts)
-        for j, n in enumerate(column)
-        if n
-    ]
+    rows = [(y[0] + j * high, y[0] + (j + 1) * high) for j in range(n_y)]
+    shades = {n: f"h{_shade(n, most)}" for column in counts for n in column if n}
+    cells: list[list[Any]] = []
+    for i, column in enumerate(counts):
+        left, right = x[0] + i * wide, x[0] + (i + 1) * wide
+        cells += [[left, right, *place, shades[n]] for place, n in zip(rows, column, strict=True) if n]
+    return cells
 
 
 def _shade(n: int, most: int) -> int:
     return min(N_SHADES - 1, int(N_SHADES * math.log(n) / math.log(most + 1))) if most > 1 else 0
+
+
+class _DensityRows(LateRows):
+    """A row a cell: its corners and its count."""
+
+    def __init__(self, cells: Sequence[Sequence[Any]], counts: Sequence[Sequence[int]]) -> None:
+        self.cells, self.counts = cells, [n for column in counts for n in column if n]
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def row(self, place: int) -> list[Any]:
+        return [*(round(corner, 4) for corner in self.cells[place][:4]), self.counts[place]]
 
 
 def _shade_legend(most: int) -> list[tuple[str, str, str]]:
@@ -315,12 +336,6 @@ def _candidates(most: int) -> list[int]:
     """Where shades may begin, without trying every count."""
     guesses = {math.ceil((most + 1) ** (s / N_SHADES)) for s in range(N_SHADES)}
     return sorted({max(1, g + d) for g in guesses for d in (-1, 0, 1)})
-
-
-def _density_table(cells: Sequence[Sequence[Any]], counts: Sequence[Sequence[int]]) -> Any:
-    filled = [n for column in counts for n in column if n]
-    rows = [[*(round(v, 4) for v in cell[:4]), n] for cell, n in zip(cells, filled, strict=True)]
-    return {"head": ["monogenicity from", "to", "n_eff from", "to", "predictions"], "rows": rows}
 
 
 def _density_title(classes: dict[str, int]) -> str:

@@ -6,7 +6,8 @@ A page shows thousands of boxes, so they are joined as text; whatever comes from
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import lru_cache
 from html import escape
 from typing import Any
 
@@ -21,6 +22,7 @@ from clusters.parameters import changed
 register = template.Library()
 
 _BLANKS = re.compile(rf"(?<={NEWLINE}) +| {{2,}}")  # indentation: nothing would be seen of it
+_SPECIAL = re.compile(r"[&<>\"']")
 _PICTURE = f'<span class="ws">{NEWLINE}</span>'
 
 
@@ -37,41 +39,40 @@ def token_boxes(
 
 
 def _box(base: str, box: TokenBox, breaks: bool, is_shaded: bool, anchors: bool) -> str:
-    css = " ".join(_classes(box, is_shaded))
-    text, after = (_on_one_line("".join(box.lines)), "") if box.is_answer else _text(box.lines, breaks)
-    tip = escape(box.tip)
+    inner, after, spoken = _text(tuple(box.lines), breaks, box.is_answer)
+    css = _classes(box, is_shaded)
+    tip = escape(box.tip) if _SPECIAL.search(box.tip) else box.tip
     if box.index is None:
-        return f'<span class="{css}" data-tip="{tip}">{text}</span>{after}'
+        return f'<span class="{css}" data-tip="{tip}">{inner}</span>{after}'
     name = f' id="t-{box.index}" data-token="{box.index}"' if anchors else ""
-    place = f'href="{base}{box.index}/"{name}{_spoken(box)}'
-    return f'<a {place} class="{css}" tabindex="-1" data-tip="{tip}">{text}</a>{after}'
+    place = f'href="{base}{box.index}/"{name}{spoken}'
+    return f'<a {place} class="{css}" tabindex="-1" data-tip="{tip}">{inner}</a>{after}'
 
 
-def _spoken(box: TokenBox) -> str:
-    """A name for a box that shows nothing but blanks."""
-    text = "".join(box.lines)
-    if text.strip():
-        return ""
-    words = "part of a character" if not text else "space" if len(text) == 1 else f"{len(text)} spaces"
-    return f' aria-label="{words}"'
-
-
-def _classes(box: TokenBox, is_shaded: bool) -> Iterator[str]:
-    yield "t"
+def _classes(box: TokenBox, is_shaded: bool) -> str:
+    css = "t"
     if is_shaded and box.shade != "l0" and not box.is_answer:
-        yield box.shade
+        css += f" {box.shade}"
     if box.is_answer:
-        yield "answer"
+        css += " answer"
     if box.is_clustered:
-        yield "clustered"
+        css += " clustered"
     if box.mark:
-        yield box.mark
+        css += f" {box.mark}"
     if box.lines in ([], [""]):
-        yield "piece"  # part of a character that a later token completes
+        css += " piece"  # part of a character that a later token completes
+    return css
 
 
-def _text(lines: list[str], breaks: bool) -> tuple[str, str]:
-    """The text of a box, its newline pictures faint, and the line break that follows the box."""
+@lru_cache(maxsize=16_384)
+def _text(lines: tuple[str, ...], breaks: bool, is_answer: bool) -> tuple[str, str, str]:
+    """The text of a box, the line break that follows the box, and a name for one that shows nothing but blanks.
+
+    Newline pictures are faint; an answer stands on one line.
+    """
+    text = "".join(lines)
+    if is_answer:
+        return _on_one_line(text), "", _spoken(text)
     parts = []
     for i, line in enumerate(lines):
         ends = line.endswith(NEWLINE)
@@ -79,7 +80,14 @@ def _text(lines: list[str], breaks: bool) -> tuple[str, str]:
         if breaks and ends and i < len(lines) - 1:
             parts.append("\n")
     ends_line = bool(lines) and lines[-1].endswith(NEWLINE)
-    return "".join(parts), "\n" if breaks and ends_line else ""
+    return "".join(parts), "\n" if breaks and ends_line else "", _spoken(text)
+
+
+def _spoken(text: str) -> str:
+    if text.strip():
+        return ""
+    words = "part of a character" if not text else "space" if len(text) == 1 else f"{len(text)} spaces"
+    return f' aria-label="{words}"'
 
 
 @register.simple_tag
