@@ -73,7 +73,7 @@ def tasks_chart(
                         label_at=_middle(points, LN2 * factor) if is_named else None)
         )  # fmt: skip
     return make_chart(
-        slug="tasks", number=number, size="half", title=tasks_title(int(learned.sum()), n_tasks, steps, rho),
+        slug="tasks", number=number, size="wide", title=tasks_title(int(learned.sum()), n_tasks, steps, rho),
         description=f"Test loss in {unit} of single tasks against training step, {name}",
         reading=_tasks_reading(steps, losses, rho, int(learned.sum())), series=series, help=TASKS_HELP,
         x=log_axis([x for x in steps.tolist() if x > 0], "training step", n=5, with_zero=bool((steps == 0).any())),
@@ -158,7 +158,7 @@ def sum_chart(
     ]  # fmt: skip
     ys = [y * factor for _, y, _ in pairs]
     return make_chart(
-        slug="sum", number=number, size="half", title=sum_title(measured), series=series, help=SUM_HELP,
+        slug="sum", number=number, size="side", title=sum_title(measured), series=series, help=SUM_HELP,
         description=f"Test loss in {unit} over all data against training step, {name}",
         reading=_sum_reading(mean, total, measured, unit),
         window=[measured.window.first, measured.window.last] if measured.fit and measured.window else None,

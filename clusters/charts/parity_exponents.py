@@ -68,9 +68,9 @@ def exponents_chart(resource: Resource, laws: Sequence[Law], *, with_paper: bool
     legend = [("dot", "c1", "measured")] + ([("diamond", "ink3", "paper")] if paper else [])
     return make_chart(
         slug=f"exponents-{resource.lower()}", number=number, size="third", title=exponents_title(resource, known),
-        description=f"Measured exponent α_{resource} against α, with the theory’s curves",
+        description=f"Measured exponent {WHAT[resource]} against α, with the theory’s curves",
         reading=_reading(resource, known), series=shown, help=HELP, legend=legend,
-        x=linear_axis(ends, "α", n=4), y=linear_axis(ys, f"α_{resource}, {WHAT[resource]}", n=4, from_zero=True),
+        x=linear_axis(ends, "α", n=4), y=linear_axis(ys, f"exponent {WHAT[resource]}", n=4, from_zero=True),
         table={
             "head": ["α", f"α_{resource}", "low", "high", "theory", "finite K", "paper"],
             "rows": [[law.alpha, law.exponent, law.low, law.high, infinite(resource, law.alpha), law.finite_k,
@@ -85,15 +85,15 @@ def infinite(resource: Resource, alpha: float) -> float:
 
 def exponents_title(resource: Resource, known: Sequence[Law]) -> str:
     """Which side of the theory both ends lie on."""
-    letter = f"α_{resource}"
+    over = WHAT[resource].capitalize()
     if len(known) < 2:
-        return f"{letter} at one α"
+        return f"{over}: one value of α"
     first, last = (_side(resource, law) for law in (known[0], known[-1]))
     words = {1: "above", -1: "below", 0: "on"}
     if first == last:
-        where = "agrees with the theory" if first == 0 else f"lies {words[first]} the theory"
-        return f"{letter} {where} at both the smallest and the largest α"
-    return f"{letter} lies {words[first]} the theory at the smallest α, {words[last]} it at the largest"
+        where = "in agreement with" if first == 0 else words[first]
+        return f"{over}: {where} the theory at the smallest and the largest α"
+    return f"{over}: {words[first]} the theory at the smallest α, {words[last]} it at the largest"
 
 
 def _side(resource: Resource, law: Law) -> int:

@@ -18,6 +18,7 @@ from compute.numerics.parity_measures import LEARNED_NATS
 SHADES = ("h7", "h6", "h5", "h4", "h3", "h2", "h1", "h0")  # from learned to a guess
 OVERFIT, WORSE = "d2", 1.15  # of one bit: clearly worse than a guess
 MOST_ROWS, MOST_COLUMNS = 72, 64
+SEAM = 1.003  # cells reach a little under the next one, so that rounded edges leave no gap
 HELP = Help(
     what="Every row is a task (or, further down, the mean of a few neighbours by rank), the most frequent on top; "
     "every column a network, or a step of one. Dark cells are learned. The black line runs under the last of as many "
@@ -41,8 +42,7 @@ def heat_chart(
     y["lo"], y["hi"] = y["hi"], y["lo"]  # the most frequent on top
     boundary = _stairs(columns, learned)
     cells = make_series("cells", _cells(shades, rows, columns), name="loss")
-    lines = [make_series("line", boundary, name="under", css="under"),
-             make_series("line", boundary, name="tasks learned", css="env")] if len(boundary) > 1 else []  # fmt: skip
+    lines = [make_series("line", boundary, name="tasks learned", css="env")]
     lines += _theory_line(resource, xs, learned, theory, losses.shape[1])
     return make_chart(
         slug="heat", number=number, size="wide", title=heat_title(resource, learned, losses.shape[1]), help=HELP,
@@ -113,7 +113,7 @@ def _cells(shades: np.ndarray, rows: Sequence[int], columns: Sequence[float]) ->
                 last += 1
             if shades[column, row] >= 0:
                 name = names[int(shades[column, row])]
-                cells.append([columns[column], columns[last + 1], end + 0.5, start + 0.5, name])
+                cells.append([columns[column], columns[last + 1] * SEAM, (end + 0.5) * SEAM, start + 0.5, name])
             column = last + 1
     return cells
 
@@ -136,7 +136,9 @@ def _theory_line(resource: Resource, xs: np.ndarray, learned: np.ndarray, theory
     line = [[x, y] for x, y in line if y <= n_tasks + 0.5]
     label = f"theory {resource}" + ("" if resource == "N" else f"^{fixed(power)}")
     under = make_series("line", line, name="under theory", css="under")
-    return [under, make_series("line", line, name="theory", css="refl", label=label, label_at=line[len(line) // 6])]
+    x, y = line[len(line) // 3]
+    beside = [x, min(y * 1.5, n_tasks), "e"]  # among the tasks that are not learned
+    return [under, make_series("line", line, name="theory", css="refl", label=label, label_at=beside)]
 
 
 def _rank_ticks(n_tasks: int) -> list[int]:

@@ -53,7 +53,7 @@ def grokking_chart(train: np.ndarray, test: np.ndarray, *, name: str, number: in
     return make_chart(
         slug="grokking",
         number=number,
-        size="half",
+        size="third",
         help=GROKKING_HELP,
         title=grokking_title(ratio, len(both)),
         description=f"Step at which tasks generalise against step at which they are fitted, {name}",
@@ -107,7 +107,7 @@ def stopping_chart(
     return make_chart(
         slug="stopping",
         number=number,
-        size="half",
+        size="third",
         help=STOPPING_HELP,
         title=stopping_title(network, steps),
         description=f"Training and test loss in {unit} against training step, {name}",
@@ -171,7 +171,7 @@ def overfit_chart(networks: Sequence[Network], *, unit: Unit, number: int) -> Ch
     return make_chart(
         slug="overfitting",
         number=number,
-        size="half",
+        size="third",
         help=OVERFIT_HELP,
         title=overfit_title(known),
         description=f"Lowest and last test loss in {unit} against training samples",
@@ -214,7 +214,9 @@ def overfit_title(known: Sequence[Network]) -> str:
         return "Every network ends worse than a guess"
     if max(worse) < min(better):
         return f"Up to {compact(max(worse))} samples networks end worse than a guess"
-    return f"{count(len(worse))} of {count(len(known))} networks end worse than a guess"
+    return (
+        f"{count(len(worse))} of {count(len(known))} networks {'ends' if len(worse) == 1 else 'end'} worse than a guess"
+    )
 
 
 def _overfit_reading(known: Sequence[Network]) -> str:

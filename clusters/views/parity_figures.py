@@ -13,6 +13,7 @@ from clusters.charts import parity_curves as curves
 from clusters.charts import parity_exponents as exponents
 from clusters.charts import parity_heat as heat
 from clusters.charts import parity_laws as laws
+from clusters.charts import parity_learned as learned
 from clusters.charts import parity_samples as samples
 from clusters.charts.chart import Chart
 from clusters.forms.parity import Asked
@@ -165,7 +166,7 @@ def _heat(read: Read, resource: Resource, *, number: int) -> Chart | None:
 def _convergence(read: Read, *, number: int) -> Chart:
     network = queries.widest(queries.online(read.known, read.alpha))[0]
     found = queries.learning_steps(read.steps, queries.task_losses(read.experiment, network))
-    return laws.convergence_chart(
+    return learned.convergence_chart(
         queries.frequencies(read.experiment, read.known, read.alpha), found, name=read.name(network), number=number
     )
 
@@ -173,7 +174,7 @@ def _convergence(read: Read, *, number: int) -> Chart:
 def _learned(read: Read, resource: Resource, *, number: int) -> Chart:
     points = queries.learned_points(read.experiment, read.known, resource, read.alpha)
     law = read.known.law("n_of_D", read.alpha) if resource == "D" else None
-    return laws.learned_chart(resource, points, read.theory, law, number=number)
+    return learned.learned_chart(resource, points, read.theory, law, number=number)
 
 
 def _stopping(read: Read, network: Network, *, number: int) -> Chart:

@@ -9,6 +9,7 @@ from clusters.charts.numbers import count
 from clusters.queries import parity as queries
 from clusters.values.parity import NOUNS, RESOURCES, Resource
 from clusters.views.parity_figures import Read
+from compute.labs.frame import Preset
 from compute.labs.parity import LAB
 
 
@@ -67,9 +68,24 @@ def _trained(n: int, noun: str) -> str:
 
 
 def _preset(suits: Callable[[Any], bool]) -> str:
-    """A preset that would give it, in words."""
-    found = next((one for one in LAB.presets if suits(one.config)), None)
-    return f", or start “{found.title}”" if found else ""
+    """Presets that would give it, in words: the first for a few cores, and the first at the paper's scale."""
+    small, large = (
+        next((one.title for one in LAB.presets if one.needs_gpu == is_large and suits(one.config)), "")
+        for is_large in (False, True)
+    )
+    said = f", or start “{small}”" if small else ""
+    return said + (f"; at the paper’s scale, on a GPU: “{large}”" if large else "")
+
+
+def at_paper_scale() -> dict[str, list[Preset]]:
+    """Presets that do what each part of the page shows as the paper did it, by that part's name."""
+    large = [one for one in LAB.presets if one.needs_gpu]
+    suits = {
+        "laws": lambda config: not _has_alphas(config),
+        "alphas": _has_alphas,
+        "samples": lambda config: _has_samples(config) and not _has_alphas(config),
+    }
+    return {part: [one for one in large if fits(one.config)] for part, fits in suits.items()}
 
 
 def _has_widths(config: Any) -> bool:

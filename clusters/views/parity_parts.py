@@ -14,7 +14,7 @@ from clusters.forms.parity import ENDS
 from clusters.parameters import changed
 from clusters.values.parity import NOUNS, RESOURCES, Law, Resource
 from clusters.views.parity_figures import Read
-from clusters.views.parity_missing import missing
+from clusters.views.parity_missing import at_paper_scale, missing
 
 TITLES = {
     "heat": "Which tasks are learned", "convergence": "When tasks are learned", "stopping": "Stopping early",
@@ -44,8 +44,9 @@ def page_context(
         "counts": _later(later, why, "learned", "Tasks learned with more {}"),
         "heats": _heats(request, read),
         "sweeps": _later(later, why, "exponents", "Exponent over {} against α"),
-        "exponent_names": [f"α_{one}, over {NOUNS[one].removeprefix('training ')}" for one in RESOURCES],
+        "exponent_names": [(one, NOUNS[one].removeprefix("training ")) for one in RESOURCES],
         "exponent_rows": _exponent_rows(read),
+        "at_paper_scale": at_paper_scale(),
         "paper_source": PAPER_SOURCE,
         "paper_href": changed(request.path, request.GET, paper="off" if read.asked.with_paper else None),
     }
@@ -81,13 +82,14 @@ def _facts(read: Read) -> list[dict[str, str]]:
 
 
 def _exponent_fact(read: Read, resource: Resource) -> dict[str, str]:
-    measured, name = read.measured[resource], f"α_{resource}, over {NOUNS[resource].removeprefix('training ')}"
+    measured = read.measured[resource]
+    name = {"letter": resource, "name": f"over {NOUNS[resource].removeprefix('training ')}"}
     if measured is None or not measured.law.is_fitted:
-        return {"name": name, "value": "–", "sub": "not measured here"}
+        return name | {"value": "–", "sub": "not measured here"}
     law = measured.law
     interval = f"{fixed(law.low)} to {fixed(law.high)}; " if law.has_interval else ""
     finite = f", finite K {fixed(law.finite_k)}" if law.finite_k is not None else ""
-    return {"name": name, "value": fixed(law.exponent), "sub": f"{interval}theory {fixed(law.theory)}{finite}"}
+    return name | {"value": fixed(law.exponent), "sub": f"{interval}theory {fixed(law.theory)}{finite}"}
 
 
 def _alphas(request: HttpRequest, read: Read) -> list[dict[str, Any]]:
