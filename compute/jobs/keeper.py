@@ -129,7 +129,7 @@ class Keeper:
         seconds = round(settings.STUCK_SECONDS)
         logger.error("shard %s: no progress for %s s; where its threads stand:", self._lease.shard_id, seconds)
         faulthandler.dump_traceback(file=2, all_threads=True)
-        own = Shard.objects.filter(pk=self._lease.shard_id, lease_token=self._lease.token)
+        own = Shard.objects.filter(pk=self._lease.shard_id, lease_token=self._lease.token, state=Shard.State.RUNNING)
         try:
             sweep.requeue(own, f"its worker made no progress for {seconds} s and was ended")
         except DatabaseError as error:

@@ -94,17 +94,27 @@ def next_jobs(queues: Iterable[str] = (), *, above: int | None = None) -> list[i
     return [pk for pk, _, _ in sorted(rows, key=lambda row: (-row[1], busy[row[2]], row[0]))]
 
 
-def claim(job_id: int | None, worker: str, *, service: str = "", queues: Iterable[str] = ()) -> Lease | None:
-    """Take the next shard of a job, or the best one of the queues; None when there is none to take."""
+def new_token() -> str:
+    return str(uuid.uuid4())
+
+
+def claim(
+    job_id: int | None, worker: str, *, service: str = "", queues: Iterable[str] = (), token: str = ""
+) -> Lease | None:
+    """Take the next shard of a job, or the best one of the queues; None when there is none to take.
+
+    Asked again with the same `token`, because the answer to a commit was lost, it gives what was taken then.
+    """
+    if token and (taken := Shard.objects.filter(lease_token=token, state=Shard.State.RUNNING).first()):
+        return Lease(job_id=taken.job_id, shard_id=taken.pk, token=token, worker=worker, service=service)
     for job in next_jobs(queues) if job_id is None else [job_id]:
-        if lease := _take(job, worker, service):
+        if lease := _take(job, worker, service, token or new_token()):
             return lease
     return None
 
 
-def _take(job_id: int, worker: str, service: str) -> Lease | None:
+def _take(job_id: int, worker: str, service: str, token: str) -> Lease | None:
     """The job's next shard, its row changed by one worker alone: the job's row is locked meanwhile."""
-    token = str(uuid.uuid4())
     with transaction.atomic():
         open_job = Job.objects.filter(pk=job_id, state__in=Job.OPEN_STATES, cancel_requested_at=None)
         if not open_job.update(state=Job.State.RUNNING, started_at=Coalesce("started_at", Now())):
@@ -166,10 +176,16 @@ def hold(lease: Lease) -> None:
 
 
 def finish(lease: Lease, n_total: int, *, bundle: Path | None = None, bundle_sha256: str = "") -> None:
-    """The shard is done and safe on disk; with the last one the job has succeeded."""
+    """The shard is done and safe on disk; with the last one the job has succeeded.
+
+    It keeps its token: who asks again, because the answer to the commit was lost, finds that it is done.
+    """
     with transaction.atomic():
         lock_job(lease.job_id)
-        _write(lease, state=Shard.State.SUCCEEDED, n_done=n_total, n_total=n_total, finished_at=Now())
+        if Shard.objects.filter(pk=lease.shard_id, lease_token=lease.token, state=Shard.State.SUCCEEDED).exists():
+            return
+        done = {"state": Shard.State.SUCCEEDED, "n_done": n_total, "n_total": n_total, "finished_at": Now()}
+        _write(lease, lease_token=lease.token, **done)
         if bundle is not None:
             Job.objects.filter(pk=lease.job_id).update(bundle_path=str(bundle), bundle_sha256=bundle_sha256)
         settle(lease.job_id, idle=Job.State.RUNNING)
@@ -208,7 +224,7 @@ def rest(job_id: int) -> None:
 
 
 def _write(lease: Lease, **values: object) -> None:
-    if not _held(lease).update(lease_token="", lease_expires_at=None, **values):
+    if not _held(lease).update(**{"lease_token": "", "lease_expires_at": None, **values}):
         raise LeaseLost("The lease has passed to another worker; nothing was written.")
 
 

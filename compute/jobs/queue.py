@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from compute import methods
 from compute.config import RunConfig
 from compute.jobs import log, quotas
-from compute.jobs.lease import lock_job, settle
+from compute.jobs.lease import after, lock_job, settle
 from compute.jobs.signals import job_steered
 from compute.jobs.wake import device_queue, wake_on_commit
 from compute.labs.settings import LabConfig
@@ -135,19 +135,35 @@ def _queue_again(job: Job) -> None:
 
 
 def take_over(job: Job, user: User | None = None) -> Job:
-    """Take a silent worker's shards away now, without waiting for its lease to end."""
+    """Take silent workers' shards away now, without waiting for their leases to end; who was heard of keeps theirs."""
     who = user.get_username() if user is not None else ""
     with transaction.atomic():
         locked = lock_job(job.pk)
         if locked is None or not running(locked).exists():
             raise JobStateError(_cannot(job, "taken over"))
-        free(running(locked)).update(state=Shard.State.QUEUED)
+        heard = running(locked).annotate(sign=Coalesce("heartbeat_at", "started_at"), now=Now())
+        silent = heard.exclude(sign__gt=after(-_silence()))
+        if not silent.exists():
+            raise JobStateError(_is_heard(job, [(one.now - one.sign).total_seconds() for one in heard]))
+        free(silent).update(state=Shard.State.QUEUED)
         settle(job.pk)
         log.warn(job.pk, f"taken over{' by ' + who if who else ''}: the shard is queued again")
         job_steered.send(sender=Job, job=job, action="take-over", user=user)
         wake_on_commit(job.pk)
     job.refresh_from_db()
     return job
+
+
+def _silence() -> float:
+    """Seconds after which a worker whose heart beats would have been heard of."""
+    return 2.0 * settings.HEARTBEAT_SECONDS
+
+
+def _is_heard(job: Job, ages: list[float]) -> str:
+    return (
+        f"Job {job.pk} cannot be taken over: its worker was heard {max(ages):.0f} s ago, and would do the same work "
+        f"beside the next one. Wait until it has been silent for {_silence():.0f} s, or cancel the job."
+    )
 
 
 def prioritise(job: Job, priority: int, user: User | None = None) -> Job:

@@ -115,7 +115,8 @@ def run_next_shard(
     sweeper finds the lease.
     """
     close_old_connections()
-    held = patiently("claim", lambda: lease.claim(job_id, worker, service=service, queues=queues))
+    token = lease.new_token()  # one for all tries: a claim whose answer is lost is not a second one
+    held = patiently("claim", lambda: lease.claim(job_id, worker, service=service, queues=queues, token=token))
     if held is None:
         return Outcome.NOTHING
     workers.count(service, n_claimed=1)

@@ -9,11 +9,11 @@ import time
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.models.functions import Now
 
 from compute.errors import Cancelled
-from compute.jobs import identity, lease, queue, sweep
+from compute.jobs import identity, lease, patience, queue, run, sweep
 from compute.jobs.lease import LeaseLost, after
 from compute.jobs.progress import progress_of
 from compute.models import Job, LogLine, Shard
@@ -293,9 +293,8 @@ def test_resuming_a_job_whose_files_were_removed_starts_from_the_beginning(site:
     job = _job()
     lease.finish(_claim(job), 10)
     queue.cancel(job)
-    Job.objects.filter(pk=job.pk).update(finished_at=after(-8 * 86400))
     (site.data / "workspaces" / f"job-{job.pk}").mkdir(parents=True)
-    sweep.sweep()
+    sweep.forget_files(job)
     assert not (site.data / "workspaces" / f"job-{job.pk}").exists()
     job = queue.resume(Job.objects.get(pk=job.pk))
     assert set(job.shards.values_list("state", flat=True)) == {"queued"}
@@ -318,19 +317,38 @@ def test_cancelling_twice_says_that_it_is_under_way() -> None:
         queue.cancel(job)
 
 
+def _silent(held: lease.Lease, seconds: float = 60) -> None:
+    Shard.objects.filter(pk=held.shard_id).update(started_at=after(-seconds), heartbeat_at=None)
+
+
 def test_taking_over_frees_the_shard_now_and_shuts_the_worker_out() -> None:
     job = _job()
     held = _claim(job)
+    _silent(held)
     assert queue.take_over(job).state == "queued"
     with pytest.raises(LeaseLost):
         lease.heartbeat(held, 1, 10)
     assert _claim(job, "two").shard_id == held.shard_id
 
 
+def test_a_worker_that_was_heard_of_is_not_taken_over_from(settings: Any) -> None:
+    job = _job()
+    silent, heard = _claim(job), _claim(job, "two")
+    for held in (silent, heard):
+        lease.heartbeat(held, 1, 10)
+    with pytest.raises(queue.JobStateError, match="its worker was heard 0 s ago.* silent for 30 s, or cancel"):
+        queue.take_over(job)
+    _silent(silent, 31)
+    queue.take_over(job)
+    assert (_shard(silent).state, _shard(heard).state) == ("queued", "running")
+    lease.heartbeat(heard, 2, 10)
+
+
 def test_taking_over_and_writing_what_names_the_job_never_wait_for_each_other() -> None:
     """As reading in does: rows that name the job, then the right to write, then the commit, which looks at the job."""
     job = _job()
     held, is_held, errors = _claim(job), threading.Event(), []
+    _silent(held)
 
     def read_in() -> None:
         try:
@@ -405,3 +423,61 @@ def test_a_shard_of_a_process_that_ended_here_is_freed_without_waiting_for_its_l
     assert sweep.requeue_dead_here() == 1
     assert (_shard(dead).state, _shard(alive).state) == ("queued", "running")
     ended.wait()
+
+
+# ── an answer that is lost on its way: the commit was made, and nobody heard of it ──
+
+
+def test_a_claim_whose_answer_was_lost_is_the_same_claim() -> None:
+    job = _job()
+    token = lease.new_token()
+    first = lease.claim(job.pk, "one", token=token)
+    assert lease.claim(job.pk, "one", token=token) == first
+    assert job.shards.filter(state="running").count() == 1
+    assert first is not None
+    assert _shard(first).attempt == 1
+    lease.release(first)
+    again = lease.claim(job.pk, "one", token=token)
+    assert again is not None
+    assert _shard(again).state == "running"
+
+
+def test_finishing_again_is_done_once_and_only_by_who_finished() -> None:
+    job = _job()
+    held = _claim(job)
+    lease.finish(held, 10)
+    finished_at = _shard(held).finished_at
+    lease.finish(held, 10)
+    assert _shard(held).finished_at == finished_at
+    other = lease.Lease(job_id=job.pk, shard_id=held.shard_id, token=lease.new_token(), worker="two")
+    with pytest.raises(LeaseLost):
+        lease.finish(other, 10)
+    for write in (lease.release, lease.drop, lambda one: lease.heartbeat(one, 1, 10), lambda one: lease.fail(one, "x")):
+        with pytest.raises(LeaseLost):
+            write(held)
+
+
+def test_work_whose_answers_are_lost_is_done_once(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
+    """Every claim and every finish is committed, and then seems to have failed."""
+    monkeypatch.setattr("compute.pipeline.run_shard", fake.run_shard)
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
+    lost = dict.fromkeys(("claim", "finish"), 0)
+
+    def losing(name: str, write: Any) -> Any:
+        def told(*arguments: Any, **named: Any) -> Any:
+            found = write(*arguments, **named)
+            lost[name] += 1
+            if lost[name] % 2:
+                raise OperationalError("server closed the connection unexpectedly")
+            return found
+
+        return told
+
+    for name in lost:
+        monkeypatch.setattr(lease, name, losing(name, getattr(lease, name)))
+    job = _job()
+    assert run.run_next_shard(job.pk, worker="one") is run.Outcome.DONE
+    shard = job.shards.get(ordinal=0)
+    assert (shard.state, shard.attempt) == ("succeeded", 1)
+    assert job.shards.filter(state="running").count() == 0
+    assert lost == {"claim": 2, "finish": 2}

@@ -164,6 +164,8 @@ def test_a_person_cancels_resumes_and_takes_over_their_job(ana: User) -> None:
     assert (job.state, job.cancelled_by) == ("cancelled", "ana")
     client.post(f"/jobs/{job.pk}/resume/")
     assert lease.claim(job.pk, "one") is not None
+    assert "was heard" in _text(client.post(f"/jobs/{job.pk}/take-over/", follow=True))
+    job.shards.filter(state="running").update(started_at=lease.after(-60))
     client.post(f"/jobs/{job.pk}/take-over/")
     assert not job.shards.filter(state="running").exists()
 
