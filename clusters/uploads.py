@@ -7,6 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.files.uploadhandler import StopUpload, TemporaryFileUploadHandler
 
+from clusters.forms.label_file import MAX_BYTES as LABEL_BYTES
+
 RUNNER, LABELER = "compute.add_job", "clusters.add_label"
 RIGHTS = {"/imports/": (RUNNER, LABELER), "/api/v1/imports/": (RUNNER, LABELER)}  # elsewhere only runners may
 FILES = 2  # in one request, at most: labels and contexts of published clusters
@@ -18,6 +20,7 @@ class CorpusUploadHandler(TemporaryFileUploadHandler):
 
     n_bytes = 0
     n_announced = 0
+    most = 0
 
     def handle_raw_input(
         self, input_data: Any, META: Any, content_length: int, boundary: Any, encoding: Any = None
@@ -28,14 +31,15 @@ class CorpusUploadHandler(TemporaryFileUploadHandler):
         """Called when a file begins, before its first byte is read."""
         if not may_bring(self.request):
             self._refuse("Sending files needs the runner role; labels, the labeler role.")
-        if self.n_announced > FILES * settings.UPLOAD_BYTES + FRAME_BYTES:
-            self._refuse(_too_large())
+        self.most = most_bytes(self.request)
+        if self.n_announced > FILES * self.most + FRAME_BYTES:
+            self._refuse(_too_large(self.most))
         super().new_file(*args, **kwargs)
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         self.n_bytes += len(raw_data)
-        if self.n_bytes > settings.UPLOAD_BYTES:
-            self._refuse(_too_large())
+        if self.n_bytes > self.most:
+            self._refuse(_too_large(self.most))
         try:
             super().receive_data_chunk(raw_data, start)
         except OSError as error:
@@ -54,9 +58,16 @@ def may_bring(request: Any) -> bool:
     return user is not None and any(map(user.has_perm, rights))
 
 
-def _too_large() -> str:
+def most_bytes(request: Any) -> int:
+    """What one file of whoever asks may hold: who may bring labels alone sends no more than labels take."""
+    return int(settings.UPLOAD_BYTES) if request.user.has_perm(RUNNER) else LABEL_BYTES
+
+
+def _too_large(most: int) -> str:
+    if most == LABEL_BYTES:
+        return f"The file is larger than {most // 10**6} MB, as labels never are; larger ones need the runner role."
     return (
-        f"The file is larger than {settings.UPLOAD_BYTES // 10**6} MB. Compress it, cut it, or have it put "
+        f"The file is larger than {most // 10**6} MB. Compress it, cut it, or have it put "
         "on the server and register its path."
     )
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User as Person
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import transaction
@@ -18,6 +17,7 @@ from clusters.display import clean_text
 from clusters.models import ApiKey
 from clusters.queries.access import is_admin, may_label, may_start_jobs
 from clusters.services.audit import record
+from clusters.services.locks import lock_person
 
 MAX_DAYS, USUAL_DAYS = 365, 30
 MAX_NAME = 80
@@ -43,7 +43,7 @@ def make_key(person: Person, *, name: str, scopes: Sequence[str], days: int = US
     shown = " ".join(clean_text(name).split())
     _check(person, shown, scopes, days)
     with transaction.atomic():
-        get_user_model().objects.select_for_update().get(pk=person.pk)  # two at once could pass the limit
+        lock_person(person)
         live = live_keys(person)
         most = settings.KEYS_PER_PERSON
         if live.count() >= most:

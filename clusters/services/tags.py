@@ -14,6 +14,7 @@ from clusters.display import one_line
 from clusters.models import Tag
 from clusters.queries.access import User, may_adjudicate
 from clusters.services.audit import record
+from clusters.services.locks import lock_growth
 
 MAX_NAME, MAX_MEANING, MAX_TAGS = 40, 300, 200
 
@@ -25,10 +26,11 @@ def add_tag(user: User, name: str, meaning: str = "") -> Tag:
     slug = slugify(fields["name"])[:MAX_NAME].strip("-")
     if not slug:
         raise ValidationError({"name": "The name needs a letter or a digit from a to z: addresses are made of it."})
-    if Tag.objects.count() >= MAX_TAGS:
-        raise ValidationError({"name": f"There are {MAX_TAGS} tags already; bring back or rename one instead."})
     try:
         with transaction.atomic():
+            lock_growth(Tag)
+            if Tag.objects.count() >= MAX_TAGS:
+                raise ValidationError({"name": f"There are {MAX_TAGS} tags already; bring back or rename one instead."})
             last = Tag.objects.aggregate(last=Max("ordinal"))["last"] or 0
             tag = Tag.objects.create(slug=slug, ordinal=last + 1, **fields)
             record(user, "tag.add", slug, name=tag.name)

@@ -16,6 +16,7 @@ from compute.errors import BundleError, CheckpointError, CorpusError, GradientEr
 from compute.steps.checkpoints import load, naming
 from compute.steps.corpus import encoder
 from compute.steps.curves import MIN_SIZES
+from compute.steps.weights import need_tokenizer, need_weights
 from compute.suites import resolve, resolve_tokenizer
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def answer(
     `chosen` are positions in the text, from 1; without any, those that the clustered network predicts best.
     """
     started = time.monotonic()
+    need_tokenizer(config.suite.tokenizer, lambda: report(0, 1))
+    need_weights(config.clustered_checkpoint, lambda: report(0, 1))  # other sizes are left out where they are not here
     tokens, n_in_text = _tokens(config, text)
     networks, skipped = _networks(bundle, config)
     n_steps = len(networks) + 2
@@ -110,7 +113,10 @@ def _networks(bundle: Bundle, config: RunConfig) -> tuple[list[CheckpointRef], l
 
 def is_here(ref: CheckpointRef) -> bool:
     """Whether a checkpoint's folder is on this machine."""
-    return (resolve(ref.path) / "config.json").is_file()
+    try:
+        return (resolve(ref.path) / "config.json").is_file()
+    except CheckpointError:  # of the Hub, and never fetched here
+        return False
 
 
 def _model(bundle: Bundle, ref: CheckpointRef, device: str) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from compute.config import HUB, CheckpointRef, HubRef, RunConfig
@@ -53,16 +54,27 @@ def is_here(source: HubRef) -> bool:
 
 def bring(run: Run, ref: CheckpointRef) -> None:
     """Where hosts share no disk, weights that another host has fetched are fetched here too when they are needed."""
-    if run.files.store is not None and ref.hub is not None and not is_here(ref.hub):
-        from compute.hub.fetch import fetch_checkpoint
-
-        fetch_checkpoint(ref.hub, report=lambda n_done, n_total: run.keep_alive())
+    if run.files.store is not None:
+        need_weights(ref, run.keep_alive)
 
 
 def bring_tokenizer(run: Run) -> None:
     """Likewise."""
-    name = run.config.suite.tokenizer
-    if run.files.store is None or not name.startswith(HUB):
+    if run.files.store is not None:
+        need_tokenizer(run.config.suite.tokenizer, run.keep_alive)
+
+
+def need_weights(ref: CheckpointRef, tell: Callable[[], None]) -> None:
+    """Fetch a checkpoint of the Hub that is not on this host."""
+    if ref.hub is not None and not is_here(ref.hub):
+        from compute.hub.fetch import fetch_checkpoint
+
+        fetch_checkpoint(ref.hub, report=lambda n_done, n_total: tell())
+
+
+def need_tokenizer(name: str, tell: Callable[[], None]) -> None:
+    """Fetch a tokenizer of the Hub that is not on this host."""
+    if not name.startswith(HUB):
         return
     from compute.hub.cache import tokenizer_of
     from compute.hub.fetch import fetch_tokenizer
@@ -71,7 +83,7 @@ def bring_tokenizer(run: Run) -> None:
     try:
         tokenizer_of(source)
     except CheckpointError:
-        fetch_tokenizer(source, report=lambda n_done, n_total: run.keep_alive())
+        fetch_tokenizer(source, report=lambda n_done, n_total: tell())
 
 
 def shared_weights(run: Run, ref: CheckpointRef) -> dict[str, str] | None:

@@ -13,6 +13,7 @@ import pytest
 
 from compute.bundle import Bundle, open_bundle
 from compute.config import RunConfig
+from compute.errors import CheckpointError
 from compute.jobs import probes, run
 from compute.jobs.run import Outcome
 from compute.models import Job, LogLine, Probe
@@ -132,6 +133,35 @@ def test_a_network_that_is_gone_is_left_out_and_named(bundle, config, texts, tmp
     assert [network["lm"] for network in facts["networks"]] == ["tiny-m", "tiny-l"]
     assert facts["skipped"][0]["name"] == "tiny-s/step120"
     assert facts["scores"] is None
+
+
+def test_on_another_host_the_clustered_network_comes_from_the_hub_and_others_are_left_out(
+    bundle, config, texts, tmp_path, monkeypatch
+):
+    """A worker that never did a shard of the run: its cache of the Hub is empty."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache" / "hub"))
+    fetched: list[str] = []
+    here: dict[str, Path] = {}
+
+    def fetch(source, *, report):
+        report(1, 2)
+        fetched.append(source.repo_id)
+        here[str(source)] = Path(config.clustered_checkpoint.path)
+
+    def folder_of(source):
+        if str(source) not in here:
+            raise CheckpointError(f"{source} is not here yet; run fetch")
+        return here[str(source)]
+
+    monkeypatch.setattr("compute.hub.fetch.fetch_checkpoint", fetch)
+    monkeypatch.setattr("compute.hub.cache.folder_of", folder_of)
+    of_the_hub = {config.clustered: "hub:me/large@main", "tiny-s/step120": "hub:me/small@main"}
+    refs = [dataclasses.replace(ref, path=of_the_hub.get(ref.key, ref.path)) for ref in config.suite.checkpoints]
+    elsewhere = dataclasses.replace(config, suite=dataclasses.replace(config.suite, checkpoints=tuple(refs)))
+    facts, _ = answered(ask(bundle, elsewhere, texts[0]))
+    assert fetched == ["me/large"]
+    assert [one["name"] for one in facts["skipped"]] == ["tiny-s/step120"]
 
 
 def test_other_weights_than_the_runs_are_refused(bundle, config, texts, tmp_path):

@@ -15,9 +15,10 @@ from django.db import connection
 from django.db.models import F
 from django.test import Client
 
-from clusters.models import Collection
+from clusters.models import Collection, Tag
 from clusters.services import collections as collecting
 from clusters.services import jobs as services
+from clusters.services import tags
 from compute.jobs import kinds, queue, quotas
 from compute.jobs.quotas import QuotaError
 from compute.models import Job
@@ -176,3 +177,10 @@ def test_only_administrators_let_a_job_go_first() -> None:
     assert services.prioritise(boss, job, Job.Priority.HIGH).priority == Job.Priority.HIGH
     with pytest.raises(PermissionDenied, match="Only whoever asked"):
         services.prioritise(_person("ben"), job, Job.Priority.LOW)
+
+
+def test_twenty_adjudicators_at_once_add_as_many_tags_as_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tags, "MAX_TAGS", Tag.objects.count() + 3)
+    people = [User.objects.create_user(f"ana-{n}", is_superuser=True) for n in range(N_AT_ONCE)]
+    said = _at_once(lambda number: tags.add_tag(people[number], f"tag {number}"))
+    assert said == {"done": 3, "ValidationError": 17}

@@ -87,6 +87,12 @@ def test_what_is_announced_as_too_large_is_not_waited_for(send_as: Any) -> None:
     assert "larger than 100 MB" in said
 
 
+def test_who_may_bring_labels_alone_sends_no_bundle(send_as: Any) -> None:
+    status, said, n_read = send_as("labeler", ("read", "label"))
+    assert (status, n_read < READ_AHEAD) == (400, True)
+    assert "larger than 10 MB, as labels never are" in said
+
+
 @pytest.mark.parametrize("place", ["/imports/", "/corpora/new/"])
 def test_on_pages_whoever_may_not_send_files_is_not_read(place: str) -> None:
     client = Client()
