@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -95,7 +95,8 @@ def address(name: str) -> str:
 def server(name: str, password: str = "") -> str:
     """The address of a Redis: redis://, rediss:// or unix://; empty where none is given.
 
-    One that holds no password gets that of the setting which `password` names.
+    One that holds no password gets that of the setting which `password` names. With TLS (rediss://) the server's
+    certificate is checked unless the address says otherwise, which its libraries do not all do by themselves.
     """
     value = text(name)
     parts = urlsplit(value)
@@ -103,6 +104,9 @@ def server(name: str, password: str = "") -> str:
         raise ImproperlyConfigured(
             f"{name} names no Redis; write redis://:password@host:6379/0, rediss://… or unix://…"
         )
+    if parts.scheme == "rediss" and "ssl_cert_reqs" not in parse_qs(parts.query):
+        value += f"{'&' if parts.query else '?'}ssl_cert_reqs=required"
+        parts = urlsplit(value)
     if parts.hostname and parts.password is None and password and (secret := text(password)):
         host = parts.netloc.rpartition("@")[2]
         return parts._replace(netloc=f"{parts.username or ''}:{quote(secret, safe='')}@{host}").geturl()

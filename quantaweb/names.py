@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
-_READERS = ("settings.py", "env.py")
+_READERS = ("settings.py", "env.py", "providers.py")
 ELSEWHERE = frozenset(
     {
         *("QW_SITE", "QW_BACKUPS", "QW_OUTER_PROXIES", "QW_VERSION", "QW_HTTP_PORT", "QW_HTTPS_PORT"),  # compose

@@ -12,7 +12,7 @@ import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from quantaweb import env, logs, names, production, reports, roles
+from quantaweb import env, logs, names, production, providers, reports, roles
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("QW_DATA_DIR", str(BASE_DIR / "var"))).expanduser().resolve()
@@ -120,7 +120,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHE_URL = env.server("QW_CACHE_URL", "QW_BROKER_PASSWORD")
 WEB_PROCESSES = env.integer("QW_WEB_PROCESSES", 1, least=1)
 WEB_THREADS = env.integer("QW_WEB_THREADS", 4, least=2)
-# a minute: pages of a person, of an address without one, and what is dragged through; an hour: letters, sign-ins, bad keys
+# a minute: pages of a person, of an address without one, and what is dragged through; an hour: the last three
 WEB_RATES = {"person": 600, "anonymous": 300, "numbers": 3000, "letters": 20, "sign-ins": 120, "bad-keys": 120}
 CACHES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}
@@ -252,28 +252,12 @@ if BEHIND_TLS:
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 
 # ── signing in elsewhere: only where a provider is named ──
-SIGN_IN_WAYS: list[dict[str, str]] = []  # provider, its id in addresses, the name on the button
-SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, object]] = {}
-if issuer := env.address("QW_OIDC_ISSUER"):
-    oidc = {
-        "provider_id": "oidc",
-        "name": env.text("QW_OIDC_NAME") or str(urlsplit(issuer).hostname),
-        "client_id": env.needed("QW_OIDC_CLIENT_ID", "QW_OIDC_ISSUER"),
-        "secret": env.needed("QW_OIDC_CLIENT_SECRET", "QW_OIDC_ISSUER"),
-        "settings": {"server_url": issuer},
-    }
-    SOCIALACCOUNT_PROVIDERS["openid_connect"] = {"APPS": [oidc], "OAUTH_PKCE_ENABLED": True}
-    SIGN_IN_WAYS.append({"provider": "openid_connect", "id": "oidc", "name": str(oidc["name"])})
-    CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"].append("{0.scheme}://{0.netloc}".format(urlsplit(issuer)))
-if client_id := env.text("QW_GITHUB_CLIENT_ID"):
-    github = {"client_id": client_id, "secret": env.needed("QW_GITHUB_CLIENT_SECRET", "QW_GITHUB_CLIENT_ID")}
-    SOCIALACCOUNT_PROVIDERS["github"] = {"APPS": [github], "SCOPE": ["user:email"], "OAUTH_PKCE_ENABLED": True}
-    SIGN_IN_WAYS.append({"provider": "github", "id": "github", "name": "GitHub"})
-    CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"].append("https://github.com")
+_providers = providers.named()
+SIGN_IN_WAYS, SOCIALACCOUNT_PROVIDERS = _providers.ways, _providers.settings
 if SIGN_IN_WAYS:
-    INSTALLED_APPS += ["allauth", "allauth.account", "allauth.socialaccount"]
-    INSTALLED_APPS += [f"allauth.socialaccount.providers.{provider}" for provider in SOCIALACCOUNT_PROVIDERS]
+    INSTALLED_APPS += _providers.apps
     MIDDLEWARE.append("allauth.account.middleware.AccountMiddleware")
+    CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"] += _providers.origins
     SOCIALACCOUNT_ADAPTER = "clusters.views.social_adapter.Adapter"
     SOCIALACCOUNT_EMAIL_VERIFICATION = ACCOUNT_EMAIL_VERIFICATION = "none"
     SOCIALACCOUNT_EMAIL_REQUIRED = ACCOUNT_UNIQUE_EMAIL = False

@@ -156,8 +156,13 @@ def tls() -> str:
     if settings.DEBUG:
         raise Problem("QW_DEBUG shows settings and code to everybody; unset it.")
     if settings.INSECURE_HTTP:
+        counted = "" if settings.PROXIES else (
+            " With QW_PROXIES=0 limits count the address that a connection comes from: where some proxy passes "
+            "requests on, that is everybody at once."
+        )  # fmt: skip
         raise Problem(
-            "QW_INSECURE_HTTP lets passwords pass in the clear. Put a proxy with TLS before it; set QW_BEHIND_TLS=1."
+            "QW_INSECURE_HTTP lets passwords pass in the clear. Put a proxy with TLS before it; set QW_BEHIND_TLS=1 "
+            f"and QW_PROXIES=1.{counted}"
         )
     if not settings.BEHIND_TLS:
         raise Problem(

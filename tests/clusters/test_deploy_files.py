@@ -50,6 +50,12 @@ def test_every_service_is_kept_small_and_without_rights(file: str) -> None:
         assert service["logging"]["options"]["max-size"], name
 
 
+@pytest.mark.parametrize("file", [*COMPOSE, "deploy/Dockerfile", ".env.example"])
+def test_workers_end_by_sigterm_as_it_is(file: str) -> None:
+    """Made a SIGQUIT of, it would have Celery wait out its whole soft shutdown after the children are done."""
+    assert "REMAP_SIGTERM" not in (REPOSITORY / file).read_text()
+
+
 def test_only_the_proxy_publishes_ports() -> None:
     assert [name for name, service in services("docker-compose.yml").items() if "ports" in service] == ["proxy"]
 

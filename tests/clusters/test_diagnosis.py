@@ -130,6 +130,9 @@ def test_a_site_that_others_reach_needs_tls(settings: Any) -> None:
     assert "set QW_BEHIND_TLS=1" in problem("TLS")
     settings.INSECURE_HTTP = True
     assert "passwords pass in the clear" in problem("TLS")
+    assert "With QW_PROXIES=0" in problem("TLS")
+    settings.PROXIES = 1
+    assert "With QW_PROXIES=0" not in problem("TLS")
     settings.INSECURE_HTTP, settings.BEHIND_TLS = False, True
     settings.SESSION_COOKIE_SECURE = settings.SECURE_SSL_REDIRECT = True
     settings.SECURE_HSTS_SECONDS = 31_536_000

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import ssl
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from kombu import Connection
+from redis import ConnectionPool, SSLConnection
 
 from quantaweb import env
 
@@ -105,3 +108,38 @@ def test_what_is_no_device_is_refused_with_what_would_be_one(monkeypatch: pytest
     monkeypatch.setenv("QW_DEVICE", value)
     with pytest.raises(env.ImproperlyConfigured, match="cpu, cuda"):
         env.device("QW_DEVICE")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("redis://broker:6379/0", "redis://:p%40ss@broker:6379/0"),
+        ("redis://:own@broker:6379/0", "redis://:own@broker:6379/0"),
+        ("unix:///run/valkey.sock?db=1", "unix:///run/valkey.sock?db=1"),
+        ("rediss://broker:6379/0", "rediss://:p%40ss@broker:6379/0?ssl_cert_reqs=required"),
+        ("rediss://broker/0?ssl_ca_certs=/ca", "rediss://:p%40ss@broker/0?ssl_ca_certs=/ca&ssl_cert_reqs=required"),
+        ("rediss://:own@broker/0?ssl_cert_reqs=none", "rediss://:own@broker/0?ssl_cert_reqs=none"),
+    ],
+)
+def test_the_address_of_a_redis(monkeypatch: pytest.MonkeyPatch, given: str, meant: str) -> None:
+    monkeypatch.setenv("QW_BROKER_URL", given)
+    monkeypatch.setenv("QW_BROKER_PASSWORD", "p@ss")
+    assert env.server("QW_BROKER_URL", "QW_BROKER_PASSWORD") == meant
+
+
+def test_both_libraries_of_a_redis_with_tls_check_its_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QW_BROKER_URL", "rediss://:hush@broker:6379/0")
+    address = env.server("QW_BROKER_URL")
+    assert Connection(address).ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+    pool = ConnectionPool.from_url(address)
+    assert pool.connection_class is SSLConnection
+    assert pool.make_connection().cert_reqs == ssl.CERT_REQUIRED
+
+
+def test_a_database_with_tls_is_asked_for_it(tmp_path: Path) -> None:
+    say = "from django.conf import settings; print(settings.DATABASES['default']['OPTIONS'])"
+    address = "postgres://quantaweb:hush@db/quantaweb?sslmode=verify-full&sslrootcert=/ca.pem"
+    own = {"QW_DATA_DIR": str(tmp_path), "QW_DATABASE_URL": address, "DJANGO_SETTINGS_MODULE": "quantaweb.settings"}
+    rest = {key: value for key, value in os.environ.items() if not key.startswith("QW_")}
+    said = subprocess.run([sys.executable, "-c", say], env=rest | own, cwd=ROOT, capture_output=True, check=True)
+    assert "'sslmode': 'verify-full', 'sslrootcert': '/ca.pem'" in said.stdout.decode()
