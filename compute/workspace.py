@@ -153,10 +153,17 @@ class Workspace:
 
     def remove_unused(self, seconds: float) -> None:
         """Drop what was neither written nor touched for so long."""
-        for note in self.root.glob(f"*.npy{NOTE}"):
+        for name in self.unused(seconds):
+            self.remove(name)
+
+    def unused(self, seconds: float) -> list[str]:
+        """Names of arrays that were neither written nor touched for so long."""
+        found = []
+        for note in sorted(self.root.glob(f"*.npy{NOTE}")):
             with contextlib.suppress(OSError):
                 if time.time() - note.stat().st_mtime > seconds:
-                    self.remove(note.name.removesuffix(f".npy{NOTE}"))
+                    found.append(note.name.removesuffix(f".npy{NOTE}"))
+        return found
 
     def remove(self, name: str) -> None:
         """Drop a folder, an array or a value of that name, where there is one."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,10 +16,9 @@ from clusters.queries.bundles import HOLDERS, Holder, is_named
 from clusters.stored.arrays import forget_bundles
 from compute.errors import StorageError
 
-logger = logging.getLogger(__name__)
 TRASH = ".trash-"  # a folder that starts so is deleted, and kept for a while
 PARTIAL = ".*.partial-*"  # a bundle that is being written, or was when its writer was killed
-ABANDONED_SECONDS = DAY_SECONDS = 86400
+MOVING_SECONDS = 60.0  # after which a deletion that moved a bundle away has ended, in one way or the other
 
 
 @contextmanager
@@ -46,7 +43,7 @@ def deleted_with(holder: Holder) -> Iterator[int]:
             trash.rename(folder)
         raise
     forget_bundles()
-    empty_trash()
+    restore_kept()
 
 
 def deletable_folder(holder: Holder) -> Path | None:
@@ -64,17 +61,14 @@ def folder_bytes(folder: Path) -> int:
     return sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def empty_trash() -> None:
-    """Remove bundles that were deleted days ago; what a row still needs goes back to its place."""
+def restore_kept(settled: float = MOVING_SECONDS) -> None:
+    """Give bundles back whose rows are still there: a process was killed while it deleted them.
+
+    What was moved away within the last `settled` seconds may be somebody's deletion under way.
+    """
     for folder in Path(settings.BUNDLE_DIR).glob(f"{TRASH}*"):
-        if put_back(folder) or age_of(folder) < settings.KEEP_DELETED_DAYS * DAY_SECONDS:
-            continue
-        shutil.rmtree(folder, ignore_errors=True)
-        if folder.exists():
-            logger.warning("%s could not be removed; delete it by hand.", folder)
-    for folder in Path(settings.BUNDLE_DIR).glob(PARTIAL):
-        if age_of(folder) > ABANDONED_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
+        if age_of(folder) >= settled:
+            put_back(folder)
 
 
 def age_of(folder: Path) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from compute.errors import CorpusError, StorageError
 from compute.jobs import places
 
 PARTIAL = ".partial-"  # a folder that starts so holds a file that nobody has checked yet
-ABANDONED_SECONDS = 3600
 
 
 class CorpusInUseError(Exception):
@@ -42,7 +40,6 @@ def add_upload(owner: Any, file: Any, *, suffix: str, name: str, text_field: str
     partial = Path(settings.CORPUS_DIR) / f"{PARTIAL}{key}"
     final = Path(settings.CORPUS_DIR) / key
     file_name = f"{slugify(name)[:60] or 'corpus'}{suffix}"
-    remove_abandoned()
     try:
         facts = _written_and_checked(file, partial / file_name, text_field)
         with transaction.atomic():
@@ -115,17 +112,6 @@ def _own_folder(corpus: RegisteredCorpus) -> Path | None:
     folder = Path(corpus.source).parent
     is_ours = corpus.kind == RegisteredCorpus.Kind.UPLOAD and folder.parent == Path(settings.CORPUS_DIR)
     return folder if is_ours else None
-
-
-def remove_abandoned() -> None:
-    """Remove what an upload left that was cut short by a kill."""
-    for folder in Path(settings.CORPUS_DIR).glob(f"{PARTIAL}*"):
-        try:
-            is_old = time.time() - folder.stat().st_mtime > ABANDONED_SECONDS
-        except OSError:
-            continue
-        if is_old:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 places.register_texts(stated_text)

@@ -19,13 +19,12 @@ from django.utils import timezone
 from clusters.models import Export, Run
 from clusters.queries.access import User, visible_runs
 from clusters.queries.exports import labels_table
-from clusters.services.exports import Format, Kind, folder_of, remove_expired, table_of
+from clusters.services.exports import Format, Kind, folder_of, table_of
 from clusters.stored.arrays import bundle_of
 from clusters.values.tables import Block, Column, Table, chunks, finite
 from compute.bundle import file_sha256, storage_errors
 from compute.errors import ComputeError, StorageError
 from compute.jobs import kinds
-from compute.jobs.signals import swept
 from compute.models import Job
 
 if TYPE_CHECKING:
@@ -248,4 +247,3 @@ def _readme(run: Run, labels: Path, n_labels: int) -> bytes:
 
 
 kinds.register("export", work)
-swept.connect(remove_expired, dispatch_uid="expired-exports")

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
@@ -28,7 +27,7 @@ from clusters.queries.finder.columns import Columns
 from clusters.queries.finder.search import search
 from clusters.queries.missing import Missing
 from clusters.services.audit import record
-from clusters.services.bundles import age_of
+from clusters.services.locks import lock_person
 from clusters.values.tables import Table
 from compute.jobs import kinds
 from compute.jobs.queue import JobStateError, cancel
@@ -44,7 +43,6 @@ FORMATS: Mapping[str, tuple[Export.Format, ...]] = {
     Kind.ARCHIVE: (Format.TAR,),
 }
 _signer = TimestampSigner(salt="clusters.exports")
-_LEFT_SECONDS = 3600  # after which files without an export are nobody's
 
 
 class LinkExpired(Exception):  # noqa: N818  (reads as what happened)
@@ -90,7 +88,7 @@ def start_export(user: User, run: Run, kind: str, form: str, query: str = "") ->
     if kind != Kind.ARCHIVE:
         table_of(user, run, kind, query)  # what cannot be asked is refused now, not by the worker
     with transaction.atomic():
-        person = Person.objects.select_for_update().get(pk=user.pk)  # so that two requests do not both take the last
+        person = lock_person(user)
         if (n := live_exports(user).count()) >= MOST_LIVE:
             raise ValidationError(
                 f"You have {n} exports, and {MOST_LIVE} are kept at a time. Delete one, or wait until one expires."
@@ -182,18 +180,6 @@ def opened(text: str) -> Export:
 
 
 _GONE = "This export has expired or was deleted. Its run’s page of exports makes a new one."
-
-
-def remove_expired(**_: Any) -> int:
-    """Delete exports whose time is over, and files that belong to none; give how many files went."""
-    Export.objects.filter(expires_at__lte=timezone.now()).delete()
-    root = Path(settings.EXPORT_DIR)
-    folders = [folder for folder in root.iterdir() if age_of(folder) > _LEFT_SECONDS] if root.is_dir() else []
-    kept = set(map(str, Export.objects.values_list("pk", flat=True)))
-    gone = [folder for folder in folders if folder.name not in kept]
-    for folder in gone:
-        shutil.rmtree(folder, ignore_errors=True)
-    return len(gone)
 
 
 def _columns(run: Run) -> Columns:

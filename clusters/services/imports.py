@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from django.utils import timezone
 from clusters.forms.label_file import MAX_BYTES, LabelFile, LabelFileError, read_label_file
 from clusters.models import Import, Run
 from clusters.queries.access import User, may_label, may_start_jobs
-from clusters.queries.imports import folder_of, imports_folder
+from clusters.queries.imports import folder_of
 from clusters.services.audit import record
 from clusters.services.locks import lock_person
 from compute.errors import ComputeError, StorageError
@@ -61,7 +60,6 @@ def start_labels(user: User, *, file: Any, asked: dict[str, Any]) -> tuple[Impor
     except LabelFileError as error:
         raise ValidationError({"file": str(error)}) from None
     one = Import(kind=Import.Kind.LABELS, owner=user, file_name=file.name[:255], key=uuid.uuid4().hex, asked=asked)
-    remove_abandoned()
     _kept(one, {SENT: [raw]})
     with transaction.atomic():
         one.save()
@@ -91,19 +89,6 @@ def forget_files(one: Import) -> None:
     shutil.rmtree(folder_of(one), ignore_errors=True)
 
 
-def remove_abandoned() -> None:
-    """Remove files that nobody will read any more: refused, cancelled, or looked at and left for a week."""
-    for folder in imports_folder().glob("*"):
-        try:
-            age = time.time() - folder.stat().st_mtime
-        except OSError:
-            continue
-        one = Import.objects.select_related("job").filter(key=folder.name).first()
-        is_waiting = one is not None and one.job is not None and one.job.is_open
-        if not is_waiting and age > (KEPT_SECONDS if one else 3600):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 class _Named:
     """A file of the server's own, as uploads are."""
 
@@ -125,7 +110,6 @@ def _check_open(user: Person) -> None:
 
 
 def _started(person: Person, one: Import, files: dict[str, Any]) -> Import:
-    remove_abandoned()
     try:
         _kept(one, {name: file.chunks() for name, file in files.items()})
         if one.kind == Import.Kind.PUBLISHED:

@@ -6,21 +6,25 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
 from django.db.models import QuerySet
 
 from clusters.models import Export, Import, RegisteredCorpus, Run
+from clusters.queries.bundles import is_named
 from clusters.queries.imports import imports_folder
+from clusters.services.bundles import PARTIAL, TRASH, age_of, restore_kept
 from clusters.services.corpora import PARTIAL as PARTIAL_UPLOAD
 from clusters.services.exports import folder_of
 from clusters.services.imports import KEPT_SECONDS as IMPORT_SECONDS
-from clusters.queries.bundles import is_named
-from clusters.services.bundles import PARTIAL, TRASH, age_of, put_back
 from clusters.stored.derived import forget_derived
 from compute.jobs.sweep import forget_files
 from compute.models import Job
+from compute.steps.run import COLUMNS
+from compute.store.unused import KEEP_COLUMNS
+from compute.workspace import Workspace
 
 HOUR, DAY = 3600.0, 86_400.0
 _SHA256, _KEY = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{32}")
@@ -73,6 +77,24 @@ def workspaces() -> Iterator[Left]:
     for folder in _old(Path(settings.WORKSPACE_DIR), "job-*", DAY):
         if _JOB.fullmatch(folder.name) and folder.is_dir():
             yield from _unnamed(folder, is_named)
+
+
+def shared_losses() -> Iterator[Left]:
+    """Losses that runs share, and that none has used for a month."""
+    folder = Path(settings.WORKSPACE_DIR) / COLUMNS
+    if not folder.is_dir():
+        return
+    files = Workspace(folder)
+
+    def remove(name: str) -> int:
+        if name not in files.unused(KEEP_COLUMNS):
+            return 0
+        files.remove(name)
+        return 1
+
+    for name in files.unused(KEEP_COLUMNS):
+        n_bytes = sum(bytes_in(file) for file in folder.glob(f"{name}.*"))
+        yield Left(f"losses of {name}", partial(remove, name), n_bytes=n_bytes)
 
 
 def job_logs(days: int) -> Iterator[Left]:
@@ -132,9 +154,9 @@ def imports() -> Iterator[Left]:
 
 def trash(days: int) -> Iterator[Left]:
     """Bundles of deleted runs, kept for a while: a backup that began before may still have to copy them."""
+    restore_kept()
     for folder in _old(Path(settings.BUNDLE_DIR), f"{TRASH}*", days * DAY):
-        if not put_back(folder):
-            yield from _unnamed(folder, lambda name: False)
+        yield from _unnamed(folder, lambda name: False)
 
 
 def partial_bundles() -> Iterator[Left]:

@@ -110,11 +110,12 @@ def _exports() -> Iterator[Left]:
 
 
 def _working_files() -> Iterator[Left]:
-    """Working files of jobs that ended long ago, and those of jobs that are no more."""
+    """Working files of jobs that ended long ago, those of jobs that are no more, and losses that no run uses."""
     closed = Job.objects.exclude(state__in=Job.OPEN_STATES)
     for job in closed.exclude(workspace="").filter(finished_at__lte=after(-sweep.KEEP.total_seconds())):
         yield leftovers.of_job(job)
     yield from leftovers.workspaces()
+    yield from leftovers.shared_losses()
 
 
 def _job_logs() -> Iterator[Left]:

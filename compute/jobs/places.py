@@ -20,9 +20,12 @@ from compute.bundle import folder_here
 from compute.config import RunConfig
 from compute.errors import BundleError, CorpusError
 from compute.models import Job
+from compute.steps.run import COLUMNS
 from compute.store.address import StoreAddress
 from compute.store.folders import CORPORA, Entry, fetch_bundle, fetch_folder, record_key
 from compute.store.objects import Store, open_store
+from compute.store.unused import KEEP_COLUMNS
+from compute.workspace import Workspace
 
 Tell = Callable[[], None]
 StatedText = Callable[[str], tuple[str, str] | None]
@@ -124,7 +127,10 @@ def _is_stated(folder: Path, entries: Mapping[str, Entry], sha256: str, text_fie
 
 
 def forget_work_elsewhere() -> int:
-    """Remove working folders on this host whose jobs were forgotten on another; give how many."""
+    """Remove working folders on this host whose jobs were forgotten on another; give how many.
+
+    Losses that no run used for a month go, too.
+    """
     root = Path(settings.WORKSPACE_DIR)
     if settings.STORE is None or not root.is_dir():
         return 0
@@ -133,4 +139,6 @@ def forget_work_elsewhere() -> int:
     gone = [path for pk, path in here.items() if pk not in kept]
     for path in gone:
         shutil.rmtree(path, ignore_errors=True)
+    if (root / COLUMNS).is_dir():
+        Workspace(root / COLUMNS).remove_unused(KEEP_COLUMNS)
     return len(gone)

@@ -16,22 +16,18 @@ from compute.jobs import identity, log, places
 from compute.jobs.lease import after, claimable, lock_job, rest, settle, waiting_jobs
 from compute.jobs.wake import wake
 from compute.models import Job, Shard, Worker
-from compute.steps.run import COLUMNS
-from compute.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 KEEP = timedelta(days=7)  # working files of failed and cancelled jobs
-KEEP_COLUMNS = timedelta(days=30)  # losses that runs share
 _COUNTS = {1: "once", 2: "twice", 3: "three times"}
 
 
 def sweep() -> None:
-    """One round: expired leases, silent workers, forgotten wake-ups, old files."""
+    """One round: expired leases, silent workers, forgotten wake-ups."""
     shorten_leases()
     requeue(expired(), "its worker fell silent")
     mark_stalled()
     resend()
-    remove_old_files()
     Worker.objects.filter(seen_at__lt=after(-86400)).delete()
 
 
@@ -148,21 +144,8 @@ def resend() -> None:
         wake(job_id)
 
 
-def remove_old_files() -> None:
-    """Working files of jobs that ended more than a week ago, and losses that no run used for a month.
-
-    Resuming such a job starts anew; losses that are missing are computed again.
-    """
-    old = Job.objects.filter(finished_at__lte=after(-KEEP.total_seconds())).exclude(workspace="")
-    for job in old.exclude(state__in=Job.OPEN_STATES):
-        forget_files(job)
-    columns = Path(settings.WORKSPACE_DIR) / COLUMNS
-    if columns.is_dir():
-        Workspace(columns).remove_unused(KEEP_COLUMNS.total_seconds())
-
-
 def forget_files(job: Job) -> None:
-    """Remove a closed job's working files, and note that they are gone."""
+    """Remove a closed job's working files, and note that they are gone; resuming it starts anew."""
     folder = places.workspace_of(job)
     if Path(settings.WORKSPACE_DIR) not in folder.parents:
         logger.warning("job %s: its working folder lies elsewhere and is left alone", job.pk)

@@ -28,7 +28,6 @@ from clusters.values.finding import Criteria
 from compute.bundle import open_bundle
 from compute.errors import ComputeError, StorageError
 from compute.jobs.run import Outcome, run_next_shard
-from compute.jobs.signals import swept
 from tests.factories import KS, N_SELECTED, make_run, n_predictions
 
 pytestmark = pytest.mark.django_db
@@ -303,15 +302,6 @@ def test_a_link_ends_when_the_run_is_hidden_from_whoever_asked(client, signed_in
     assert client.get(address).status_code == 410
     run.readers.add(ana)
     assert client.get(address).status_code == 200
-
-
-def test_the_sweep_deletes_what_has_expired(run, ana, monkeypatch):
-    monkeypatch.setattr(services, "_LEFT_SECONDS", -1)
-    old, young = (written(services.start_export(ana, run, "clusters", "csv")) for _ in range(2))
-    Export.objects.filter(pk=old.pk).update(expires_at=timezone.now())
-    swept.send(sender=None)
-    assert not services.folder_of(old).exists()
-    assert services.file_of(young).exists()
 
 
 def test_others_exports_are_not_listed_and_not_theirs_to_delete(signed_in, run):

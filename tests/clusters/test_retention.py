@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from axes.models import AccessAttempt
 from django.contrib.sessions.models import Session
@@ -32,6 +33,7 @@ from clusters.models import (
 from clusters.services import leftovers
 from clusters.services.retention import KINDS, is_due, tidy
 from compute.models import Job, LogLine
+from compute.workspace import Workspace
 from tests.databases import Site, postgres_template, site, sqlite_template  # noqa: F401  (fixtures)
 from tests.factories import UserFactory, make_run
 from tests.postgres import postgres  # noqa: F401  (a fixture)
@@ -118,6 +120,20 @@ def test_working_files_go_a_week_after_their_job_ended(data: Path, settings: Any
     left = {path.name for path in (data / "workspaces").iterdir()}
     assert left == {"job-2", "job-3", "columns"}
     assert Job.objects.filter(workspace="").count() == 1
+
+
+def test_losses_that_no_run_used_for_a_month_go(data: Path) -> None:
+    columns = Workspace(data / "workspaces" / "columns")
+    for name in ("old", "new"):
+        columns.save(name, np.zeros(4), "stamp")
+    aged(columns.root / "old.npy.note", 31), aged(columns.root / "new.npy.note", 29)
+    [left] = leftovers.shared_losses()
+    assert left.n_bytes > 100
+    columns.touch("old")  # a run came meanwhile
+    assert left.remove() == 0
+    aged(columns.root / "old.npy.note", 31)
+    assert by_kind(kinds=["working files"])["working files"][0] == 1
+    assert (columns.has("old", "stamp"), columns.has("new", "stamp")) == (False, True)
 
 
 def test_logs_of_jobs_that_ended_long_ago_go(data: Path) -> None:

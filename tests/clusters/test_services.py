@@ -17,6 +17,7 @@ from clusters.queries.access import may_manage, visible_runs
 from clusters.services import bundles as folders
 from clusters.services import people
 from clusters.services import runs as services
+from clusters.services.retention import tidy
 from compute.errors import StorageError
 from tests.factories import UserFactory, make_run
 
@@ -146,19 +147,13 @@ def test_a_bundle_comes_back_when_the_rows_could_not_go(run: Run, owner: Any, mo
     assert Run.objects.filter(pk=run.pk).exists()
 
 
-def test_a_bundle_whose_writer_was_killed_long_ago_is_removed(bundles: Path) -> None:
-    old, new = bundles / ".small.partial-0123456789ab", bundles / ".small.partial-ba9876543210"
-    for folder in (old, new):
-        folder.mkdir(parents=True)
-    os.utime(old, (0, 0))
-    folders.empty_trash()
-    assert (old.exists(), new.exists()) == (False, True)
-
-
 def test_a_deletion_killed_before_its_commit_gives_the_bundle_back(run: Run, bundles: Path) -> None:
     folder = Path(run.bundle_path)
-    folder.rename(folder.with_name(f".trash-0123456789ab-{folder.name}"))
-    folders.empty_trash()
+    folder.rename(trash := folder.with_name(f".trash-0123456789ab-{folder.name}"))
+    folders.restore_kept()
+    assert trash.is_dir()  # somebody may be about to commit
+    os.utime(trash, (time.time() - 90,) * 2)
+    folders.restore_kept()
     assert (folder / "manifest.json").is_file()
     assert not list(bundles.glob(".trash-*"))
 
@@ -167,11 +162,12 @@ def test_a_deleted_bundle_is_kept_for_backups_and_goes_days_later(run: Run, owne
     os.utime(run.bundle_path, (0, 0))  # what counts is when it was deleted
     services.delete_run(owner, run)
     [left] = bundles.glob(".trash-*")
-    folders.empty_trash()
+    tidy(kinds=["deleted runs"])
     assert (left / "manifest.json").is_file()
-    os.utime(left, (time.time() - 8 * 86_400,) * 2)
-    folders.empty_trash()
-    assert not left.exists()
+    for days, is_kept in ((6, True), (8, False)):
+        os.utime(left, (time.time() - days * 86_400,) * 2)
+        tidy(kinds=["deleted runs"])
+        assert (left / "manifest.json").is_file() is is_kept
 
 
 # ── the page ──

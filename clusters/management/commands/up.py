@@ -10,7 +10,7 @@ from django.urls import reverse
 from clusters.embedded import supervisor
 from clusters.embedded.startup import migrate, require_data_folder
 from clusters.services import people
-from clusters.services.bundles import empty_trash
+from clusters.services.bundles import restore_kept
 from compute.errors import ComputeError
 
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         except (ComputeError, supervisor.StartError) as error:
             raise CommandError(str(error)) from error
         migrate()
-        empty_trash()
+        restore_kept(0)  # nobody else is at work here
         services = [supervisor.web_service(host, port), supervisor.runner_service()]
         site = supervisor.Supervisor(services, self._say)
         status = site.run(on_started=lambda: self._announce(site, host, port))
