@@ -31,9 +31,11 @@ class CelerySite:
     def worker(self, name: str, *through: str, **environment: str) -> subprocess.Popen[bytes]:
         """A worker that consumes; `through` is a Python command that goes over into the worker's."""
         command = ["-m", "celery", "-A", self.app, "worker", "-n", name, *OPTIONS, "-l", "INFO"]
+        ready = f"{name} ready."
+        n_before = self.site.log().count(ready)
         self.started.append(self.site.start(*through, *command, **environment))
         self.n_workers += 1
-        wait_for(lambda: f"{name} ready." in self.site.log(), f"worker {name}", seconds=60, site=self.site)
+        wait_for(lambda: self.site.log().count(ready) > n_before, f"worker {name}", seconds=60, site=self.site)
         return self.started[-1]
 
     def sweeper(self, **environment: str) -> subprocess.Popen[bytes]:

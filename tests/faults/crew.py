@@ -14,7 +14,8 @@ import pytest
 from compute.jobs import wake
 from compute.models import Job, Shard
 from tests.databases import Site
-from tests.faults.breaking import PERIODS, Redis, end, kill, pid_of, wait_for
+from tests.faults.breaking import PERIODS, Redis, end, kill, wait_for
+from tests.faults.celery_site import CelerySite
 from tests.jobs import fake
 
 TENTH = {
@@ -48,14 +49,12 @@ class Crew:
     def __init__(self, kind: str, site: Site, settings: Any, folder: Path) -> None:
         self.kind, self.site, self.settings = kind, site, settings
         self.redis = Redis(folder) if kind == "celery" else None
-        self._started: list[subprocess.Popen[bytes]] = []
-        self._n_ready = 0
-        site.settings_module = "tests.faults.settings"
-        self.use(PERIODS)
         if self.redis is not None:
             self.redis.start()
             settings.RUNNER, settings.CELERY_BROKER_URL = "celery", self.redis.url
             wake._producer.cache_clear()
+        self._members = CelerySite(site, self.redis.url if self.redis else "")
+        self.use(PERIODS)
 
     def use(self, periods: dict[str, str]) -> None:
         """Waiting periods of every process that is started from now on, and of this one's own calls."""
@@ -65,19 +64,13 @@ class Crew:
     def sweeper(self) -> None:
         """What `manage.py runner` does beside Celery's workers; a local runner sweeps by itself."""
         if self.kind == "celery":
-            self._started.append(self.site.start("-m", "tests.faults.worker", "runner"))
+            self._members.sweeper()
 
     def start(self, name: str = "one", **environment: str) -> subprocess.Popen[bytes]:
         """A worker that is ready."""
-        if self.kind == "local":
-            self._started.append(self.site.start("-m", "tests.faults.worker", "runner", **environment))
-            return self._started[-1]
-        options = ["-Q", "cpu", "-P", "prefork", "-c", "1", "--max-tasks-per-child=1", "--without-mingle"]
-        command = ["-m", "celery", "-A", "tests.faults.celery_app", "worker", "-n", name, "--without-gossip"]
-        self._started.append(self.site.start(*command, *options, "-l", "INFO", **environment))
-        self._n_ready += 1
-        wait_for(lambda: self.site.log().count(" ready.") >= self._n_ready, "a worker", site=self.site)
-        return self._started[-1]
+        if self.kind == "local":  # it sweeps, too
+            return self._members.sweeper(**environment)
+        return self._members.worker(name, **environment)
 
     def end_whole(self, worker: subprocess.Popen[bytes], child: int) -> None:
         """SIGKILL for a worker and the process that computes for it, at once."""
@@ -86,10 +79,7 @@ class Crew:
         end(worker)
 
     def close(self) -> None:
-        for shard in Shard.objects.filter(state="running"):
-            if shard.worker.rpartition(":")[2].isdecimal():
-                kill(pid_of(shard))
-        end(*self._started)
+        self._members.end()
         if self.redis is not None:
             self.redis.kill()
         wake._producer.cache_clear()
