@@ -81,6 +81,7 @@ PAGES = (
     Page("collections", "/collections/"),
     Page("exports", RUN + "/exports/"),
     Page("grokking", "/labs/grokking/"),
+    Page("a pasted curve", "/labs/curves/?text=1e6+4%0A1e7+3%0A1e8+2.2%0A1e9+1.7"),
     Page("sign-in", "/sign-in/"),
     Page("livez", "/livez"),
     Page("API, runs", "/api/v1/runs/"),
