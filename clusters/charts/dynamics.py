@@ -116,7 +116,7 @@ def exponents_chart(
     laws: Sequence[NetworkLaw], expected: Expected | None, *, with_published: bool, number: int
 ) -> Chart | None:
     """Exponents with their intervals, the theory's, and published ones where the weights are the same."""
-    known = [(law, law.fit) for law in laws if law.fit]
+    known = [(law, law.fit) for law in reversed(laws) if law.fit]
     if not known:
         return None
     measured = [[fit.alpha, i, fit.low, fit.high] for i, (_, fit) in enumerate(known)]
@@ -210,7 +210,7 @@ def local_title(lines: Mapping[str, list[tuple[float, float]]]) -> str:
     largest, least = max(y for _, y in points), min(y for _, y in points)
     if least > 0 and largest < STEADY * least:
         return f"One exponent for {lm}: {fixed(least, 2)} to {fixed(largest, 2)} all along"
-    return f"No one exponent for {lm}: {fixed(points[0][1], 2)} at first, {fixed(points[-1][1], 2)} in the end"
+    return f"No one exponent for {lm}: between {fixed(least, 2)} and {fixed(largest, 2)} along its training"
 
 
 # ── near zero ──

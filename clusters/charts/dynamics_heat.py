@@ -21,9 +21,9 @@ STEP = "training step"
 EDGES = (0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0)  # nats, between shades
 SHADES = ("h7", "h6", "h5", "h4", "h3", "h2", "h1", "h0")  # from learned to not at all
 HEAT_HELP = Help(
-    what="Every column is a cluster, or the mean of a few neighbours by rank; every row a step, the last on top. Dark "
-    "is learned. If frequent quanta come first, the dark begins lower on the left. The solid line is the median step "
-    "at which clusters of a rank fall below the threshold for good, the dotted one the theory’s T·k^(α+1).",
+    what="Every column is a cluster, or the mean of a few neighbours by rank; every row a step, the last on top. "
+    "The strongest shade is learned; if frequent quanta come first, it begins lower on the left. The solid line is the "
+    "median step at which clusters of a rank fall below the threshold for good, the dotted one the theory’s T·k^(α+1).",
     formula="step of learning = T · k^(1 + α)",
     source="§3: in a single epoch the k-th quantum takes T·k^(α+1) steps",
 )
@@ -71,7 +71,8 @@ def heat_title(shown: Emergence, rho: RankCorrelation | None) -> str:
     n = len(shown.clusters)
     learned = n - sum(one.state not in (CROSSED, BELOW_FROM_START) for one in shown.clusters)
     last = count(shown.scale.values[-1])
-    text = f"{count(learned)} of {count(n)} clusters are learned by step {last}"
+    who = f"All {count(n)}" if learned == n else f"{count(learned)} of {count(n)}"
+    text = f"{who} clusters are learned by step {last}"
     if rho is None or rho.n < FEW:
         return text
     if rho.p_value >= CERTAIN:
@@ -87,8 +88,8 @@ def _heat_reading(
         sentences.append(f"{count(len(heat.ranks))} clusters in {count(len(groups) - 1)} columns.")
     if theory:
         sentences.append(
-            f"Dotted: T·k^{fixed(theory.exponent)} with α = {fixed(theory.alpha, 3)} {theory.source}, as many learned "
-            "clusters above as below."
+            f"Dotted: rank to the power 1 + α = {fixed(theory.exponent)}, α {theory.source}, with as many learned "
+            "clusters above it as below."
         )
     if 0 in shown.scale.values:
         sentences.append("Step 0 is left out.")
@@ -105,23 +106,24 @@ def _edges(steps: np.ndarray) -> list[float]:
 
 def _median_line(shown: Emergence, ys: Sequence[float]) -> Series | None:
     points = [[rank, step] for rank, step in shown.medians() if ys[0] <= step <= ys[-1]]
-    return (
-        make_series("line", points, name="median step of learning", css="env", label="median")
-        if len(points) > 1
-        else None
-    )
+    if len(points) < 2:
+        return None
+    return make_series("line", points, name="median step of learning", css="env", label="median", label_at=points[0])
 
 
 def _theory_line(theory: Theory | None, xs: Sequence[float], ys: Sequence[float]) -> Series | None:
-    """The theory's line within the frame."""
+    """The theory's line within the frame, its name a third of the way along."""
     if theory is None:
         return None
     first, last = ((y / theory.constant) ** (1 / theory.exponent) for y in (ys[0], ys[-1]))
     ends = max(xs[0], first), min(xs[-1], last)
     if ends[0] >= ends[1]:
         return None
-    points = [[rank, theory.constant * rank**theory.exponent] for rank in ends]
-    return make_series("line", points, name="theory", css="refl", label="theory")
+    at = ends[0] ** (2 / 3) * ends[1] ** (1 / 3)
+    first_point, named, last_point = (
+        [rank, theory.constant * rank**theory.exponent] for rank in (ends[0], at, ends[1])
+    )
+    return make_series("line", [first_point, last_point], name="theory", css="refl", label="theory", label_at=named)
 
 
 def _rank_ticks(n: int) -> list[tuple[float, str]]:

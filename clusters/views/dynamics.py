@@ -28,14 +28,16 @@ from clusters.queries import sequence as learning
 from clusters.queries.clusters import visible_run
 from clusters.values.distributions import Distribution
 from clusters.values.dynamics import PUBLISHED, Expected, Heat, above_law, expected_of, last_of, lowest_of
-from clusters.values.facts import Emergence, Scale
+from clusters.values.facts import Emergence, LearnedCluster, Scale
 from clusters.values.families import families, family_of
 from clusters.values.laws import PAPER_STEPS, NetworkLaw, Window, default_steps
 from clusters.views import twins
 from clusters.views.runs import clustering_choice
 from compute.errors import BundleError, FitError
 from compute.numerics.correlation import RankCorrelation
+from compute.numerics.emergence import BELOW_FROM_START, CROSSED, NEVER
 
+N_ENDS = 7  # listed
 LEAST_FITTED = 3  # checkpoints in a window
 LATER = ("density", "peak")  # below the first screens: fetched when they are seen
 HEAD = ("network", "non-embedding parameters", "alpha_S", "low", "high", "R squared", "first step", "last step",
@@ -315,8 +317,28 @@ def _cluster_context(run: Run, read: Read) -> dict[str, Any]:
         "ks": sorted(one["k"] for one in entries if one["affinity"] == own.affinity),
         "affinities": list(dict.fromkeys(one["affinity"] for one in entries)),
         "lms": [one.lm for one in learning.scales(run) if one.over == "steps" and one.lm in read.networks],
+        "ends": _ends(learned),
+        "cluster_stem": reverse("clusters:clusters", args=[run.slug, own.k]),
+        "tail": "?affinity=absolute" if own.affinity == "absolute" else "",
         "sequence_href": f"{reverse('clusters:sequence', args=[run.slug])}?{urlencode(query)}",
     }
+
+
+def _ends(learned: Learned) -> list[dict[str, Any]]:
+    """The clusters learned first and last; of those never learned, the most frequent."""
+    by_step = sorted(learned.shown.clusters, key=lambda one: (one.place, one.rank))
+    never = [one for one in by_step if one.state == NEVER]
+    last = [one for one in by_step if one.state != NEVER][: -N_ENDS - 1 : -1] if not never else never[:N_ENDS]
+    return [
+        {"title": "Learned first", "rows": [(one, _when(one)) for one in by_step[:N_ENDS] if one.state != NEVER]},
+        {"title": "Not learned" if never else "Learned last", "rows": [(one, _when(one)) for one in last]},
+    ]
+
+
+def _when(one: LearnedCluster) -> str:
+    if one.state == CROSSED:
+        return count(float(f"{one.scale:.3g}"))
+    return "from the start" if one.state == BELOW_FROM_START else "not yet"
 
 
 def _no_clusters(run: Run) -> str:
