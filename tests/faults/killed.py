@@ -257,7 +257,7 @@ def _undo(plan: dict[str, Any]) -> None:
     if plan.get("forget_run"):
         Run.objects.filter(slug=plan["forget_run"]).delete()
     if plan.get("flush"):
-        call_command("flush", interactive=False, verbosity=0)
+        call_command("flush", interactive=False, verbosity=0, allow_cascade=True)  # tables of swapped models, too
     for folder in plan.get("remove", []):
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
@@ -13,15 +14,18 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from clusters.models import Cluster, Label, RegisteredCorpus, Run
+from clusters.models import Cluster, Experiment, Label, RegisteredCorpus, Run
 from clusters.services import backup, people
 from clusters.services.backup import back_up, restore
+from clusters.services.experiments import receive
 from clusters.services.labels import Content, save_label
 from clusters.services.runs import delete_run
-from clusters.stored.arrays import forget_bundles
+from clusters.stored.arrays import experiment_array, forget_bundles
 from compute.bundle import open_bundle
 from compute.errors import StorageError
+from compute.labs import frame
 from compute.models import Job
+from tests.compute.counting import COUNTING, Counting
 from tests.databases import Site, default_database
 from tests.factories import UserFactory, make_run
 
@@ -66,7 +70,13 @@ def lived_in(site: Site, settings: Any) -> Run:
     (folder / "texts.jsonl").write_text('{"text": "hello"}')
     RegisteredCorpus.objects.create(name="mine", kind="upload", source=str(folder / "texts.jsonl"))
     Job.objects.create(name="begun", config={}, workspace=str(site.data / "workspaces" / "7"))
+    _finished_experiment(site)
     return run
+
+
+def _finished_experiment(site: Site) -> None:
+    lab = dataclasses.replace(COUNTING, kind="parity")
+    receive(frame.run_lab(lab, Counting(name="counted"), site.data / "lab", site.data / "bundles"))
 
 
 def test_everything_comes_back_on_an_empty_machine(site, lived_in, request, settings, tmp_path) -> None:
@@ -86,6 +96,9 @@ def test_everything_comes_back_on_an_empty_machine(site, lived_in, request, sett
         bundle = open_bundle(run.bundle_path)
         bundle.verify()
         assert bundle.sha256 == sha256
+        experiment = Experiment.objects.get()
+        assert Path(experiment.bundle_path).is_relative_to(data)
+        assert experiment_array(experiment, "counts").tolist() == [[0, 1, 2], [0, 2, 4]]
         corpus = RegisteredCorpus.objects.get()
         assert Path(corpus.source).read_text() == '{"text": "hello"}'
         assert Path(corpus.source).is_relative_to(data)

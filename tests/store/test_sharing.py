@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import time
@@ -13,15 +14,18 @@ from django.core.management import CommandError, call_command
 
 from clusters.models import RegisteredCorpus, Run
 from clusters.services import sharing
-from clusters.stored.arrays import forget_bundles
+from clusters.services.experiments import receive
+from clusters.stored.arrays import experiment_array, forget_bundles
 from compute.bundle import open_bundle
 from compute.config import RunConfig
 from compute.errors import BundleError, CorpusError, StorageError
 from compute.jobs import places
+from compute.labs import frame
 from compute.models import Job
 from compute.store.folders import push_bundle, push_folder
 from compute.store.objects import Store, object_key
 from compute.texts.uploads import check_upload
+from tests.compute.counting import COUNTING, Counting
 from tests.factories import make_run, write_bundle
 from tests.jobs import fake
 
@@ -276,3 +280,17 @@ def test_another_site_removes_nothing_from_this_ones_store(shared, away, setting
     assert shared.read("work/job-987654/losses.npy.note") == b"{}"
     settings.DATA_DIR = tmp_path / "web"
     assert sharing.tidy(shared)[0] == 1
+
+
+def test_an_experiment_that_was_computed_elsewhere_is_fetched(shared: Store, tmp_path: Path) -> None:
+    lab = dataclasses.replace(COUNTING, kind="parity")
+    path = frame.run_lab(lab, Counting(name="far"), tmp_path / "worker" / "lab", tmp_path / "worker" / "bundles")
+    push_bundle(shared, path)
+    experiment = receive(path)
+    shutil.rmtree(path)
+    assert sharing.has_work()
+    sharing.exchange()
+    experiment.refresh_from_db()
+    assert experiment_array(experiment, "counts").tolist() == [[0, 1, 2], [0, 2, 4]]
+    assert not list(sharing.missing())
+    assert not sharing.find_unused(shared, days=3).objects
