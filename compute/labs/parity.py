@@ -104,10 +104,11 @@ class ParityConfig(LabConfig):
             raise ConfigError(
                 f"{n_networks:,} networks are asked for; at most {MOST_NETWORKS:,} are trained in one experiment."
             )
-        n_losses = n_networks * len(self.steps) * self.n_tasks
+        n_logs = 1 + math.ceil(self.n_steps / self.log_every)
+        n_losses = n_networks * n_logs * self.n_tasks
         if n_losses > MOST_LOGGED:
             raise ConfigError(
-                f"{n_networks:,} networks, {len(self.steps):,} logs and {self.n_tasks:,} tasks make {n_losses:,} "
+                f"{n_networks:,} networks, {n_logs:,} logs and {self.n_tasks:,} tasks make {n_losses:,} "
                 f"losses; at most {MOST_LOGGED:,} are kept. Log less often, or ask for fewer networks or tasks."
             )
 

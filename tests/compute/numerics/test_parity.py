@@ -43,9 +43,7 @@ def plain_input(samples: Samples, n_tasks: int) -> torch.Tensor:
 
 
 def plain_losses(module: nn.Sequential, samples: Samples, n_tasks: int) -> torch.Tensor:
-    return nn.functional.cross_entropy(
-        module(plain_input(samples, n_tasks)), samples.answers.long(), reduction="none"
-    )
+    return nn.functional.cross_entropy(module(plain_input(samples, n_tasks)), samples.answers.long(), reduction="none")
 
 
 def stack_of(widths: list[int], seeds: list[int]) -> Stack:
@@ -154,7 +152,9 @@ def test_empty_batches_and_sets_are_refused(batch_size: int, n_samples: int | No
 
 def test_a_network_begins_as_torch_draws_it() -> None:
     lm = initial_parameters(500, 100, 400, seed=0)
-    assert sum(one.numel() for one in (lm.first, lm.first_bias, lm.second, lm.second_bias)) == n_parameters(500, 100, 400)
+    assert sum(one.numel() for one in (lm.first, lm.first_bias, lm.second, lm.second_bias)) == n_parameters(
+        500, 100, 400
+    )
     for values, n_inputs in ((lm.first, 600), (lm.first_bias, 600), (lm.second, 400), (lm.second_bias, 400)):
         assert values.abs().max() <= n_inputs**-0.5
     assert lm.first.std().item() == pytest.approx((3 * 600) ** -0.5, rel=0.01)
