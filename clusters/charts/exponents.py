@@ -106,4 +106,5 @@ def _reading(both: Sequence[Measurement], n_placed: int) -> str:
         f"{near} of them lie within a factor of two of the theory’s curve, which has no number to fit." if both else ""
     )
     more = n_placed - len(both)
-    return f"{said} {more} mark{'s' if more != 1 else ''} of this site.".strip() if more else said.strip()
+    own = "" if not more else " One mark is of this site." if more == 1 else f" {more} marks are of this site."
+    return f"{said}{own}".strip()

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from clusters.charts.chart import Chart, Help, linear_axis, log_axis, make_chart, make_series, vertical
-from clusters.charts.numbers import compact, count, fixed, percent
+from clusters.charts.numbers import compact, count, fixed, percent, plain
 from compute.numerics import quantization as model
 from compute.numerics.knobs import Knobs
 from compute.numerics.quantization import RESOURCES, Resource
@@ -223,8 +223,8 @@ def _loss_title(knobs: Knobs, start: float, left: float) -> str:
 
 
 def _loss_reading(knobs: Knobs, start: float, left: float) -> str:
-    end = f"to {fixed(left, 4)}" if knobs.n_quanta is None else f"to {fixed(left, 4)} at n = {count(knobs.n_quanta)}"
-    said = f"From {fixed(start, 4)} with nothing learned {end}."
+    end = f"towards {plain(left)}" if knobs.n_quanta is None else f"to {plain(left)} at n = {count(knobs.n_quanta)}"
+    said = f"From {plain(start)} with nothing learned {end}."
     if left < 0:
         most = 1 / float(probabilities(1, knobs.alpha, knobs.n_quanta))
         said += f" A loss below 0 is none: of this α, case 2 holds up to C = {fixed(most)} for the first quantum."
@@ -299,8 +299,8 @@ def _slopes_reading(knobs: Knobs) -> str:
     said = f"Dotted: the theory’s {fixed(exact.parameters, 3)} over N and {fixed(exact.data, 3)} over D and S."
     if (left := model.floor(knobs)) > 0:
         return f"{said} They hold for the loss above its floor of {fixed(left, 3)}; the whole loss is flatter."
-    if knobs.case == "removed":
-        return f"{said} The logarithm of case 1 keeps the curve below them for long."
     if knobs.n_quanta is not None:
         return f"{said} Near n = K = {count(knobs.n_quanta)} the curves rise beyond the figure."
+    if knobs.case == "removed":
+        return f"{said} The logarithm of case 1 keeps the curve below them for long."
     return f"{said} Small n start apart from them and come near."

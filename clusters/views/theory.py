@@ -15,7 +15,7 @@ from clusters.charts import theory_bend as bends
 from clusters.charts.chart import Chart
 from clusters.charts.numbers import NOTHING, compact, count, fixed, percent
 from clusters.forms.theory import TheoryQuery, case_choices, number_text, theory_query
-from clusters.htmx import render_page
+from clusters.htmx import render_page, wants_fragment
 from clusters.views import twins
 from compute.numerics import quantization as model
 from compute.numerics.knobs import BY_NAME, Knob, Knobs
@@ -28,6 +28,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("network", "One network", ("n_parameters", "n_samples", "n_steps")),
     ("measuring", "What one measures", ("window_first", "window_last", "resolution", "measured")),
 )  # fmt: skip
+USUALLY_OPEN = ("world", "cost")
 PRESETS: tuple[tuple[str, str], ...] = (
     ("the theory, α = 0.4", ""),
     ("500 parity tasks", "n_quanta=500&first_steps=700&n_parameters=301502&n_samples=5000000&n_steps=200000"),
@@ -63,7 +64,7 @@ def show(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
         **_results(asked, makers),
         **twins.links_context(request, "json", "csv"),
     }
-    status = 400 if asked.problems else 200
+    status = 400 if asked.problems and not wants_fragment(request) else 200  # who still types is no wrong address
     return render_page(request, "theory/show.html", ctx, fragment="theory/_results.html", status=status)
 
 
@@ -119,7 +120,12 @@ def _group(key: str, text: str, names: tuple[str, ...], asked: TheoryQuery) -> d
         }
         for name in names
     ]  # fmt: skip
-    return {"key": key, "text": text, "knobs": knobs, "is_open": key == "world" or any(n in asked.texts for n in names)}
+    return {
+        "key": key,
+        "text": text,
+        "knobs": knobs,
+        "is_open": key in USUALLY_OPEN or any(n in asked.texts for n in names),
+    }
 
 
 def _preset(request: HttpRequest, text: str, query: str) -> dict[str, Any]:

@@ -59,7 +59,7 @@ async function ask() {
     asked = query();
     try {
       const response = await fetch(`${form.action.split("?")[0]}?${asked}`, { headers: { "HX-Request": "true" } });
-      if (response.ok || response.status === 400) show(await response.text());
+      if (response.ok) show(await response.text());
     } catch { /* the next move asks again */ }
   }
   isAsking = false;

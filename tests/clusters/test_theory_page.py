@@ -189,3 +189,9 @@ def test_the_window_s_figure_holds_the_paper_s_parity_networks_where_they_belong
     assert "too steep" in bends.window_chart(Knobs(), model.measured_exponents(Knobs()), number=1)["title"]
     flat = Knobs(case="lowered")
     assert "too flat" in bends.window_chart(flat, model.measured_exponents(flat), number=1)["title"]
+
+
+def test_who_still_types_gets_the_sentence_and_no_error(client):
+    response = client.get("/theory/?alpha=-", headers={"HX-Request": "true"})
+    assert response.status_code == 200
+    assert '<p class="say" data-field="alpha">α is &#x27;-&#x27;, which is no number' in response.content.decode()
