@@ -17,6 +17,7 @@ N_NAMED, MOST_CURVES = 7, 22  # curves with a text, and all that are drawn
 MOST_STEPS = 90  # places along a curve, evenly in the logarithm
 N_SHADES = 8
 HIGH, LOW = 0.9, 0.1  # of one bit: where a task's fall begins and ends
+LEAST_GAP = 0.001  # nats or bits: nothing is said of smaller differences but this
 SURE = 0.9  # a ρ above this is an order
 SOURCE = "§4 and Figure 2, below; more of them in appendix B"
 TASKS_HELP = Help(
@@ -213,6 +214,7 @@ def _sum_reading(mean: np.ndarray, total: np.ndarray, measured: Measured, unit: 
     gaps = np.abs(mean - total)
     gaps = gaps[np.isfinite(gaps)]
     if len(gaps):
-        most = fixed(float(gaps.max()) * unit_factor(unit), 3)
-        said.append(f"The measured mean and Σ p L of the tasks differ by {most} {unit} at most.")
+        most = float(gaps.max()) * unit_factor(unit)
+        by = f"by {fixed(most, 3)} {unit} at most" if most >= LEAST_GAP else f"by less than {LEAST_GAP:g} {unit}"
+        said.append(f"The measured mean and Σ p L of the tasks differ {by}.")
     return " ".join(said)

@@ -89,10 +89,9 @@ def exponents_title(resource: Resource, known: Sequence[Law]) -> str:
     if len(known) < 2:
         return f"{over}: one value of α"
     first, last = (_side(resource, law) for law in (known[0], known[-1]))
-    words = {1: "above", -1: "below", 0: "on"}
+    words = {1: "above", -1: "below", 0: "in agreement with"}
     if first == last:
-        where = "in agreement with" if first == 0 else words[first]
-        return f"{over}: {where} the theory at the smallest and the largest α"
+        return f"{over}: {words[first]} the theory at the smallest and the largest α"
     return f"{over}: {words[first]} the theory at the smallest α, {words[last]} it at the largest"
 
 

@@ -17,6 +17,11 @@ from compute.numerics.ranks import EnvelopeFit
 CLOSE = 0.05
 SEAM = 0.52
 MOST_TASKS = 24  # of the figure of means
+AGREEMENT_LINES = (
+    ((SIGNED, "tasks"), "c1", "dot", "signed"),
+    ((SIGNED, "answers"), "c3", "square", "signed, with answers"),
+    ((ABSOLUTE, "tasks"), "c2", "diamond", "absolute"),
+)
 RANKS_HELP = Help(
     what="The network answers some tasks well. Gradients of samples of these are clustered at every k, and the "
     "envelope of cluster sizes is fitted over the ranks that exist. Since every sample’s task is known, so are the "
@@ -27,7 +32,8 @@ RANKS_HELP = Help(
 TRUTH_HELP = Help(
     what="The gradient of a sample points against that of a sample whose answer is the other one: the loss pushes the "
     "two outputs apart in opposite directions. Signed affinities therefore part each task into its two answers, "
-    "absolute ones need not. Both truths are shown: tasks, and tasks with answers.",
+    "absolute ones need not. So the signed clustering is compared with the tasks, and with the tasks parted by their "
+    "answers; the table also has the absolute one with answers.",
     formula="ARI = (agreeing pairs − expected) / (all pairs − expected)",
     source="none: the paper shows the matrix and the slope",
 )
@@ -105,13 +111,11 @@ def _ranks_reading(known: ParityQdg, fit: EnvelopeFit | None, true: EnvelopeFit 
 
 def agreement_chart(known: ParityQdg, *, number: int) -> Chart:
     """Agreement of clusters with both truths, for both affinities, at every k."""
-    styles = (("c1", "dot"), ("c1", "square"), ("c2", "diamond"), ("c2", "triangle"))
-    pairs = [(affinity, truth) for affinity in (SIGNED, ABSOLUTE) for truth in ("tasks", "answers")]
     words = {"tasks": "tasks", "answers": "tasks × answers"}
+    pairs = [(affinity, truth) for affinity in (SIGNED, ABSOLUTE) for truth in words]
     series = [
-        make_series("line", zip(known.ks, known.agreement(*pair), strict=True), name=f"{pair[0]}, {words[pair[1]]}",
-                    css=css, marker=shape, label=f"{pair[0]}, {words[pair[1]]}")
-        for pair, (css, shape) in zip(pairs, styles, strict=True)
+        make_series("line", zip(known.ks, known.agreement(*pair), strict=True), name=text, css=css, marker=shape)
+        for pair, css, shape, text in AGREEMENT_LINES
     ]  # fmt: skip
     best = max(pairs, key=lambda pair: known.best(*pair)[1])
     k, top = known.best(*best)
@@ -124,6 +128,7 @@ def agreement_chart(known: ParityQdg, *, number: int) -> Chart:
         f"{count(len(known.present))} tasks passed.",
         rules=[vertical("refl", len(known.present), f"{len(known.present)} tasks", side="start")]
         if known.ks[0] <= len(known.present) <= known.ks[-1] else [],
+        legend=[(shape, css, text) for _, css, shape, text in AGREEMENT_LINES],
         x=log_axis(known.ks, "number of clusters k", pad=1.1), y=linear_axis([0, 1, *values], "adjusted Rand index"),
         table={
             "head": ["k", *(f"{affinity}, {words[truth]}" for affinity, truth in pairs)],

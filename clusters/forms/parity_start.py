@@ -26,7 +26,9 @@ class ParityForm(forms.Form):
     n_tasks = forms.IntegerField(label="Tasks T", help_text="Each is a parity of its own bits.")
     n_bits = forms.IntegerField(label="Bits n", help_text="Of the string that every input holds.")
     k = forms.IntegerField(label="Bits of a task k", help_text="More make a task harder to find.")
-    alphas = forms.CharField(label="α", help_text="Task r comes with a frequency ∝ r^−(α + 1). Several make a sweep.")
+    alphas = forms.CharField(
+        label="α", help_text="Frequencies fall as rank to the power −(α + 1); several make a sweep."
+    )
 
     widths = forms.CharField(label="Widths", help_text="Hidden units; several give the law over parameters.")
     seeds = forms.CharField(label="Seeds", help_text="Of tasks, data and weights; several show the spread.")
@@ -51,6 +53,9 @@ class ParityForm(forms.Form):
         label="Fit α_S from step", required=False, help_text="Empty: where loss begins to fall."
     )
     fit_to = forms.IntegerField(label="to step", required=False, help_text="Empty: where it stops falling.")
+    n_stacked = forms.IntegerField(
+        label="Trained together", help_text="Training sets, α and seeds of one piece of work; more need more memory."
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

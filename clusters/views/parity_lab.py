@@ -24,10 +24,7 @@ from compute.errors import ConfigError
 from compute.jobs.quotas import QuotaError
 from compute.labs.parity import LAB, ParityConfig
 
-FOLDED = {
-    "training": ("learning_rate", "weight_decay", "log_every", "is_batch_capped"),
-    "measures": ("test_points", "task_points", "fit_from", "fit_to"),
-}
+FOLDED = ("fit_from", "fit_to", "n_stacked")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -91,7 +88,7 @@ def _page(request: HttpRequest, form: ParityForm, status: int = 200) -> HttpResp
     ctx = {
         **lab_context(request, [KIND]),
         "form": form,
-        "open": {part: bool(set(names) & set(form.errors)) for part, names in FOLDED.items()},
+        "is_folded_wrong": any(name in form.errors for name in FOLDED),
         "is_asked": form.is_bound or bool(request.GET),
         "starts": [{"key": one.key, "title": one.title} for one in LAB.presets],
         **twins.links_context(request, "json", "csv"),

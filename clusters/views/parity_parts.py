@@ -65,7 +65,7 @@ def _finding(read: Read) -> str:
     falls = [one for one in read.measured.values() if one and one.law.is_fitted and one.law.exponent > 0]
     straight = [one for one in falls if (one.law.r_squared or 0) > 0.95]
     if most > 1 and straight:
-        return f"{many}, one by one; the loss over all of them falls as a power"
+        return f"{many}; the loss over all of them falls as a power"
     return many
 
 

@@ -38,7 +38,7 @@ from compute.numerics.ranks import EnvelopeFit
 HEAD = ("task", "asked", "samples", "mean |cosine| within", "nearest other task", "mean |cosine| with it")
 FOREVER = "private, max-age=31536000, immutable"
 RULER = (500, 22)  # of the drawing above the matrix
-MOST_TASKS = 30  # in the page's table; the CSV has all
+MOST_TASKS = 12  # in the page's table; the CSV has all
 Maker = Callable[[], Chart | None]
 
 
@@ -163,7 +163,7 @@ def _slopes(read: Read) -> list[dict[str, str]]:
 
 def _matrix(read: Read) -> dict[str, Any]:
     """The picture of the matrix, its scale, and the tasks along it."""
-    experiment, (codes, limit) = read.experiment, queries.picture(read.experiment)
+    experiment, (_, limit) = read.experiment, queries.picture(read.experiment)
     version = experiment.bundle_sha256[:12]
     addresses = {
         theme: f"{reverse('clusters:qdg-bias-picture', args=[experiment.slug, theme])}?v={version}"
@@ -174,8 +174,7 @@ def _matrix(read: Read) -> dict[str, Any]:
         "title": _matrix_title(read.known),
         "legend": legend((-limit, limit), "diverging"),
         "ruler": _ruler(read.known),
-        "block": read.known.found["block"],
-        "n_pixels": len(codes),
+        "factor": read.known.found["block"],
     }
 
 
