@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 from clusters.charts.chart import (
     Chart,
@@ -58,9 +60,10 @@ def slopes_chart(toy: ToySlopes, readout: Readout | None, *, number: int, size: 
     ends = [toy.exponents[0], toy.exponents[-1]]
     draws = [[x, one] for x, row in zip(toy.exponents, toy.slopes, strict=True) for one in row]
     means = list(zip(toy.exponents, toy.means, strict=True))
+    middle = ends[0] + 0.3 * (ends[1] - ends[0])
     series = [
         make_series("line", [[x, -x] for x in ends], name="a perfect measurement", css="refl",
-                    label="a perfect measurement", label_at=[ends[0], -ends[0], "s"]),
+                    label="a perfect measurement", label_at=[middle, -middle]),
         make_series("points", draws, name="one draw", css="line2", marker="dot"),
         make_series("line", means, name="mean of the draws", css="c1", label="measured", marker="dot", is_strong=True),
     ]  # fmt: skip
@@ -70,7 +73,7 @@ def slopes_chart(toy: ToySlopes, readout: Readout | None, *, number: int, size: 
         values.append(readout.slope)
         series.append(
             make_series("line", [[x, readout.slope] for x in ends], name="asked about", css="act",
-                        label=f"asked about {fixed(readout.slope)}", label_at=[ends[1], readout.slope, "e"])
+                        label=f"asked about {fixed(readout.slope)}", label_at=_beside(toy, readout.slope))
         )  # fmt: skip
         if readout.inverse:
             low, high = (min(max(v, ends[0]), ends[1]) for v in (readout.inverse.low, readout.inverse.high))
@@ -88,6 +91,13 @@ def slopes_chart(toy: ToySlopes, readout: Readout | None, *, number: int, size: 
                      zip(toy.exponents, toy.means, toy.spreads, toy.slopes, strict=True)],
         },
     )  # fmt: skip
+
+
+def _beside(toy: ToySlopes, slope: float) -> list[Any]:
+    """Where a level line has room for its words: left below the draws, or right above them."""
+    room = 0.03 * (max(map(max, toy.slopes)) - min(map(min, toy.slopes)))
+    is_steep = slope < toy.means[0]
+    return [toy.exponents[0], slope + room, "s"] if is_steep else [toy.exponents[-1], slope + room, "e"]
 
 
 def _slopes_title(toy: ToySlopes) -> str:
@@ -130,9 +140,9 @@ def grid_chart(worlds: Sequence[World], *, number: int) -> Chart | None:
     return make_chart(
         slug="grid", number=number, title=_grid_title(worlds), size="half", help=GRID_HELP,
         description="Slope of the envelope where frequencies fall as 1/i, by dimensions and noise",
-        reading="Mean and one standard deviation over draws; the dotted line is the truth, −1.",
+        reading="Mean and one standard deviation over draws; the dotted line is the truth.",
         series=[make_series("intervals", points, name="slope", css="c1", marker="dot")],
-        rules=[vertical("refl", -1.0, "true −1")],
+        rules=[vertical("refl", -1.0, "true −1", side="start")],
         x=linear_axis(ends, "slope of the envelope", n=5), y=category_axis([one.place for one in worlds]),
         table={
             "head": ["dimensions", "noise", "mean slope", "standard deviation", "low", "high"],
@@ -205,5 +215,6 @@ def world_chart(draw: Draw, *, number: int, slug: str) -> Chart:
 
 def fit_line(fit: EnvelopeFit, label: str = "", css: str = "fitl") -> Series:
     """The fitted law inside its window."""
-    ends = [[rank, fit.intercept * rank**fit.slope] for rank in (fit.first_rank, fit.last_rank)]
-    return make_series("line", ends, name="fit", css=css, label=label, label_at=ends[0] if label else None)
+    ranks = (fit.first_rank, math.sqrt(fit.first_rank * fit.last_rank), fit.last_rank)
+    first, middle, last = ([rank, fit.intercept * rank**fit.slope] for rank in ranks)
+    return make_series("line", [first, last], name="fit", css=css, label=label, label_at=middle if label else None)

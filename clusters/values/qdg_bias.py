@@ -61,6 +61,14 @@ class Toy:
     def window(self) -> tuple[int, int]:
         return self.config.first_rank, self.config.last_rank
 
+    def true_slope(self, world: World) -> float | None:
+        """Of the true sizes over the same ranks, as far as there are so many: whole points alone bend the line."""
+        sizes = self.config.sizes(self.config.cells[world.index])
+        try:
+            return fit_envelope(sizes, self.config.first_rank, min(self.config.last_rank, len(sizes))).slope
+        except FitError:
+            return None
+
     @cached_property
     def slopes(self) -> ToySlopes | None:
         """The sweep as the rank-frequency page takes it; None of one draw or one exponent, which calibrate nothing."""
@@ -152,6 +160,11 @@ class ParityQdg:
     @property
     def ks(self) -> list[int]:
         return list(self.config.ks)
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers in one gradient: all of a Linear – ReLU – Linear network."""
+        return self.config.width * (self.config.n_tasks + self.config.n_bits + 3) + 2
 
     @property
     def known_slope(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
@@ -55,12 +55,12 @@ def show(request: HttpRequest, experiment: Experiment, twin: str | None) -> Http
         **experiment_context(request, experiment),
         **(readout_context(known.slopes, readout, complaint) if known.slopes else {}),
         "known": known,
+        "rows": [(one, known.true_slope(one)) for one in known.worlds],
         "finding": _finding(known),
         "facts": _facts(known),
         "charts": {name: making[name]() for name in ("slopes", "grid", "agreement") if name in making},
         "grid": [making[_slug(world)]() for world in known.grid],
-        "later": [(_slug(world), _title(world)) for world in known.sweep if world not in known.grid],
-        "columns": min(len(known.config.noises), 3),
+        "later": [(_slug(world), _title(world)) for world in _beyond(known)],
         "draws": [
             {"number": i, "is_on": i == read.draw, "href": changed(request.path, request.GET, draw=i)}
             for i in range(1, known.config.n_seeds + 1)
@@ -95,15 +95,14 @@ def readout_payload(readout: Readout | None) -> dict[str, Any] | None:
 def _makers(read: Read) -> dict[str, Maker]:
     """What makes each figure, by slug and numbered as it is read."""
     known = read.known
-    draw = cache(partial(queries.draw, read.experiment, known))
+    draw = partial(queries.draw, read.experiment, known)
     makers: dict[str, Callable[..., Chart | None]] = {}
     if known.slopes:
         makers["slopes"] = partial(figures.slopes_chart, known.slopes, read.readout)
-    for world in dict.fromkeys(world.index for world in [*known.grid, *known.sweep]):
-        one = known.worlds[world]
-        makers[_slug(one)] = partial(_world_chart, draw, one, read.draw)
+    makers |= {_slug(one): partial(_world_chart, draw, one, read.draw) for one in known.grid}
     makers["grid"] = partial(figures.grid_chart, known.grid)
     makers["agreement"] = partial(figures.agreement_chart, known.grid, known.config.ks)
+    makers |= {_slug(one): partial(_world_chart, draw, one, read.draw) for one in _beyond(known)}
     return {slug: partial(make, number=i) for i, (slug, make) in enumerate(makers.items(), 1)}
 
 
@@ -113,6 +112,11 @@ def _world_chart(draw: Callable[[World, int], Draw], world: World, place: int, *
 
 def _slug(world: World) -> str:
     return f"world-{world.index}"
+
+
+def _beyond(known: Toy) -> list[World]:
+    """Worlds of the sweep that are not of the grid."""
+    return [world for world in known.sweep if world not in known.grid]
 
 
 def _title(world: World) -> str:

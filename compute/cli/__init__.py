@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from compute.cli import addition, analysis, bundles, fit, hub, parity, pieces, qdg, theory
+from compute.cli import addition, analysis, bundles, fit, hub, parity, pieces, qdg, qdg_bias, theory
 from compute.errors import ComputeError
 
 REFUSED, INTERRUPTED, OUT_OF_MEMORY = 2, 130, 3
@@ -36,6 +36,6 @@ def _parser() -> argparse.ArgumentParser:
         "give the same command again.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (qdg, pieces, analysis, bundles, hub, fit, addition, parity, theory):
+    for group in (qdg, pieces, analysis, bundles, hub, fit, addition, parity, qdg_bias, theory):
         group.add_commands(commands)
     return parser
