@@ -56,8 +56,8 @@ def integrand_by_step(steps: Sequence[Distribution], at: int, look: Look, *, num
     lines, top = _lines(steps), integrand_top(steps)
     first, last = steps[0], steps[-1]
     series = [integrand_line(one, look, shade(i, len(lines))) for i, one in enumerate(lines)]
-    n_cut = sum(one.integrand.top > top for one in steps)
-    highest = fixed(max(one.integrand.top for one in steps), 1)
+    n_cut = sum(one.heights.integrand > top for one in steps)
+    highest = fixed(max(one.heights.integrand for one in steps), 1)
     higher = f" {count(n_cut)} early steps rise above the frame, up to {highest}, and are cut." if n_cut > 1 else ""
     higher = f" One early step rises above the frame, up to {highest}, and is cut." if n_cut == 1 else higher
     return make_chart(
@@ -84,7 +84,7 @@ def _density_reading(first: Distribution, last: Distribution, look: Look) -> str
 def _lines(steps: Sequence[Distribution]) -> list[Distribution]:
     """The checkpoints under the chosen one: those that both frames hold whole."""
     top = integrand_top(steps)
-    return spread_steps([one for one in steps if one.integrand.top <= top])
+    return spread_steps([one for one in steps if one.heights.integrand <= top])
 
 
 def _legend(lines: Sequence[Distribution]) -> list[tuple[str, str, str]]:
@@ -114,7 +114,7 @@ def integrand_top(steps: Sequence[Distribution]) -> float:
     known = [one.step for one in steps if one.step]
     since = known[-1] ** LATER * known[0] ** (1 - LATER) if len(known) > 1 else 0
     later = [one for one in steps if (one.step or 0) >= since] or list(steps)
-    return HEADROOM * max(one.integrand.top for one in later)
+    return HEADROOM * max(one.heights.integrand for one in later)
 
 
 def mean_by_step(
@@ -171,7 +171,7 @@ def _cut(series: Series, top: float) -> Series:
 
 
 def _tallest(steps: Sequence[Distribution], look: Look) -> float:
-    return max(float(one.by_step.by_decade.density.max()) for one in steps) / look.factor
+    return max(one.heights.density for one in steps) / look.factor
 
 
 # ── what the slider changes ──

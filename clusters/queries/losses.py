@@ -7,7 +7,8 @@ import numpy as np
 from clusters.models import Run
 from clusters.stored.arrays import array_of, bundle_of
 from clusters.stored.derived import derived
-from clusters.values.distributions import Binning, Distribution, Learned
+from clusters.stored.recent import Recent
+from clusters.values.distributions import Binning, Distribution, Heights, Learned
 from compute.numerics.persistence import persistence
 
 LEARNED_NATS = 0.3  # the paper's threshold for a token that a network has learned
@@ -24,8 +25,9 @@ def distributions(run: Run) -> list[Distribution]:
     stated = run.manifest.get("checkpoints", [])
     binning, counts = _histograms(run)
     n_predictions = run.corpus.n_predictions
+    heights = _heights.known(run.bundle_sha256) or {}
     found = []
-    for ordinal, lm, revision, step, n_non_embedding, is_final, checkpoint_id, mean, below in rows:
+    for place, (ordinal, lm, revision, step, n_non_embedding, is_final, checkpoint_id, mean, below) in enumerate(rows):
         entry = stated[ordinal] if ordinal < len(stated) else {}
         is_counted = ordinal < len(counts)
         found.append(
@@ -34,9 +36,18 @@ def distributions(run: Run) -> list[Distribution]:
                 is_final=is_final, is_clustered=checkpoint_id == run.checkpoint_id, mean_nats=mean,
                 fraction_below=below, quantiles_nats=entry.get("quantiles_nats") or {}, n_predictions=n_predictions,
                 binning=binning if is_counted else None, row=counts[ordinal] if is_counted else np.empty(0, np.int64),
+                known_heights=heights.get(place),
             )
         )  # fmt: skip
     return found
+
+
+def remember_heights(run: Run, found: list[Distribution]) -> None:
+    """Keep how high every checkpoint's lines reach: it takes all bins of all checkpoints to know."""
+    _heights.get(run.bundle_sha256, lambda: {place: one.heights for place, one in enumerate(found)})
+
+
+_heights: Recent[dict[int, Heights]] = Recent(64)  # by the checkpoint's place among the run's
 
 
 def _histograms(run: Run) -> tuple[Binning | None, np.ndarray]:

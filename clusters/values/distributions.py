@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -167,6 +168,13 @@ class Binning:
         return cls(bins, bins, bins, is_fine=False)
 
 
+class Heights(NamedTuple):
+    """How high a checkpoint's lines reach in the bins that are drawn; 0 without a histogram."""
+
+    density: float  # p(L) over training, per nat
+    integrand: float  # L·p(L)
+
+
 @dataclass(frozen=True, eq=False)
 class Distribution:
     """One checkpoint's losses, counted in bins; none where the bundle holds no histogram."""
@@ -183,10 +191,19 @@ class Distribution:
     n_predictions: int = 0
     binning: Binning | None = None
     row: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # counts in the bundle's own bins
+    known_heights: Heights | None = None  # what `heights` would find; hundreds of checkpoints take long
 
     @property
     def name(self) -> str:
         return f"{self.lm} {self.revision}"
+
+    @cached_property
+    def heights(self) -> Heights:
+        if self.known_heights is not None:
+            return self.known_heights
+        if not self.has_counts:
+            return Heights(0.0, 0.0)
+        return Heights(float(self.by_step.by_decade.density.max()), self.integrand.top)
 
     @cached_property
     def has_counts(self) -> bool:

@@ -52,6 +52,8 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     run = visible_run(request.user, slug)
     found = queries.distributions(run)
     networks = queries.by_network(found)
+    if networks:
+        queries.remember_heights(run, found)
     asked = _asked(request.GET, run, networks)
     figure = request.GET.get("figure")
     makers = _makers(run, found, networks, asked)
