@@ -29,7 +29,7 @@ from benchmarks.probe import copy_rate, product_rate
 
 MODULES = tuple(
     name
-    for name in ("losses", "induction", "gradients", "similarity", "spectral", "stage")
+    for name in ("losses", "induction", "gradients", "similarity", "spectral", "stage", "parity")
     if find_spec(f"benchmarks.{name}")
 )
 

@@ -106,12 +106,10 @@ def plain_steps(widths: tuple[int, ...], n_steps: int, device: str) -> list[floa
 def our_steps(widths: tuple[int, ...], n_steps: int, device: str) -> list[float]:
     training = _ours(widths, device)
     training.advance(n_steps)
-    fresh = training.sources[0].batch(training.step)
-    return training.stack.losses(0, fresh).mean(1).tolist()
+    return training.batch_losses[0].tolist()
 
 
 def steps_case(widths: tuple[int, ...], n_steps: int = STEPS, device: str = "cpu") -> Case:
-    """Ours computes losses of one batch more, of the forward pass alone."""
     torch.set_num_threads(n_threads())
     n, n_bits, n_inputs = PAPER.batch_size, PAPER.n_bits, PAPER.n_bits + PAPER.n_tasks
 
@@ -120,7 +118,7 @@ def steps_case(widths: tuple[int, ...], n_steps: int = STEPS, device: str = "cpu
 
     is_cpu = device == "cpu"
     return Case(
-        about=f"{n_steps} steps of {len(widths)} network{'s' if len(widths) > 1 else ''} of width {widths[0]}–{widths[-1]}",
+        about=f"{n_steps} steps of each of {len(widths)}, widths {', '.join(map(str, widths))}",
         reference=lambda: plain_steps(widths, n_steps, device),
         ours=lambda: our_steps(widths, n_steps, device),
         difference=lambda a, b: f"losses {statistics.mean(a):.3f} and {statistics.mean(b):.3f} nats",

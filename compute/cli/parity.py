@@ -7,7 +7,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from compute.bundle import open_bundle
 from compute.cli import arguments as shared
@@ -103,11 +103,9 @@ def _add_tests(group: shared.Group) -> None:
 
 
 def _config(arguments: argparse.Namespace) -> ParityConfig:
-    preset = LAB.preset(arguments.preset)
-    assert preset is not None  # noqa: S101  (argparse knows them all)
+    preset = next(one.config for one in LAB.presets if one.key == arguments.preset)
     changes = shared.given(arguments, ("name", "is_batch_capped", *_LISTS, *_NUMBERS))
-    config: ParityConfig = dataclasses.replace(preset.config, **changes)
-    return config
+    return cast(ParityConfig, dataclasses.replace(preset, **changes))
 
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:

@@ -175,10 +175,12 @@ def _entries(
     if not chosen:
         yield {"alpha": alpha, "reason": reason}
     by_width = {one.width for one in chosen if one.n_samples is not None}
-    for width in sorted(by_width, reverse=True) or [None]:
+    widths: list[int | None] = [*sorted(by_width, reverse=True)] or [None]
+    for width in widths:
         same = [one for one in chosen if width in (None, one.width)]
         seeds = sorted({one.seed for one in same})
-        for seed in [None, *seeds] if len(seeds) > 1 else [None] * bool(seeds):
+        asked: list[int | None] = [None, *seeds] if len(seeds) > 1 else [None]
+        for seed in asked if same else []:
             entry: dict[str, Any] = {"alpha": alpha, "seed": seed} | ({} if width is None else {"width": width})
             try:
                 yield entry | make([one for one in same if seed in (None, one.seed)])

@@ -102,6 +102,8 @@ class Training:
     ----------
     step : int
         Steps that are done.
+    batch_losses : tensor of shape (n_supplies, n_networks), float32
+        Mean losses over the last batch, before its step; nats.
     diverged : ndarray of shape (n_supplies, n_networks), int64
         The step at which a network's loss was no number, or above 10,000 nats; −1 for those that are sound.
 
@@ -141,6 +143,7 @@ class Training:
         networks = [[initial_parameters(n_tasks, n_bits, width, one.seed) for width in widths] for one in supplies]
         self.stack = Stack(networks, n_tasks, n_bits, device)
         self.step = 0
+        self.batch_losses = torch.full((len(supplies), len(widths)), torch.nan, device=self.stack.device)
         self._diverged = torch.full((len(supplies), len(widths)), NEVER, device=self.stack.device)
         self._trained = [self.stack.weights, self.stack.biases]
         self._optimizer = torch.optim.AdamW(
@@ -172,8 +175,9 @@ class Training:
     def advance(self, n_steps: int, tell: Callable[[], None] = lambda: None) -> None:
         """Train for so many steps; `tell` is called after each, and may raise to stop."""
         for _ in range(n_steps):
-            losses = self.stack.gradients([source.batch(self.step) for source in self.sources], self._gradients)
-            is_lost = (self._diverged == NEVER) & ~(losses <= DIVERGED_NATS)
+            batches = [source.batch(self.step) for source in self.sources]
+            self.batch_losses = self.stack.gradients(batches, self._gradients)
+            is_lost = (self._diverged == NEVER) & ~(self.batch_losses <= DIVERGED_NATS)
             self._diverged.masked_fill_(is_lost, self.step)
             self._optimizer.step()
             self.step += 1

@@ -7,6 +7,7 @@ import json
 import math
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def test_presets_are_plain_settings_that_can_be_read_back() -> None:
 
 
 def test_the_paper_presets_are_the_papers_runs() -> None:
-    configs = {one.key: one.config for one in LAB.presets}
+    configs: dict[str, Any] = {one.key: one.config for one in LAB.presets}
     assert {
         (c.n_tasks, c.n_bits, c.k, c.batch_size, c.test_points) for key, c in configs.items() if key != "two-core"
     } == {(500, 100, 3, 20_000, 1_000_000)}
