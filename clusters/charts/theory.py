@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from clusters.charts.chart import Chart, Help, linear_axis, log_axis, make_chart, make_series, vertical
+from clusters.charts.chart import Chart, Help, Rows, linear_axis, log_axis, make_chart, make_series, vertical
 from clusters.charts.numbers import compact, count, fixed, percent, plain
 from compute.numerics import quantization as model
 from compute.numerics.knobs import Knobs
@@ -72,7 +72,7 @@ def use_chart(knobs: Knobs, *, number: int) -> Chart:
         series=[make_series("line", zip(k, p, strict=True), name="p", css="c1",
                             marker="dot" if len(k) < 8 else "")],
         x=log_axis(k, "quantum k", n=5), y=log_axis(p, "used by this share of samples", n=5, pad=1.3), help=USE_HELP,
-        table={"head": ["k", "p_k"], "rows": zip(k, p, strict=True)},
+        table={"head": ["k", "p_k"], "rows": Rows(k, p)},
     )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def loss_chart(knobs: Knobs, *, number: int) -> Chart:
         description=f"Mean loss in {knobs.unit} against the number of quanta learned, with two approximations",
         reading=_loss_reading(knobs, start, left), x=log_axis(n, "quanta learned n", n=5),
         y=log_axis(drawn or [start], f"mean loss, {_unit(knobs)}", n=5, pad=1.1),
-        table={"head": ["n", "exact", "integral", "midpoint"], "rows": zip(n, exact, integral, midpoint, strict=True)},
+        table={"head": ["n", "exact", "integral", "midpoint"], "rows": Rows(n, exact, integral, midpoint)},
     )  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def error_chart(knobs: Knobs, *, number: int) -> Chart:
         description="Relative error of the two approximations against the number of quanta learned",
         reading=_error_reading(knobs, n, found), x=log_axis(n, "quanta learned n", n=5),
         y=log_axis(drawn or [CLOSE], "error as a share of the exact loss", n=5, pad=1.3),
-        table={"head": ["n", "integral", "midpoint"], "rows": zip(n, *found.values(), strict=True)},
+        table={"head": ["n", "integral", "midpoint"], "rows": Rows(n, *found.values())},
     )  # fmt: skip
 
 
@@ -150,7 +150,7 @@ def resource_chart(knobs: Knobs, resource: Resource, *, number: int) -> Chart:
         x=log_axis(curve.x, AXES[resource], n=5), y=log_axis(drawn or [start], f"mean loss, {unit}", n=5, pad=1.1),
         help=RESOURCE_HELP[resource],
         table={"head": [letter, "quanta n", "loss alone", "loss with the others"],
-               "rows": zip(curve.x, curve.n, curve.loss, curve.joint, strict=True)},
+               "rows": Rows(curve.x, curve.n, curve.loss, curve.joint)},
     )  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def slopes_chart(knobs: Knobs, *, number: int) -> Chart:
         description="Local exponents of mean loss in parameters, and in data and steps, against quanta learned",
         reading=_slopes_reading(knobs), x=log_axis(n, "quanta learned n", n=5),
         y=linear_axis(drawn, "local exponent", from_zero=True),
-        table={"head": ["n", "over N", "over D and S"], "rows": zip(n, over_n, over_d, strict=True)},
+        table={"head": ["n", "over N", "over D and S"], "rows": Rows(n, over_n, over_d)},
     )  # fmt: skip
 
 

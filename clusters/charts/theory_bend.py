@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from clusters.charts.chart import Chart, Help, linear_axis, log_axis, make_chart, make_series, vertical
+from clusters.charts.chart import Chart, Help, Rows, linear_axis, log_axis, make_chart, make_series, vertical
 from clusters.charts.numbers import count, fixed
 from clusters.charts.theory import LEAST_SHARE
 from compute.numerics import quantization as model
@@ -95,7 +95,7 @@ def window_chart(knobs: Knobs, found: Exponents | None, *, number: int) -> Chart
         rules=[vertical("thr", knobs.alpha, f"α = {knobs.alpha:g}")] if knobs.alpha <= top else [],
         x=linear_axis([0, top], "true α"), y=linear_axis([point[1] for one in series for point in one["points"]],
                                                          "measured exponent", from_zero=True),
-        table={"head": ["alpha", "measured"], "rows": zip(alphas, shown, strict=True)},
+        table={"head": ["alpha", "measured"], "rows": Rows(alphas, shown)},
     )  # fmt: skip
 
 

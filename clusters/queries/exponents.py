@@ -12,7 +12,7 @@ from pathlib import Path
 
 from django.db.models import Q, QuerySet
 
-from clusters.models import Experiment, RunCheckpoint, Study
+from clusters.models import Experiment, Run, RunCheckpoint, Study
 from clusters.queries.access import User, visible_runs
 from clusters.queries.experiments import visible_experiments
 from clusters.queries.missing import Missing
@@ -116,18 +116,18 @@ def _of_experiment(experiment: Experiment) -> list[Measurement]:
     sweep = sweep_of(experiment.found, 0)
     rows = []
     for alpha in sweep.alphas:
-        laws = {letter: law for letter in "NDS" if (law := sweep.law(letter, alpha)) and law.is_fitted}
-        if laws:
+        n, d, step = (_fitted(sweep.law(letter, alpha)) for letter in ("N", "D", "S"))
+        if n or d or step:
             rows.append(Measurement(
                 origin=PARITY, source=experiment.name, task=f"α = {alpha:g}", year=experiment.created_at.year,
                 domain="sparse parity", link=experiment.get_absolute_url(), note=f"made with α = {alpha:g}",
-                **{f"alpha_{letter.lower()}": law.exponent for letter, law in laws.items()},  # type: ignore[arg-type]
-                **{f"interval_{letter.lower()}": _ends(law) for letter, law in laws.items()},
+                alpha_n=n.exponent if n else None, alpha_d=d.exponent if d else None, alpha_s=step.exponent if step else None,
+                interval_n=_ends(n), interval_d=_ends(d), interval_s=_ends(step),
             ))  # fmt: skip
     return rows
 
 
-def _networks(runs: Sequence[object]) -> dict[int, list[_Network]]:
+def _networks(runs: Sequence[Run]) -> dict[int, list[_Network]]:
     """What runs measured of their checkpoints: one query."""
     rows = RunCheckpoint.objects.filter(run__in=runs).order_by("ordinal").values_list(
         "run_id", "checkpoint__lm", "checkpoint__step", "checkpoint__n_non_embedding", "is_final", "mean_loss_nats",
@@ -167,5 +167,9 @@ def _interval(fit: PowerLawFit | None) -> tuple[float, float] | None:
     return (fit.low, fit.high) if fit and math.isfinite(fit.low) else None
 
 
-def _ends(law: Law) -> tuple[float, float] | None:
-    return (law.low, law.high) if law.low is not None and law.high is not None else None
+def _fitted(law: Law | None) -> Law | None:
+    return law if law and law.is_fitted else None
+
+
+def _ends(law: Law | None) -> tuple[float, float] | None:
+    return (law.low, law.high) if law and law.low is not None and law.high is not None else None

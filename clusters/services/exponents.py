@@ -26,6 +26,7 @@ FIELDS = ("name", "year", "domain", *EXPONENTS, "note", "link", "is_shared")
 def add_study(user: User, **fields: Any) -> Study:
     """Keep exponents of a study; raises PermissionDenied, ValidationError by field."""
     _must_be_somebody(user)
+    assert user.pk is not None  # noqa: S101  (somebody has a key)
     study = Study(owner_id=user.pk, **_checked(fields))
     with transaction.atomic():
         lock_person(user)
