@@ -99,7 +99,7 @@ def residual_chart(found: Fitted, *, over: str, slug: str, number: int) -> Chart
         if trial.judged:
             judged = _miss_points(trial.judged, asked)
             series.append(make_series("line", judged, name=f"{name}{UNSEEN}", css=f"{css} dash"))
-    most = max((abs(point[1]) for one in series for point in one["points"]), default=0.01)
+    most = max(1e-4, *(abs(point[1]) for one in series for point in one["points"]))  # exact laws miss by nothing
     zero = make_series("line", [[found.inside[0].x, 0], [found.inside[-1].x, 0]], name="0", css="refl")
     dashed = " Dashed: what the judged fits missed, which had not seen the last points." if found.judged else ""
     worst, best = (pick(found.comparison.fitted, key=lambda trial: trial.rms) for pick in (max, min))

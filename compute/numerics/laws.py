@@ -14,6 +14,7 @@ from compute.numerics.bnsl import BrokenFit, BrokenPowerLaw, fit_broken_power_la
 from compute.numerics.scaling import PowerLawFit, fit_power_law, positive_points
 
 HELD_OUT_SHARE = 0.2  # of the points, those with the largest x
+AS_LITTLE = 1e-6  # errors that differ by less than rounding in the seventh digit of a loss are the same
 LAWS: dict[str, int] = {  # name → numbers it is made of, simplest first
     "power": 2,
     "offset": n_parameters(0),
@@ -72,9 +73,13 @@ class Comparison:
 
     @property
     def best(self) -> Trial | None:
-        """The law with the smallest error on the held-out points; None where fewer than two laws could be judged."""
+        """The law with the smallest error on the held-out points; None where fewer than two laws could be judged.
+
+        Of laws that are wrong by as little, the simplest.
+        """
         judged = [trial for trial in self.trials if math.isfinite(trial.held_out_rms)]
-        return min(judged, key=lambda trial: trial.held_out_rms) if len(judged) > 1 else None
+        least = min((trial.held_out_rms for trial in judged), default=math.nan)
+        return next(t for t in judged if t.held_out_rms <= least + AS_LITTLE) if len(judged) > 1 else None
 
     @property
     def fitted(self) -> list[Trial]:

@@ -167,7 +167,7 @@ def test_a_chosen_bar_leads_back(client, run):
 
 def test_rules_say_how_many_follow_them_and_lead_there(client, run):
     html = get(client)
-    for text in ("monogenic", "polygenic", "inverse scaling", "never learned", "syn-40k"):
+    for text in ("monogenic", "polygenic", "rises", "rises, then falls", "never learned", "syn-40k"):
         [(href, n)] = re.findall(rf'class="chip" id="rule-[\d-]+" href="([^"]+)"[^>]*>{text} <b>([\d,]+)</b>', html)[:1]
         assert facts(client, href.partition("?")[2].replace("&amp;", "&"))["n_found"] == int(n)
 
