@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ def deleted_with(holder: Holder) -> Iterator[int]:
     """A transaction that deletes a row together with its bundle, where that lies in the data folder; gives its bytes.
 
     The bundle is moved out of sight as the last act of the transaction: either both are gone or neither. Its files go
-    KEEP_DELETED_DAYS later, so that a backup that read the database before can still copy them.
+    KEEP_DELETED_DAYS later, so that a backup that read the database before can still copy them; with 0, at once.
     """
     folder = deletable_folder(holder)
     trash = folder.with_name(f"{TRASH}{uuid.uuid4().hex[:12]}-{folder.name}") if folder else None
@@ -43,6 +44,8 @@ def deleted_with(holder: Holder) -> Iterator[int]:
             trash.rename(folder)
         raise
     forget_bundles()
+    if trash and not settings.KEEP_DELETED_DAYS:
+        shutil.rmtree(trash, ignore_errors=True)
     restore_kept()
 
 

@@ -10,7 +10,6 @@ import os
 import stat
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from clusters.models import RegisteredCorpus
-from clusters.services import corpora as services
 from compute.jobs import queue
 from compute.suites import changed
 from tests.jobs import fake
@@ -221,15 +219,6 @@ def test_a_missing_reader_is_said(ana: User, store: Path, settings: Any, monkeyp
     response = send(ana, b"PAR1", "a.parquet")
     assert "This site cannot read .parquet files: pyarrow is not installed" in text(response)
     assert nothing_is_left(store, settings)
-
-
-def test_what_a_killed_upload_left_goes_with_the_next(ana: User, store: Path) -> None:
-    old, young = (store / f"{services.PARTIAL}{name}" for name in ("old", "young"))
-    for folder in (old, young):
-        folder.mkdir(parents=True)
-    os.utime(old, (time.time() - 7200,) * 2)
-    send(ana, LINES)
-    assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_one_person_s_corpora_have_different_names(ana: User, ben: User) -> None:
