@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from functools import cache
-from pathlib import Path
-
 import numpy as np
 
 from clusters.models import Experiment
 from clusters.queries.access import User
-from clusters.queries.experiments import visible_experiments
+from clusters.queries.experiments import get_experiment, visible_experiments
+from clusters.queries.missing import Missing
 from clusters.stored.arrays import experiment_array
 from clusters.values.facts import ToySlopes
 from clusters.values.qdg_bias import Draw, ParityQdg, Toy, World, toy_of
@@ -20,7 +17,7 @@ from compute.numerics import mosaic
 from compute.numerics.ranks import envelope, fit_envelope
 
 KINDS = (toy_qdg.KIND, parity_qdg.KIND)
-TOY_TABLE = Path(__file__).resolve().parents[1] / "data" / "toy_bias.json"
+MOST_TRIED = 5
 SHARE_IN_COLOUR = 0.99  # of the picture's pixels lie within the colours' limits
 LEAST_LIMIT = 0.02
 
@@ -68,18 +65,19 @@ def picture(experiment: Experiment) -> tuple[np.ndarray, float]:
     return mosaic.encode(values, "signed"), max(limit, LEAST_LIMIT)
 
 
-@cache
-def shipped() -> ToySlopes:
-    """The table that benchmarks/toy_bias.py writes."""
-    table = json.loads(TOY_TABLE.read_text())
-    return ToySlopes(table["exponents"], table["slopes"], table["setting"])
-
-
-def calibrating(user: User) -> tuple[Experiment, ToySlopes] | None:
+def calibrating(user: User) -> Experiment | None:
     """The newest finished toy experiment that this person may see and that calibrates something."""
     found = visible_experiments(user, [toy_qdg.KIND]).exclude(bundle_sha256="")
-    for one in found[:5]:
-        slopes = toy(one).slopes
-        if slopes is not None:
-            return one, slopes
-    return None
+    return next((one for one in found[:MOST_TRIED] if toy(one).slopes), None)
+
+
+def slopes_of(user: User, slug: str) -> ToySlopes:
+    """The sweep of an experiment that somebody names; Missing where it calibrates nothing."""
+    experiment = get_experiment(user, slug, [toy_qdg.KIND])
+    slopes = toy(experiment).slopes if experiment.is_finished else None
+    if slopes is None:
+        raise Missing(
+            f"“{experiment.name}” calibrates no slope",
+            "It must be finished, with two exponents and two draws of each at least.",
+        )
+    return slopes

@@ -19,6 +19,7 @@ from clusters.parameters import chosen
 from clusters.queries import qdg_bias as queries
 from clusters.queries.experiments import get_experiment, visible_experiments
 from clusters.queries.qdg_bias import KINDS
+from clusters.queries.rank_frequency import toy_slopes
 from clusters.services.experiments import start_experiment
 from clusters.values.qdg_bias import Readout, read_backwards
 from clusters.views import qdg_bias_parity, qdg_bias_toy, twins
@@ -36,7 +37,7 @@ def lab(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     if request.method == "POST":
         return _started(request)
     slope, complaint = measured_slope(request.GET)
-    readout = read_backwards(queries.shipped(), slope) if slope is not None else None
+    readout = read_backwards(toy_slopes(), slope) if slope is not None else None
     if twin:
         return _twin(request, twin, readout)
     kind = chosen(request.GET, "kind", KINDS, KINDS[0])
@@ -84,14 +85,13 @@ def _page(
     request: HttpRequest, forms: dict[str, SettingsForm], readout: Readout | None, complaint: str, *, opened: str,
     status: int = 200,
 ) -> HttpResponse:  # fmt: skip
-    newest = queries.calibrating(request.user)
     ctx = {
         **lab_context(request, KINDS),
-        **readout_context(queries.shipped(), readout, complaint),
-        "slopes": figures.slopes_chart(queries.shipped(), readout, number=1),
-        "toy": queries.shipped(),
-        "n_draws": len(queries.shipped().slopes[0]),
-        "newest": newest[0] if newest else None,
+        **readout_context(toy_slopes(), readout, complaint),
+        "slopes": figures.slopes_chart(toy_slopes(), readout, number=1),
+        "toy": toy_slopes(),
+        "n_draws": len(toy_slopes().slopes[0]),
+        "newest": queries.calibrating(request.user),
         "forms": [
             {"kind": kind, "title": LABS[kind].title, "form": form, "is_open": opened == kind,
              "starts": LABS[kind].presets}
@@ -112,10 +112,10 @@ def _twin(request: HttpRequest, twin: str, readout: Readout | None) -> HttpRespo
             for kind in KINDS
             for one in LABS[kind].presets
         ],
-        "toy": vars(queries.shipped()),
+        "toy": vars(toy_slopes()),
         "readout": qdg_bias_toy.readout_payload(readout),
     }
-    charts = [figures.slopes_chart(queries.shipped(), readout, number=1)]
+    charts = [figures.slopes_chart(toy_slopes(), readout, number=1)]
     figure = request.GET.get("figure")
     return twins.answer(
         twin, name="qdg-bias", payload=payload, head=LIST_HEAD, rows=rows, charts=charts, figure=figure

@@ -121,8 +121,8 @@ def _makers(read: Read) -> dict[str, Maker]:
     makers: dict[int, tuple[str, Callable[..., Chart | None]]] = {
         1: ("ranks", partial(figures.ranks_chart, known, read.affinity, read.fit(read.affinity), read.true_fit)),
         3: ("task-means", partial(figures.means_chart, known)),
-        4: ("cosines", partial(figures.cosines_chart, known, *queries.cosine_histograms(read.experiment))),
-        5: ("agreement", partial(figures.agreement_chart, known)),
+        4: ("agreement", partial(figures.agreement_chart, known)),
+        5: ("cosines", partial(figures.cosines_chart, known, *queries.cosine_histograms(read.experiment))),
     }
     return {slug: partial(make, number=i) for i, (slug, make) in makers.items()}
 

@@ -18,9 +18,10 @@ from clusters.charts.numbers import count, fixed
 from clusters.htmx import render_page
 from clusters.models import Affinity, Run
 from clusters.parameters import chosen, whole_number
+from clusters.queries import qdg_bias
 from clusters.queries import rank_frequency as reads
 from clusters.queries import runs as queries
-from clusters.values.facts import CAVEAT, RankCurves, scaling_fit, spread_ks
+from clusters.values.facts import CAVEAT, RankCurves, ToySlopes, scaling_fit, spread_ks
 from clusters.views import twins
 from clusters.views.rank_window import Fitted, drag_data, fit_window, fitted, shown_window
 from clusters.views.runs import get_run
@@ -58,6 +59,7 @@ class Found:
     fits: list[Fitted]
     alpha: float | None  # from the run's mean losses; only a positive one has a meaning
     agreements: dict[int, float]
+    toy: ToySlopes
 
     @property
     def theory(self) -> float | None:
@@ -82,7 +84,8 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     if len(shown) < len(asked.affinities):
         return render_page(request, "runs/not_ready.html", _missing(run, asked.affinities, by_affinity))
     window, complaint = fit_window(shown[0], asked.first, asked.last)
-    found = Found(by_affinity, shown, window, fitted(run, shown, *window), _alpha(run), reads.agreements(run))
+    toy = _toy(request)
+    found = Found(by_affinity, shown, window, fitted(run, shown, *window), _alpha(run), reads.agreements(run), toy)
     if twin:
         figure = request.GET.get("figure", "")
         return twins.answer(
@@ -110,6 +113,7 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
         "n_clusterings": len(shown[0].clusterings),
         "notes": _notes(shown[0], found.fits, found.alpha),
         "longest": max(len(one.envelope) for one in shown),
+        "newest_toy": qdg_bias.calibrating(request.user) if found.fits else None,
         **twins.links_context(request, "json", "csv"),
     }
     return render_page(request, "runs/rank_frequency.html", ctx)
@@ -166,9 +170,8 @@ def _known_k(text: str, known: set[int]) -> int:
     return k
 
 
-def _large_chart(
-    run: Run, asked: Asked, shown: list[RankCurves], fits: list[Fitted], theory: float | None
-) -> Chart:  # fmt: skip
+def _large_chart(run: Run, asked: Asked, found: Found) -> Chart:
+    shown, fits, theory = found.shown, found.fits, found.theory
     references = []
     if theory is not None and "theory" in asked.references:
         references.append(figures.Reference(theory, "theory"))
@@ -180,23 +183,28 @@ def _large_chart(
     drawn = [one for one in shown[0].clusterings if one.k in asked.ks]
     only = by_affinity.get(shown[0].affinity)
     return figures.rank_frequency_chart(
-        shown[0], drawn, only, references, with_envelope=asked.with_envelope, doubt=_doubt(fits)
+        shown[0], drawn, only, references, with_envelope=asked.with_envelope, doubt=_doubt(found)
     )
 
 
-def _doubt(fits: list[Fitted]) -> str:
+def _doubt(found: Found) -> str:
     """What the toy model has against the slope as it stands."""
-    if not fits:
+    if not found.fits:
         return ""
-    toy, slope = reads.toy_slopes(), fits[0].fit.slope
-    error = fits[0].interval.standard_error if fits[0].interval else 0.0
-    return rank_choices.doubt(toy, slope, toy.compatible(slope, error))
+    slope = found.fits[0].fit.slope
+    return rank_choices.doubt(found.toy, slope, found.toy.compatible(slope, found.slope_error))
+
+
+def _toy(request: HttpRequest) -> ToySlopes:
+    """What the slope is corrected by: the experiment that the address names, or the table that comes with the site."""
+    slug = request.GET.get("toy", "")
+    return qdg_bias.slopes_of(request.user, slug) if slug else reads.toy_slopes()
 
 
 def _figures(run: Run, asked: Asked, found: Found, *slugs: str) -> dict[str, Chart]:
     """The figures named, or all where no name is known, as far as there are numbers for them."""
     makers: dict[str, Callable[[], Chart | None]] = {
-        "rank-frequency": lambda: _large_chart(run, asked, found.shown, found.fits, found.theory),
+        "rank-frequency": lambda: _large_chart(run, asked, found),
         "other-choices": lambda: rank_choices.choices_chart(found.choices, found.theory),
         "toy-slopes": lambda: _toy_chart(found),
         "agreement": lambda: rank_choices.agreement_chart(found.agreements),
@@ -208,7 +216,7 @@ def _figures(run: Run, asked: Asked, found: Found, *slugs: str) -> dict[str, Cha
 def _toy_chart(found: Found) -> Chart | None:
     if not found.fits:
         return None
-    return rank_choices.toy_chart(reads.toy_slopes(), found.fits[0].fit.slope, found.slope_error)
+    return rank_choices.toy_chart(found.toy, found.fits[0].fit.slope, found.slope_error)
 
 
 def _alpha(run: Run) -> float | None:
@@ -276,7 +284,7 @@ def _rows(shown: list[RankCurves]) -> Iterator[list[object]]:
 
 
 def _payload(run: Run, asked: Asked, found: Found, complaint: str) -> dict[str, Any]:
-    toy, fits = reads.toy_slopes(), found.fits
+    toy, fits = found.toy, found.fits
     return {
         "run": run.slug,
         "affinity": asked.affinity,
