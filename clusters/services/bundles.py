@@ -55,8 +55,8 @@ def deletable_folder(holder: Holder) -> Path | None:
         return None
     root, folder = Path(settings.BUNDLE_DIR).resolve(), Path(holder.bundle_path)
     ours = folder.resolve().parent == root and folder.is_dir() and not folder.is_symlink()
-    named = [(model, pk) for model in HOLDERS
-             for pk in model._default_manager.filter(bundle_path=holder.bundle_path).values_list("pk", flat=True)]  # fmt: skip
+    rows = {model: model._default_manager.filter(bundle_path=holder.bundle_path) for model in HOLDERS}
+    named = [(model, pk) for model, found in rows.items() for pk in found.values_list("pk", flat=True)]
     return folder if ours and named == [(type(holder), holder.pk)] else None
 
 
