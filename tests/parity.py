@@ -84,7 +84,10 @@ def write_parity(folder: Path, world: World | None = None, *, name: str = "made-
             }
             for i, one in enumerate(runs)
         ],
-        "tau": [],
+        "tau": [
+            {"alpha": one, "resource": "S", "width": max(world.widths), "median": 3e4, "low": 2e4, "high": 5e4, "n": 5}
+            for one in world.alphas
+        ],
     }
     config = {"name": name, "alphas": list(world.alphas), "widths": list(world.widths), "n_tasks": world.n_tasks,
               "n_bits": world.n_bits}  # fmt: skip

@@ -79,7 +79,7 @@ def tasks_chart(
         reading=_tasks_reading(steps, losses, rho, int(learned.sum())), series=series, help=TASKS_HELP,
         x=log_axis([x for x in steps.tolist() if x > 0], "training step", n=5, with_zero=bool((steps == 0).any())),
         y=linear_axis([0, _roof(losses[:, [rank - 1 for rank in drawn]]) * factor], f"test loss of a task, {unit}",
-                      from_zero=True, n=4),
+                      exact=True, n=4),
         table={
             "head": ["training step", *(f"rank {rank}, {unit}" for rank in drawn)],
             "rows": [[step, *row] for step, row in
@@ -91,7 +91,7 @@ def tasks_chart(
 def _roof(losses: np.ndarray) -> float:
     """How high the axis reaches: one bit and a little, more where tasks stay above it for long."""
     known = losses[np.isfinite(losses)]
-    return max(1.08 * LN2, float(np.quantile(known, 0.99)) if len(known) else 0.0)
+    return max(1.1 * LN2, float(np.quantile(known, 0.99)) if len(known) else 0.0)
 
 
 def _middle(points: Sequence[Sequence[float]], high: float) -> list[float] | None:
@@ -106,7 +106,7 @@ def tasks_title(n_learned: int, n_tasks: int, steps: np.ndarray, rho: float | No
         return f"No task is learned within {count(steps[-1])} steps"
     if n_tasks == 1:
         return "The only task is learned"
-    verb = "is" if n_learned == 1 else "are"
+    verb = "tasks is" if n_learned == 1 else "tasks are"
     many = (
         f"All {count(n_tasks)} tasks are" if n_learned == n_tasks else f"{count(n_learned)} of {count(n_tasks)} {verb}"
     )

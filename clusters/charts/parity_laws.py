@@ -67,13 +67,14 @@ def law_chart(measured: Measured, theory: Theory, *, unit: Unit, number: int) ->
     fitted = [one for one in kept if measured.window and measured.window.holds(one.x)]
     left_out = [one for one in kept if one not in fitted]
     fit_line = _fit_series(measured, factor)
+    ys = [one.y * factor for one in measured.points] + [y for one in fit_line for _, y in one["points"]]
+    y_axis = log_axis(ys, f"test loss, {unit}", n=5, pad=1.1)
     series = [
-        *_theory_series(measured, theory, factor),
+        *_theory_series(measured, theory, factor, (y_axis["lo"], y_axis["hi"])),
         *fit_line,
         make_series("points", [_mark(one, factor, unit) for one in fitted], name="fitted", css="ink"),
         make_series("points", [_mark(one, factor, unit) for one in left_out], name="not fitted", css="ink3"),
     ]
-    ys = [one.y * factor for one in measured.points] + [y for one in fit_line for _, y in one["points"]]
     noun = NOUNS[resource]
     return make_chart(
         slug=f"loss-{resource.lower()}",
@@ -85,7 +86,7 @@ def law_chart(measured: Measured, theory: Theory, *, unit: Unit, number: int) ->
         reading=law_reading(measured, unit),
         series=[one for one in series if one["points"]],
         x=log_axis([one.x for one in measured.points], noun, n=4, pad=1.15),
-        y=log_axis(ys, f"test loss, {unit}", n=5, pad=1.1),
+        y=y_axis,
         table={
             "head": [noun, f"test loss, {unit}", "fitted", "network"],
             "rows": [
@@ -123,31 +124,27 @@ def _fit_series(measured: Measured, factor: float) -> list[Series]:
     ]  # fmt: skip
 
 
-def _theory_series(measured: Measured, theory: Theory, factor: float) -> list[Series]:
-    """The infinite theory's line and the finite one's curve, each through the middle of the fitted points."""
+def _theory_series(measured: Measured, theory: Theory, factor: float, frame: tuple[float, float]) -> list[Series]:
+    """The infinite theory's line and the finite one's curve through the middle of what was fitted, within the axes."""
     inside = [one for one in measured.inside if 0 < one.y < LN2] or [one for one in measured.points if 0 < one.y < LN2]
     if not inside:
         return []
     resource = measured.resource
-    x0 = math.exp(sum(math.log(one.x) for one in inside) / len(inside))
-    y0 = math.exp(sum(math.log(one.y) for one in inside) / len(inside))
+    x0, y0 = (math.exp(float(np.mean(np.log(values)))) for values in ([p.x for p in inside], [p.y for p in inside]))
     xs = np.geomspace(measured.points[0].x, measured.points[-1].x, N_DRAWN)
-    exponent = theory.exponent(resource)
-    top = max(max(one.y for one in measured.points), LN2) * 1.02
-    straight = [
-        [x, y * factor] for x, y in zip(xs.tolist(), (y0 * (xs / x0) ** -exponent).tolist(), strict=True) if y <= top
+    straight, bent = y0 * (xs / x0) ** -theory.exponent(resource), finite_curve(inside, theory, resource, xs)
+    pairs = [
+        [[x, y] for x, y in zip(xs.tolist(), (values * factor).tolist(), strict=True) if frame[0] <= y <= frame[1]]
+        for values in (straight, bent)
     ]
-    line = make_series("line", straight, name="theory", css="refl", label="theory" if straight else "",
-                       label_at=straight[-1] if straight else None)  # fmt: skip
-    bent = finite_curve(inside, theory, resource, xs)
-    least = 0.8 * min(one.y for one in measured.points)
-    finite = [[x, y * factor] for x, y in zip(xs.tolist(), bent.tolist(), strict=True) if y >= least]
-    name = f"K = {theory.n_tasks}"
+    texts = ("theory", f"K = {theory.n_tasks}")
     return [
-        line,
-        make_series("line", finite, name=f"theory, {name}", css="c6 dash", label=name if finite else "",
-                    label_at=finite[0] if finite else None),
-    ]  # fmt: skip
+        make_series("line", line, name=name, css=css, label=text, label_at=line[end])
+        for line, name, css, text, end in zip(
+            pairs, ("theory", "theory, finite"), ("refl", "c6 dash"), texts, (-1, 0), strict=True
+        )
+        if line
+    ]
 
 
 def finite_curve(inside: Sequence[Point], theory: Theory, resource: Resource, xs: np.ndarray) -> np.ndarray:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from clusters.charts.chart import Chart, Help, log_axis, make_chart, make_series
-from clusters.charts.numbers import count, fixed
-from clusters.charts.parity_laws import Theory, spread
+from clusters.charts.numbers import compact, count, fixed
+from clusters.charts.parity_laws import Theory
 from clusters.values.parity import NOUNS, Law, Point, Resource
 from compute.errors import FitError
 from compute.numerics import parity_measures as measures
@@ -46,9 +47,8 @@ def learned_chart(
         ends = _through(inside or [(one.x, one.y) for one in known], fitted.exponent)
         series.append(make_series("line", ends, name="fit", css="fitl", label=f"{resource}^{fixed(fitted.exponent)}",
                                   label_at=ends[-1]))  # fmt: skip
-    kept = spread(known)
-    marks = [[one.x, one.y, f"{one.name}: {count(one.y)} tasks"] for one in kept]
-    series.append(make_series("points", marks, name="learned", css="ink"))
+    marks = [[one.x, one.y, f"{one.name}: {count(one.y)} tasks"] for one in known]
+    series.append(make_series("step" if resource == "S" else "points", marks, name="learned", css="ink"))
     n_none = len(points) - len(known)
     return make_chart(
         slug=f"learned-{resource.lower()}", number=number, size="third", help=LEARNED_HELP,
@@ -105,7 +105,9 @@ def _learned_reading(resource: Resource, fitted: measures.Law | None, n_none: in
 # ── when tasks are learned ──
 
 
-def convergence_chart(probabilities: np.ndarray, steps: np.ndarray, *, name: str, number: int) -> Chart:
+def convergence_chart(
+    probabilities: np.ndarray, steps: np.ndarray, tau: Mapping[str, Any] | None = None, *, name: str, number: int
+) -> Chart:
     """First step at which each task is below 0.1 bits, int (n_tasks,), −1 where never, against its frequency."""
     known = np.flatnonzero(steps > 0)
     p, s = probabilities[known], steps[known].astype(np.float64)
@@ -130,7 +132,7 @@ def convergence_chart(probabilities: np.ndarray, steps: np.ndarray, *, name: str
         series=series,
         title=convergence_title(fit.exponent if fit else None, len(known)),
         description=f"First step below 0.1 bits against the frequency of a task, {name}",
-        reading=_convergence_reading(fit, len(known)),
+        reading=_convergence_reading(fit, len(known), tau),
         x=log_axis(p.tolist(), "frequency of the task", n=4, pad=1.2),
         y=log_axis(s.tolist(), "step of learning", n=5, pad=1.2),
         table={
@@ -157,8 +159,11 @@ def convergence_title(slope: float | None, n: int) -> str:
     return f"Steps of learning go as frequency to the power {fixed(slope)}; theory −1"
 
 
-def _convergence_reading(fit: measures.Law | None, n: int) -> str:
-    said = f"{count(n)} learned tasks"
+def _convergence_reading(fit: measures.Law | None, n: int, tau: Mapping[str, Any] | None) -> str:
+    said = [f"{count(n)} learned task{'' if n == 1 else 's'}"]
     if fit is not None and math.isfinite(fit.low):
-        said += f", 95% interval {fixed(fit.low)} to {fixed(fit.high)}"
-    return f"{said}. The paper’s network of this kind has −0.81 over 45 tasks."
+        said[0] += f", 95% interval {fixed(fit.low)} to {fixed(fit.high)}"
+    if tau is not None:
+        ends = f", {compact(tau['low'])} to {compact(tau['high'])}" if tau["low"] < tau["high"] else ""
+        said.append(f"Until then a task had been seen {compact(tau['median'])} times in the median{ends}")
+    return ". ".join([*said, "The paper’s network of this kind has −0.81 over 45 tasks."])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -167,7 +168,9 @@ def overfit_chart(networks: Sequence[Network], *, unit: Unit, number: int) -> Ch
     best, last = [one.best_test_loss_nats for one in known], [one.test_loss_nats for one in known]
     samples = [float(one.n_samples or 1) for one in known]
     guess = LN2 * factor
-    ys = [value * factor for value in [*best, *last] if value is not None]
+    ys = [guess, *(value * factor for value in [*best, *last] if value is not None)]
+    kind: Literal["line", "points"] = "line" if len(set(samples)) == len(samples) else "points"
+    ends = marks(last, "at the end")
     return make_chart(
         slug="overfitting",
         number=number,
@@ -186,14 +189,12 @@ def overfit_chart(networks: Sequence[Network], *, unit: Unit, number: int) -> Ch
                 label_at=[min(samples), guess],
             ),
             make_series(
-                "line", marks(last, "at the end"), name="at the end", css="c2", marker="diamond", label="at the end"
+                kind, ends, name="at the end", css="c2", marker="diamond", label="at the end", label_at=ends[0][:2]
             ),
-            make_series(
-                "line", marks(best, "at best"), name="at best", css="c1", marker="dot", label="stopped in time"
-            ),
+            make_series(kind, marks(best, "at best"), name="at best", css="c1", marker="dot", label="stopped in time"),
         ],
         x=log_axis(samples, "training samples", n=5, pad=1.15),
-        y=linear_axis([0, guess * 1.05, *ys], f"test loss, {unit}", n=4),
+        y=log_axis(ys, f"test loss, {unit}", n=5, pad=1.1),
         table={
             "head": ["training samples", "width", "seed", f"lowest, {unit}", "at step", f"at the end, {unit}"],
             "rows": [

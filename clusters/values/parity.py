@@ -81,6 +81,7 @@ class Sweep:
     networks: tuple[Network, ...]
     laws: Mapping[str, tuple[Law, ...]]  # by "N", "S", "D", "n_of_D", "convergence"
     correlations: tuple[Mapping[str, Any], ...]
+    thresholds: tuple[Mapping[str, Any], ...]  # τ: samples of a task until it was learned
 
     @cached_property
     def alphas(self) -> tuple[float, ...]:
@@ -94,6 +95,11 @@ class Sweep:
         """The law over all seeds of one α; a single seed's where nothing was put together."""
         known = [one for one in self.laws.get(name, ()) if one.alpha == alpha]
         return min(known, key=lambda one: one.seed is not None, default=None)
+
+    def tau(self, resource: Resource, alpha: float) -> Mapping[str, Any] | None:
+        """Median, low and high number of samples that a task took until it was learned."""
+        known = (one for one in self.thresholds if one.get("resource") == resource and one.get("alpha") == alpha)
+        return next((one for one in known if one.get("median") is not None), None)
 
     def rho(self, network: Network) -> float | None:
         """Spearman's ρ of frequency and order of learning in one network."""
@@ -148,7 +154,7 @@ def sweep_of(found: Mapping[str, Any], n_tasks: int) -> Sweep:
                     for one in entries)
         for name, entries in found.get("fits", {}).items()
     }  # fmt: skip
-    return Sweep(n_tasks, networks, laws, tuple(found.get("spearman", ())))
+    return Sweep(n_tasks, networks, laws, tuple(found.get("spearman", ())), tuple(found.get("tau", ())))
 
 
 _OF_NETWORK = [one.name for one in fields(Network) if one.name != "index"]

@@ -167,7 +167,11 @@ def _convergence(read: Read, *, number: int) -> Chart:
     network = queries.widest(queries.online(read.known, read.alpha))[0]
     found = queries.learning_steps(read.steps, queries.task_losses(read.experiment, network))
     return learned.convergence_chart(
-        queries.frequencies(read.experiment, read.known, read.alpha), found, name=read.name(network), number=number
+        queries.frequencies(read.experiment, read.known, read.alpha),
+        found,
+        read.known.tau("S", read.alpha),
+        name=read.name(network),
+        number=number,
     )
 
 

@@ -14,7 +14,6 @@ from django.views.decorators.http import require_http_methods
 
 from clusters.forms.parity_start import ParityForm, initial_of
 from clusters.htmx import render_page
-from clusters.parameters import chosen
 from clusters.queries.experiments import get_experiment, visible_experiments
 from clusters.services.experiments import start_experiment
 from clusters.views import twins
@@ -22,6 +21,7 @@ from clusters.views.labs import HEAD, MOST, entry, lab_context, start_preset
 from clusters.views.parity import KIND, parity_urls
 from compute.errors import ConfigError
 from compute.jobs.quotas import QuotaError
+from compute.labs.frame import Preset
 from compute.labs.parity import LAB, ParityConfig
 
 FOLDED = ("fit_from", "fit_to", "n_stacked")
@@ -62,13 +62,10 @@ def _start(request: HttpRequest, form: ParityForm) -> HttpResponse:
 
 def _initial(request: HttpRequest) -> dict[str, Any]:
     """The fields as a preset, an earlier experiment, or the address itself fills them."""
-    query = request.GET
-    keys = [one.key for one in LAB.presets]
-    key = chosen(query, "like", keys, keys[0]) if query.get("like", "") in keys or not query.get("like") else ""
-    preset = LAB.preset(key)
-    config = preset.config if preset else _earlier(request, query["like"])
-    values = initial_of(config) | {"name": "" if "like" not in query else f"{config.name}-2"[:80]}
-    return values | _named(query)
+    like = request.GET.get("like", "")
+    preset = LAB.preset(like) if like else LAB.presets[0]
+    config = _settings(preset) if preset else _earlier(request, like)
+    return initial_of(config) | {"name": f"{config.name}-2"[:80] if like else ""} | _named(request.GET)
 
 
 def _earlier(request: HttpRequest, slug: str) -> ParityConfig:
@@ -77,11 +74,15 @@ def _earlier(request: HttpRequest, slug: str) -> ParityConfig:
     try:
         return ParityConfig.from_json(experiment.config)
     except ConfigError:
-        return LAB.presets[0].config
+        return _settings(LAB.presets[0])
+
+
+def _settings(preset: Preset) -> ParityConfig:
+    return ParityConfig.from_json(preset.config.to_json())
 
 
 def _named(query: QueryDict) -> dict[str, str]:
-    return {name: query[name] for name in ParityForm.base_fields if name in query}
+    return {name: str(query[name]) for name in ParityForm.base_fields if name in query}
 
 
 def _page(request: HttpRequest, form: ParityForm, status: int = 200) -> HttpResponse:

@@ -110,7 +110,7 @@ def test_tasks_are_those_of_the_chosen_network(client, swept):
     last = chart["table"]["rows"][-1]
     losses = queries.task_losses(swept, queries.sweep(swept).networks[0])
     assert last[1] == pytest.approx(float(losses[-1, 0]))
-    assert "1 of 40 is learned" in chart["title"]
+    assert "1 of 40 tasks is learned" in chart["title"]
 
 
 def test_bits_are_nats_by_ln_2(client, swept):
@@ -130,6 +130,11 @@ def test_tasks_are_learned_when_they_fall(client, swept):
         assert frequency == pytest.approx(frequencies(0.4, 40)[rank - 1])
         assert learned_at(0.4, 40)[rank - 1] < step <= 3 * learned_at(0.4, 40)[rank - 1]
         assert step in steps
+
+
+def test_how_often_a_task_is_seen_until_it_is_learned(client, swept):
+    reading = figure(told(client), "convergence")["reading"]
+    assert "a task had been seen 30 k times in the median, 20 k to 50 k" in reading
 
 
 def test_of_several_alphas_one_is_shown_and_all_are_compared(client, several):
