@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 LEAST_SECONDS = 0.5
-LEAST_SHARE = 0.02  # of one core; keeping a lease alive takes a tenth of it
+LEAST_SHARE = 0.02  # of one core; to keep a lease alive takes 0.0004 of one
 
 
 class Processor:
