@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 from clusters.charts.chart import (
     Axis,
@@ -25,8 +26,11 @@ from compute.labs.addition import LATE
 from compute.numerics.addition import A_DECADE, ACCURATE, LEARNED_BITS
 
 STEP = "training step"
+Side = Literal["start", "end"]
 HARDLY = 0.05  # of periodicity
 SHRUNK = 0.95  # of its largest: a smaller norm has clearly fallen
+SIDES: tuple[Side, Side] = ("start", "end")  # of the two times' names
+ROOM = (0.25, 0.7)  # how far along the axis a name must stand to have room before it, and after it
 STEADY = 1.15  # delays within this factor are about the same
 TIMES = {"loss": f"a mean loss under {LEARNED_BITS:g} bits", "accuracy": f"{ACCURATE:.0%} of the sums right"}
 LOSS_HELP = Help(
@@ -204,7 +208,7 @@ def spectrum_chart(shares: Sequence[float], *, number: int) -> Chart | None:
         return None
     n_half = _n_half([share for _, share in known])
     return make_chart(
-        slug="spectrum", number=number, size="half",
+        slug="spectrum", number=number, size="third",
         title=f"Half of the weights’ power lies at {count(n_half)} of {count(len(known))} frequencies",
         description="Share of the weights’ power by frequency at the end of training",
         reading=f"If all frequencies had the same, half would take {count(math.ceil(len(known) / 2))}.",
@@ -229,12 +233,13 @@ def _n_half(shares: Iterable[float]) -> int:
 
 
 def _rules(network: Network, by: Times, *, named: bool = True) -> list[Rule]:
-    t_train, t_test = network.times(by)
+    """Where it fitted and where it generalised; names stand where there is room."""
     rules = []
-    if t_train:
-        rules.append(vertical("thr", t_train, f"fitted {count(t_train)}" if named else "", side="start"))
-    if t_test:
-        rules.append(vertical("thr", t_test, f"generalised {count(t_test)}" if named else ""))
+    for step, word, usual in zip(network.times(by), ("fitted", "generalised"), SIDES, strict=True):
+        if step:
+            share = math.log(step) / math.log(max(network.n_steps, 2))
+            side = "end" if share < ROOM[0] else "start" if share > ROOM[1] else usual
+            rules.append(vertical("thr", step, f"{word} {count(step)}" if named else "", side=side))
     return rules
 
 
@@ -269,7 +274,7 @@ def gap_by_decay(known: Sweep, by: Times, *, number: int) -> Chart | None:
     """The same against the weight decay."""
     return _gap_chart(
         known, by, slug="gap-decay", number=number, x_of=lambda cell: cell.weight_decay,
-        x_axis=log_axis([decay for decay in known.weight_decays if decay], "weight decay", pad=1.25,
+        x_axis=log_axis([decay for decay in known.weight_decays if decay], "weight decay", pad=2.0,
                         with_zero=0 in known.weight_decays,
                         ticks=[(decay, f"{decay:g}") for decay in known.weight_decays]),
         lines=[(f"{fraction:.0%} shown", [known.cell(fraction, decay) for decay in known.weight_decays])
@@ -299,7 +304,7 @@ def _gap_chart(
         f" {count(n_without)} of {count(len(known.networks))} networks have none: they did not generalise in time."
     )
     return make_chart(
-        slug=slug, number=number, size="half", title=_gap_title(lines, by, words, name_of), help=GAP_HELP,
+        slug=slug, number=number, size="third", title=_gap_title(lines, by, words, name_of), help=GAP_HELP,
         description="How many times later networks generalise than fit", series=series,
         reading=f"Steps until {TIMES[by]}, of the unseen over the seen pairs." + (without if n_without else ""),
         x=x_axis, y=log_axis([1, *gaps], "times as late", pad=1.15, n=4),
@@ -348,9 +353,10 @@ def fractions_chart(
         )  # fmt: skip
     done = [one for one in same if one.times(by)[1] is not None]
     return make_chart(
-        slug="fractions", number=number, size="half", title=_fractions_title(same, done, by),
+        slug="fractions", number=number, size="third", title=_fractions_title(same, done, by),
         description="Accuracy on unseen pairs over training steps, one line a share of pairs shown",
-        reading=f"At weight decay {chosen.weight_decay:g}, seed {chosen.seed}; a line ends with its training.",
+        reading=f"At weight decay {chosen.weight_decay:g}, seed {chosen.seed}; enough means {TIMES[by]}. A line ends with "
+                "its training.",
         series=series, x=_steps_axis(steps, n=5), y=share_axis([0, 1], "unseen sums that are right", exact=True),
         help=ACCURACY_HELP,
     )  # fmt: skip
@@ -370,8 +376,8 @@ def _fractions_title(same: Sequence[Network], done: Sequence[Network], by: Times
     times = [one.times(by)[1] or 0 for one in done]
     sooner = ", sooner the more pairs are shown" if len(times) > 1 and times == sorted(times, reverse=True) else ""
     if len(done) == len(same):
-        return f"All {count(len(same))} shares of the pairs suffice{sooner}"
-    return f"{count(len(done))} of {count(len(same))} shares of the pairs suffice{sooner}"
+        return f"All {count(len(same))} shares of the pairs are enough{sooner}"
+    return f"{count(len(done))} of {count(len(same))} shares of the pairs are enough{sooner}"
 
 
 def _times(gap: float) -> str:
