@@ -219,7 +219,7 @@ def _presets() -> Iterator[Preset]:
     yield Preset(
         "p-scaling-15",
         "The paper’s parameter scaling (Figures 2, 7 and 8)",
-        "30 widths from 10 to 500 at α = 0.4, 200,000 steps: about an hour on a GPU.",
+        "30 widths from 10 to 500 at α = 0.4, 200,000 steps: for a GPU, where we expect less than an hour.",
         ParityConfig(
             name="p-scaling-15", widths=_spaced(10, 500, 30), n_steps=200_000, log_every=100,
             fit_from=400, fit_to=8900, **paper,
@@ -229,7 +229,8 @@ def _presets() -> Iterator[Preset]:
     yield Preset(
         "d-scaling-6",
         "The paper’s data scaling (Figure 2)",
-        "30 training sets from 10,000 to 5,000,000 samples at α = 0.4, 1,000,000 steps: a day on a GPU.",
+        "30 training sets from 10,000 to 5,000,000 samples at α = 0.4, 1,000,000 steps: for a GPU, where we expect "
+        "several hours.",
         ParityConfig(
             name="d-scaling-6", widths=(500,), samples=_spaced(1e4, 5e6, 30), n_steps=1_000_000, log_every=100,
             is_batch_capped=True, n_stacked=30, **paper,
@@ -239,7 +240,8 @@ def _presets() -> Iterator[Preset]:
     yield Preset(
         "p-scaling-17",
         "The paper’s parameter and step scaling over α (Figure 10)",
-        "20 widths from 10 to 300 at eight α with three seeds, 100,000 steps: several hours on a GPU.",
+        "20 widths from 10 to 300 at eight α with three seeds, 100,000 steps: for a GPU, where we expect one to two "
+        "hours.",
         ParityConfig(
             name="p-scaling-17", alphas=tenths, widths=_spaced(10, 300, 20), seeds=(0, 1, 2), n_steps=100_000,
             log_every=500, fit_from=500, fit_to=14_500, **paper,
@@ -249,7 +251,7 @@ def _presets() -> Iterator[Preset]:
     yield Preset(
         "d-scaling-9",
         "The paper’s data scaling over α (Figures 9 and 10)",
-        "25 training sets at each of fifteen α, 100,000 steps: several hours on a GPU.",
+        "25 training sets at each of fifteen α, 100,000 steps: for a GPU, where we expect several hours.",
         ParityConfig(
             name="d-scaling-9", alphas=twentieths, widths=(500,), samples=_spaced(1e4, 5e6, 25),
             n_steps=100_000, log_every=500, is_batch_capped=True, n_stacked=25, **paper,
