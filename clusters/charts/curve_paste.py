@@ -117,7 +117,7 @@ def held_out_chart(comparison: Comparison, *, number: int) -> Chart | None:
         for i, trial in enumerate(fitted)
         if trial in judged
     ]  # fmt: skip
-    values = [point[0] for point in (*seen, *asked)]
+    ticks = _share_ticks([point[0] for point in (*seen, *asked)])
     return make_chart(
         slug="held-out", number=number, size="side", title=held_out_title(comparison),
         description="Error of every law on the points that it was fitted to and on those held out",
@@ -125,7 +125,7 @@ def held_out_chart(comparison: Comparison, *, number: int) -> Chart | None:
         series=[make_series("points", seen, name="fitted points", css="c6", marker="dot"),
                 make_series("points", asked, name="held-out points", css="c2", marker="diamond")],
         legend=[("diamond", "c2", "held-out points"), ("dot", "c6", "fitted points")],
-        x=log_axis(values, "error, as a share", ticks=_share_ticks(values), pad=1.5), y=category_axis(names),
+        x=log_axis([value for value, _ in ticks], "error, as a share", ticks=ticks), y=category_axis(names),
         table={"head": ["law", "fitted points", "held-out points"],
                "rows": [[LAW_NAMES[t.name], t.rms, t.held_out_rms] for t in fitted]},
         help=HELD_OUT_HELP,
@@ -137,7 +137,8 @@ def _drawn(share: float) -> float:
 
 
 def _share_ticks(values: Sequence[float]) -> list[tuple[float, str]]:
-    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    low = math.floor(math.log10(min(values)))
+    high = max(math.ceil(math.log10(max(values))), low + 1)
     ticks = [10.0**power for power in range(low, high + 1)]
     return [(tick, "≤ 0.01%" if tick <= LEAST_SHARE else f"{100 * tick:g}%") for tick in ticks]
 
