@@ -121,7 +121,8 @@ def _of_experiment(experiment: Experiment) -> list[Measurement]:
             rows.append(Measurement(
                 origin=PARITY, source=experiment.name, task=f"α = {alpha:g}", year=experiment.created_at.year,
                 domain="sparse parity", link=experiment.get_absolute_url(), note=f"made with α = {alpha:g}",
-                alpha_n=n.exponent if n else None, alpha_d=d.exponent if d else None, alpha_s=step.exponent if step else None,
+                alpha_n=n.exponent if n else None, alpha_d=d.exponent if d else None,
+                alpha_s=step.exponent if step else None,
                 interval_n=_ends(n), interval_d=_ends(d), interval_s=_ends(step),
             ))  # fmt: skip
     return rows
