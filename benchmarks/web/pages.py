@@ -82,6 +82,8 @@ PAGES = (
     Page("exports", RUN + "/exports/"),
     Page("grokking", "/labs/grokking/"),
     Page("a pasted curve", "/labs/curves/?text=1e6+4%0A1e7+3%0A1e8+2.2%0A1e9+1.7"),
+    Page("theory", "/theory/?n_quanta=500"),
+    Page("exponents", "/exponents/"),
     Page("sign-in", "/sign-in/"),
     Page("livez", "/livez"),
     Page("API, runs", "/api/v1/runs/"),
@@ -100,6 +102,8 @@ PAGES = (
     Page("API, crosswalk", CLUSTER + "/crosswalk/"),
     Page("API, rank-frequency", API + "/rank-frequency/?affinity={affinity}&first={first}&last={last}"),
     Page("API, jobs", "/api/v1/jobs/"),
+    Page("API, theory", "/api/v1/theory/?n_quanta=500"),
+    Page("API, exponents", "/api/v1/exponents/"),
 )
 # routes that change something, need somebody signed in, or whose time is that of a form
 LEFT_OUT = frozenset({
@@ -114,5 +118,5 @@ LEFT_OUT = frozenset({
     "label", "labeling-next", "metrics", "note-save", "notice-read", "notices", "notices-read", "password-again",
     "password-forgotten", "password-mailed", "people", "person-change", "profile", "queue", "queue-close",
     "queue-delete", "queue-describe", "queue-new", "queue-share", "quiz", "quiz-ask", "quiz-question", "readyz",
-    "sign-up", "suggestion", "suggestions", "suggestions-ask",
+    "sign-up", "suggestion", "suggestions", "suggestions-ask", "exponent-change",
 })  # fmt: skip
