@@ -62,7 +62,7 @@ def show(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
             payload=payload if twin == "json" else None, figure=request.GET.get("figure"),
         )  # fmt: skip
     ctx = {
-        "here": "exponents", "asked": asked, "chart": chart, "facts": _facts(rows), "rows": list(map(_row, shown)),
+        "here": "labs", "asked": asked, "chart": chart, "facts": _facts(rows), "rows": list(map(_row, shown)),
         "columns": _columns(request, asked), "domains": _domains(request, asked, domains), "form": form,
         "provenance": reads.provenance(), "n_all": len(rows), **twins.links_context(request, "json", "csv"),
     }  # fmt: skip
@@ -86,7 +86,7 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
     ):
         messages.success(request, f"“{form.cleaned_data['name']}” is changed.")
         return HttpResponseRedirect(reverse("clusters:exponents"))
-    ctx = {"here": "exponents", "study": study, "form": form}
+    ctx = {"here": "labs", "study": study, "form": form}
     return render_page(request, "exponents/change.html", ctx, status=422 if form.errors else 200)
 
 

@@ -34,7 +34,7 @@ HEAD = ("experiment", "name", "kind", "preset", "state", "owner", "created_at", 
 # route, title, what it is for, and which kinds of experiments it holds
 _LABS = (
     ("theory", "The Quantization Model", "Turn α, K and the resources, and see how loss scales.", ""),
-    ("parity-lab", "Multitask sparse parity", "Networks learn parities of Zipf frequencies: quanta that are known.", "parity"),
+    ("parity-lab", "Multitask sparse parity", "Parities of Zipf frequencies: quanta that are known.", "parity"),
     ("qdg-bias-lab", "How far QDG can be trusted", "Clustering where the truth is known.", "qdg-bias"),
     ("grokking-lab", "Grokking", "Modular addition, memorised early and understood late.", "grokking"),
     ("curve-paste", "Curves of your own", "Paste losses over scale: scores, class and laws.", ""),
@@ -147,10 +147,21 @@ def experiment_context(request: HttpRequest, experiment: Experiment) -> dict[str
         "shown": shown(experiment),
         "lab": LABS[experiment.kind],
         "lab_href": reverse(f"clusters:{PAGES[experiment.kind]}-lab"),
-        "settings": sorted(experiment.config.items()),
+        "settings": [(name.replace("_", " "), _plain(value)) for name, value in sorted(experiment.config.items())],
         "may_manage": may_manage_experiment(request.user, experiment),
         **progress_context(experiment),
     }
+
+
+def _plain(value: Any) -> str:
+    """A setting as people read it."""
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and value >= 10_000:
+        return f"{value:,}"
+    return "none" if value is None else str(value)
 
 
 def progress_context(experiment: Experiment) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def show(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
             payload=model.summary(asked.knobs) | {"over_n": table, "figures": drawn} if twin == "json" else None,
         )  # fmt: skip
     ctx = {
-        "here": "theory",
+        "here": "labs",
         "groups": [_group(key, text, names, asked) for key, text, names in GROUPS],
         "cases": case_choices(asked.knobs),
         "presets": [_preset(request, text, query) for text, query in PRESETS],
