@@ -10,7 +10,7 @@ from django.template import Context as TemplateContext
 from django.template import Template
 
 from clusters.contexts import Reader, loss_shade
-from clusters.display import display_tokens, token_label
+from clusters.display import clean_text, display_tokens, token_label
 from clusters.models import Run
 from compute.bundle import BundleWriter, open_bundle
 from compute.numerics.vocabulary import Vocabulary
@@ -184,3 +184,18 @@ def test_of_a_token_without_end_the_beginning_is_shown_and_the_rest_counted():
     assert shown.text.endswith("⟨+499,761 characters⟩")
     assert len(shown.text) < 300
     assert len(token_label(vocabulary, 0, limit=40)) <= 40
+
+
+def test_characters_split_over_tokens_stand_where_they_end_whatever_is_around_them():
+    pieces = [b"a", b" bc", b"\xe2", b"\x82", b"\xac", b"\xe2\x82\xac", b"", b"\xf0\x9f", b"\x98\x80", b"\xc3\xa9 "]
+    vocabulary = Vocabulary(
+        np.frombuffer(b"".join(pieces), np.uint8), np.cumsum([0, *map(len, pieces)]).astype(np.int64)
+    )
+    draw = np.random.default_rng(3)
+    for _ in range(300):
+        ids = draw.integers(0, len(pieces), 12).tolist()
+        shown = display_tokens(vocabulary, ids)
+        whole = b"".join(pieces[i] for i in ids)
+        assert "".join(one.text for one in shown) == clean_text(whole.decode("utf-8", "replace"))
+        assert [one.raw_bytes for one in shown] == [pieces[i] for i in ids]
+        assert all(one.text == pieces[i].decode() for one, i in zip(shown, ids, strict=True) if i in (0, 1, 5, 9))

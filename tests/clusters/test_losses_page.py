@@ -311,3 +311,13 @@ def test_a_range_ends_where_it_says():
     histogram = Histogram(BINNING.by_size, np.zeros(15_000, np.int64))
     assert end_of(histogram, Look()) == "12.477 nats"
     assert end_of(histogram, Look(unit="bits")) == "18 bits"
+
+
+def test_how_high_lines_reach_is_worked_out_once_a_bundle(client, run, monkeypatch):
+    monkeypatch.setattr(queries, "_heights", Recent(1))
+    first = client.get(f"/runs/{run.slug}/losses.json").json()["figures"]
+    monkeypatch.setattr(Distribution, "heights", property(lambda one: one.known_heights))  # nothing is worked out anew
+    found = queries.distributions(run)
+    assert all(one.heights.integrand == one.integrand.top > 0 for one in found)
+    assert all(one.heights.density == one.by_step.by_decade.density.max() > 0 for one in found)
+    assert client.get(f"/runs/{run.slug}/losses.json").json()["figures"] == first
