@@ -200,9 +200,9 @@ class CurveSpark(TypedDict):
 
 
 def curve_spark(
-    xs: Sequence[float], losses_nats: Sequence[float], curve_class: str, unit: Unit, over: str = "sizes"
+    xs: Sequence[float], losses_nats: Sequence[float], curve_class: str, unit: Unit, *, over: str, top: float
 ) -> CurveSpark:
-    """One token's loss over the logarithm of size or step, on the scale that all rows share."""
+    """One token's loss over the logarithm of size or step, on a scale up to `top` that all rows share."""
     width, height = SPARK_SIZE
     factor = 1 / BITS if unit == "bits" else 1.0
     values = [loss * factor for loss in losses_nats]
@@ -210,7 +210,7 @@ def curve_spark(
     across = (logs - logs[0]) / max(float(logs[-1] - logs[0]), 1e-9)
     foot, room = height - 6, height - 10
     points = [
-        (2 + (width - 6) * float(x), foot - room * min(value / SPARK_TOP[unit], 1.0))
+        (2 + (width - 6) * float(x), foot - room * min(value / top, 1.0))
         for x, value in zip(across, values, strict=True)
         if math.isfinite(value)
     ]

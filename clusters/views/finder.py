@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 
 from clusters.charts.chart import Chart
-from clusters.charts.finder import SPARK_TOP, density_chart
+from clusters.charts.finder import density_chart
 from clusters.charts.numbers import percent
 from clusters.contexts import has_text
 from clusters.forms.finder import Asked, asked_of, lasso_text
@@ -79,7 +79,7 @@ def _frame(request: HttpRequest, parts: Parts) -> dict[str, Any]:
         "lasso": lasso_text(lasso) if lasso else "", "first_href": parts.href(asked.other()),
         "all_href": parts.path,
         "has_slope": {"slope", "r2"} <= offer.scores, "spark_over": parts.spark_over,
-        "step_lm": columns.step_network.lm if columns.step_network else "", "spark_top": f"{SPARK_TOP[asked.unit]:g}",
+        "step_lm": columns.step_network.lm if columns.step_network else "", "spark_top": f"{parts.spark_top:g}",
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clusters.charts.finder import curve_spark
+from clusters.charts.finder import SPARK_TOP, curve_spark
 from clusters.charts.numbers import count, fixed
 from clusters.contexts import Reader
 from clusters.display import token_label
@@ -27,8 +27,8 @@ BARS_SHOWN = 10
 FACETS = ("class", "clustered", "induced", "band", "kind")  # in the order of the page
 MARKS = {"monogenic": "on", "polygenic": "square", "mixed": "half"}
 SHORT = {"m": "M", "n": "steps", "a": "bits lost", "l": "linearity", "b": "breakthr.", "slope": "nats per ln N",
-         "r2": "R²", "rise": "bits risen", "peak": "bits of peak", "step_rise": "bits risen",
-         "step_peak": "bits of peak"}  # fmt: skip
+         "r2": "R²", "rise": "bits up", "peak": "peak bits", "step_rise": "bits up",
+         "step_peak": "peak bits"}  # fmt: skip
 UNITS: tuple[Unit, ...] = ("nats", "bits")
 YES_NO = ((True, "yes"), (False, "no"))
 
@@ -241,7 +241,7 @@ class Parts:
             {
                 "index": index, "place": place, "class": name, "shape": MARKS.get(name, ""),
                 "context": reader.context(place, ROW_TOKENS),
-                "spark": curve_spark(xs, curves[i].tolist(), name, unit, self.spark_over)
+                "spark": curve_spark(xs, curves[i].tolist(), name, unit, over=self.spark_over, top=self.spark_top)
                 if curves.shape[1] > 1 else None,
                 "scores": self._shown(scores, i),
             }
@@ -252,6 +252,12 @@ class Parts:
     def is_over_training(self) -> bool:
         """Whether the list is in an order of training, so that its lines show that."""
         return ORDERS[self.asked.sort].column.startswith("step_")
+
+    @property
+    def spark_top(self) -> float:
+        """The loss at the top of every row's line; peaks need room."""
+        top = SPARK_TOP[self.asked.unit]
+        return 2 * top if ORDERS[self.asked.sort].column in SHAPES else top
 
     @property
     def spark_over(self) -> str:
