@@ -140,7 +140,7 @@ def do(config: ParityQdgConfig, work: Work, phase: str, ordinal: int) -> None:
 
 def trained(config: ParityQdgConfig, work: Work) -> Training:
     """The network, trained; its state is saved every quarter of a minute."""
-    from compute.numerics.parity import Recipe, Supply, Training
+    from compute.numerics.parity import Recipe, Supply, Training, diverged_error
 
     recipe = Recipe(
         n_tasks=config.n_tasks,
@@ -155,7 +155,9 @@ def trained(config: ParityQdgConfig, work: Work) -> Training:
     if saved is not None:
         _restore(training, saved[0], saved[1]["step"])
     while training.step < config.n_steps:
-        training.advance(min(STEPS_AT_ONCE, config.n_steps - training.step))
+        training.advance(min(STEPS_AT_ONCE, config.n_steps - training.step), work.keep_alive)
+        if training.is_lost:
+            raise diverged_error(int(training.diverged.max()), config.learning_rate)
         work.tell(training.step, config.n_steps)
         if timer.is_due() or training.step == config.n_steps:
             work.files.save(TRAINING, _flat(training), stamp, step=training.step)
