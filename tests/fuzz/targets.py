@@ -34,6 +34,7 @@ from clusters.forms import (
     agreement,
     clusters,
     collections,
+    exponents,
     exports,
     imports,
     labels,
@@ -47,6 +48,7 @@ from clusters.forms import (
     search,
     suggestions,
     tags,
+    theory,
 )
 from clusters.forms.label_file import LabelFileError, read_label_file
 from clusters.forms.paths import allowed_path
@@ -70,7 +72,7 @@ NAMES = (
     "tags", "misfits", "mine", "answer", "cluster", "decision", "source", "place", "order", "per", "offset", "limit",
     "fields", "least", "most", "days", "roles", "email", "title", "path", "file", "labels_each", "people", "text_field",
     "ks", "n_tokens", "max_length", "seed", "stride", "repositories", "folders", "clustered", "mode", "sketch_size",
-    "chosen",
+    "chosen", "alpha", "n_quanta", "window_last", "domain",
 )  # fmt: skip
 
 
@@ -284,9 +286,11 @@ READERS: tuple[Callable[[QueryDict], object], ...] = (
     lambda query: probe.probe_query(query, KS, ["syn-10k"]),
     lambda query: suggestions.how_many(query, 20),
     lambda query: imports.wanted_from(query, {"run": "a"}),
+    theory.theory_query,
+    lambda query: exponents.exponent_query(query, ["language"]),
 )  # fmt: skip
 FORMS: tuple[type[forms.Form], ...] = (
-    agreement.AgreedForm, collections.CollectionForm, exports.ExportForm,
+    agreement.AgreedForm, collections.CollectionForm, exponents.StudyForm, exports.ExportForm,
     imports.PublishedForm, people.InvitationForm, probe.ProbeForm, profile.PreferencesForm, profile.ApiKeyForm,
     queues.DescriptionForm, DemoRunForm, HubRunForm, FolderRunForm,
 )  # fmt: skip
