@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compute.errors import ConfigError
 from compute.steps.run import SaveTimer, Work
 from compute.workspace import digest
 
@@ -80,6 +81,10 @@ def _train(config: ParityConfig, work: Work, ordinal: int, stamp: str) -> tuple[
     from compute.numerics.parity import Supply, Training
     from compute.steps.checkpoints import n_threads
 
+    if work.device.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(
+            f"The device {work.device!r} is not there: this torch finds no CUDA GPU. Use the device 'cpu'."
+        )
     torch.set_num_threads(n_threads())
     stacked = config.stacks[ordinal]
     supplies = [Supply(*config.supplies[place]) for place in stacked.supplies]

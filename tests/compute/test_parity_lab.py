@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from compute import cli
 from compute.bundle import Bundle, open_bundle
@@ -242,6 +243,12 @@ def test_an_experiment_whose_networks_all_diverge_fails_with_step_and_rate(tmp_p
     config = dataclasses.replace(TINY, learning_rate=1e5, alphas=(0.4,), seeds=(0,), samples=(None,))
     with pytest.raises(TrainingError, match=r"diverged at step 1: .* learning rate is 100000; lower it"):
         run_lab(LAB, config, tmp_path / "work", tmp_path)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="The device 'cuda' is not there"):
+        run_lab(LAB, TINY, tmp_path / "work", tmp_path, device="cuda")
 
 
 def test_the_command_does_an_experiment_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
