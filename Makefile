@@ -55,9 +55,9 @@ unit: $(VENV)/.dev ## Only what needs no browser, database server or broker
 e2e: $(VENV)/.dev ## Only the tests in a real browser
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(BROWSER)
 
-faults: $(VENV)/.dev ## Break everything that may break, the whole set, and write the table of docs/reliability.md (hours)
+faults: $(VENV)/.dev ## Break everything that may break, the whole set, and write the table of docs/reliability.md (an hour)
 	rm -f .cache/fault-figures.jsonl && mkdir -p .cache
-	QW_FAULT_FIGURES=$(CURDIR)/.cache/fault-figures.jsonl $(BIN)/python -m pytest --whole --timeout 1800 \
+	QW_FAULT_FIGURES=$(CURDIR)/.cache/fault-figures.jsonl $(BIN)/python -m pytest --whole --timeout 1800 --numprocesses 2 --dist loadfile \
 	  $(APART) tests/store tests/fuzz tests/migrations tests/e2e/test_hostile_text.py; status=$$?; \
 	$(BIN)/python -m tests.faults.table .cache/fault-figures.jsonl && exit $$status
 

@@ -102,7 +102,7 @@ def rates(
 def test_two_machines_do_twice_as_many_shards(
     cluster: CelerySite, network: Network, monkeypatch: pytest.MonkeyPatch, measured: Measured
 ) -> None:
-    found = rates(cluster, network, (1, 2), 3, monkeypatch, TEST_STEP_SECONDS="0.3")
+    found = rates(cluster, network, (1, 2), 6, monkeypatch, TEST_STEP_SECONDS="0.3")
     keep(measured, found, "shards that sleep 3 s, workers in network namespaces of their own")
     assert found[2] / found[1] >= 1.7
 
