@@ -63,7 +63,7 @@ def shape_chart(reading: CurveReading, *, over: str, unit: Unit, number: int) ->
         slug="shape", number=number, title=shape_title(reading, unit), reading=_shape_reading(shape), size="half",
         description=f"Loss in {unit} against {over}, with the best step and the best line", series=series,
         x=log_axis(x.tolist(), over, pad=1.12), y=linear_axis([*y.tolist(), 0.0], f"loss, {unit}", from_zero=True, n=5),
-        table={"head": [over, f"loss, {unit}"], "rows": list(zip(x.tolist(), y.tolist(), strict=True))},
+        table={"head": [over, f"loss, {unit}"], "rows": [[a, b] for a, b in zip(x.tolist(), y.tolist(), strict=True)]},
         help=SHAPE_HELP,
     )  # fmt: skip
 
@@ -117,7 +117,7 @@ def held_out_chart(comparison: Comparison, *, number: int) -> Chart | None:
         for i, trial in enumerate(fitted)
         if trial in judged
     ]  # fmt: skip
-    ticks = _share_ticks([point[0] for point in (*seen, *asked)])
+    ticks = _share_ticks([_drawn(e) for t in fitted for e in (t.rms, t.held_out_rms) if math.isfinite(e)])
     return make_chart(
         slug="held-out", number=number, size="side", title=held_out_title(comparison),
         description="Error of every law on the points that it was fitted to and on those held out",

@@ -21,16 +21,15 @@ HELP = Help(
 def dimensions_chart(clouds: Sequence[Cloud], *, number: int) -> Chart:
     """Every cloud's neighbours over its radii, each relative to its largest."""
     known = [cloud for cloud in clouds if cloud.dimension is not None]
-    series, rows = [], []
+    series, rows, legend = [], [], []
     for cloud in known:
         css, marker = STYLES[clouds.index(cloud) % len(STYLES)]
         points = [
             [r / cloud.radii[-1], n / (cloud.n_points - 1), f"{cloud.name}: {fixed(n, 1)} within {r:.3g}"]
             for r, n in zip(cloud.radii, cloud.neighbours, strict=True)
         ]
-        label = f"{cloud.name}, {fixed(cloud.dimension, 1)}"
-        series.append(make_series("line", points, name=cloud.name, css=css, marker=marker, label=label,
-                                  label_at=points[0][:2]))  # fmt: skip
+        series.append(make_series("line", points, name=cloud.name, css=css, marker=marker))
+        legend.append((marker, css, f"{cloud.name}, {fixed(cloud.dimension, 1)}"))
         rows += [[cloud.name, r, cloud.unit, n] for r, n in zip(cloud.radii, cloud.neighbours, strict=True)]
     ticks = [(0.01, "1%"), (0.02, "2%"), (0.05, "5%"), (0.1, "10%")]
     radii = [point[0] for one in series for point in one["points"]]
@@ -39,6 +38,7 @@ def dimensions_chart(clouds: Sequence[Cloud], *, number: int) -> Chart:
         description="Share of all other points within a radius, against the radius relative to the one that holds 10%",
         x=log_axis(radii or [0.5, 1], "radius, relative to the one that holds 10% of all pairs", pad=1.05, n=5),
         y=log_axis([0.01, 0.1], "share of all others within it", ticks=ticks, pad=1.1), help=HELP,
+        legend=legend,
         table={"head": ["points", "radius", "unit", "mean number of others within"], "rows": rows},
     )  # fmt: skip
 

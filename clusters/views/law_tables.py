@@ -13,7 +13,7 @@ from clusters.charts.scaling import LAW_STYLES, unit_factor
 from clusters.models import Clustering, Run
 from clusters.values.laws import LAW_NAMES, ClusterLaws, Fitted, NetworkLaw
 from clusters.values.readings import Unit
-from compute.numerics.bnsl import is_determined
+from compute.numerics.bnsl import NARROWEST, is_determined, is_sharp
 from compute.numerics.laws import LAWS, Trial
 
 FORMULAS = {  # pieces, every second one raised
@@ -85,6 +85,8 @@ def _parameters(trial: Trial, unit: Unit, smallest: float) -> list[dict[str, str
         if name == "a":
             low, high = max(low, 0.0), min(high, smallest)
         text, interval = _number(name, value * scale), _interval(name, low * scale, high * scale)
+        if name[0] == "f" and is_sharp(value):
+            text, interval = "", f"sharper than {NARROWEST}"
         if interval == VAGUE_TEXT:  # such a value would say more than is known
             text = ""
         found.append({"name": name.translate(SUBSCRIPTS), "value": text, "interval": interval})

@@ -12,7 +12,7 @@ import numpy as np
 
 from compute.curve_text import LADDERS, Points, curve_from_numbers, curve_from_text
 from compute.errors import ConfigError
-from compute.numerics.bnsl import is_determined
+from compute.numerics.bnsl import NARROWEST, is_determined, is_sharp
 from compute.numerics.laws import Trial
 
 LAW_NAMES = {
@@ -134,7 +134,9 @@ def _law(trial: Trial, *, is_best: bool, factor: float, least: float) -> str:
             continue
         scale = factor if key == "a" else 1.0
         low, high = trial.intervals.get(key, (math.nan, math.nan))
-        if math.isnan(low) or is_determined(key, low, high):
+        if key[0] == "f" and is_sharp(value):
+            shown.append(f"{key} below {NARROWEST}")
+        elif math.isnan(low) or is_determined(key, low, high):
             if key == "a":  # a floor lies between 0 and the smallest loss
                 low, high = max(low, 0.0), min(high, least)
             shown.append(f"{key} {value * scale:.4g}{_interval(low * scale, high * scale)}")

@@ -118,6 +118,11 @@ def is_determined(name: str, low: float, high: float) -> bool:
     return name[0] != "c" or high - low <= WIDE
 
 
+def is_sharp(width: float) -> bool:
+    """Whether a break is as sharp as is looked for, so that its width is no measurement."""
+    return width <= 1.2 * NARROWEST
+
+
 def n_parameters(n_breaks: int) -> int:
     """Numbers that a law with so many breaks is made of."""
     return 3 * n_breaks + 3

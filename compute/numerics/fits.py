@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from compute.numerics.curves import CLASS_NAMES, classify, curve_scores, paper_monogenic, paper_polygenic
 from compute.numerics.laws import Comparison, compare_laws
@@ -164,7 +165,7 @@ def read_curve(x: Sequence[float], loss_nats: Sequence[float]) -> CurveReading:
     )  # fmt: skip
 
 
-def mean_curve(x: Sequence[float], loss_nats: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def mean_curve(x: ArrayLike, loss_nats: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """The different scales, rising, and the mean loss at each; both of shape (n_scales,)."""
     scales, place = np.unique(np.asarray(x, np.float64), return_inverse=True)
     return scales, np.bincount(place, weights=np.asarray(loss_nats, np.float64)) / np.bincount(place)
@@ -206,8 +207,8 @@ def _laws(x: np.ndarray, loss_nats: np.ndarray) -> tuple[PowerLawFit | None, Com
     power = fit_power_law(x, loss_nats)
     if len(np.unique(x)) < LEAST_FITTED:
         return power, None, (
-            f"Two scales always lie on a power law, here with exponent {power.alpha:.3g}; from {LEAST_FITTED} on it can "
-            "be seen whether one holds."
+            f"Two scales always lie on a power law, here with exponent {power.alpha:.3g}; from {LEAST_FITTED} on it "
+            "can be seen whether one holds."
         )  # fmt: skip
     return power, compare_laws(x, loss_nats), ""
 
