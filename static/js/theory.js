@@ -8,7 +8,8 @@ const form = document.getElementById("knobs");
 if (form) start();
 
 function start() {
-  for (const field of form.querySelectorAll("input[data-low]")) slide(field);
+  const sliders = [...form.querySelectorAll("input[data-low]")].map(slide);
+  form.addEventListener("reset", () => setTimeout(() => { for (const place of sliders) place(); fit(); }));
   form.addEventListener("input", (event) => { if (!event.target.matches("[type=range]")) ask(); });
   form.addEventListener("submit", (event) => { event.preventDefault(); ask(); });
   fit();
@@ -36,6 +37,7 @@ function slide(field) {
   field.addEventListener("input", placed);
   field.after(slider);
   placed();
+  return placed;
 }
 
 function rounded(value, isWhole) {
@@ -85,6 +87,8 @@ function show(text) {
 // The address, and with it the page's twins and presets.
 function remember(permalink) {
   history.replaceState(history.state, "", permalink);
+  for (const field of form.querySelectorAll("input[name]")) field.defaultValue = field.value; // what Back brings again
+  for (const option of form.elements.case.options) option.defaultSelected = option.selected;
   const { search } = new URL(permalink, location.href);
   for (const link of document.querySelectorAll(".trail .twins a")) link.search = search;
   for (const chip of document.querySelectorAll(".presets a")) {
