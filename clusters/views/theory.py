@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import URLPattern
+from django.views.decorators.http import require_safe
 
 from clusters.charts import theory as figures
 from clusters.charts import theory_bend as bends
@@ -42,6 +43,7 @@ CHECKED = (1, 10, 100, 1000)  # n of the small table of approximations
 FIGURES = ("use", "loss", "errors", "over-parameters", "over-samples", "over-steps", "slopes", "bend", "window")
 
 
+@require_safe
 def show(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     """The model with the knobs of the address; 400 with a sentence for each that means nothing."""
     asked = theory_query(request.GET)
