@@ -38,6 +38,7 @@ PRESETS: tuple[tuple[str, str], ...] = (
     ("case 2", "case=lowered"),
 )
 CASE_KNOBS = {"constant": ("a", "b"), "removed": (), "lowered": ("gain",)}  # the others stay out of the way
+PLACEHOLDERS = {"n_quanta": "∞", "first_steps": "τ ζ / B", "window_last": "50", "measured": "none"}
 HEAD = ("n", "use", "loss", "loss_integral", "loss_midpoint", "local_exponent")
 CHECKED = (1, 10, 100, 1000)  # n of the small table of approximations
 FIGURES = ("use", "loss", "errors", "over-parameters", "over-samples", "over-steps", "slopes", "bend", "window")
@@ -118,6 +119,7 @@ def _group(key: str, text: str, names: tuple[str, ...], asked: TheoryQuery) -> d
     knobs = [
         {
             "knob": BY_NAME[name], "value": asked.typed(BY_NAME[name]), "problem": asked.problems.get(name, ""),
+            "placeholder": PLACEHOLDERS.get(name, ""),
             "case": next((case for case, own in CASE_KNOBS.items() if name in own), ""),
         }
         for name in names
