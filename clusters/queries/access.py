@@ -22,6 +22,11 @@ def visible_runs(user: User) -> QuerySet[Run]:
     return runs.filter(Q(is_private=False) | Q(owner_id=user.pk) | Q(pk__in=shared.values("run_id")))
 
 
+def may_see(user: User, run: Run) -> bool:
+    """Whether a run that was read without asking is one of these; of public runs, which most are, nothing is read."""
+    return not run.is_private or visible_runs(user).filter(pk=run.pk).exists()
+
+
 def visible_jobs(user: User) -> QuerySet[Job]:
     """Public jobs, the person's own, and all of them for a superuser; a job is as private as the run it made or asked.
 

@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from clusters.models import Affinity, Cluster, Clustering, Run
 from clusters.parameters import whole_number
-from clusters.queries.access import User, visible_runs
+from clusters.queries.access import User, may_see
 from clusters.queries.missing import Missing
 from clusters.stored.arrays import array_of, bundle_of
 from compute.errors import BundleError
@@ -19,9 +19,9 @@ MOST_TIED = 6  # clusters of the same size that are named
 
 def visible_run(user: User, slug: str) -> Run:
     """The run of this name, if this person may see it."""
-    runs = visible_runs(user).select_related("corpus", "checkpoint")
+    runs = Run.objects.select_related("corpus", "checkpoint")
     run = runs.filter(slug=slug).first() if slug.isprintable() else None  # no database compares with NUL
-    if run is None:
+    if run is None or not may_see(user, run):
         raise Missing(f"There is no run “{slug[:80]}”", "Choose one from the list of runs.")
     try:
         bundle_of(run)

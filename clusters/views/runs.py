@@ -13,7 +13,7 @@ from clusters.htmx import render_page
 from clusters.models import Affinity, Run
 from clusters.parameters import chosen, whole_number
 from clusters.queries import runs as queries
-from clusters.queries.access import may_manage, visible_runs
+from clusters.queries.access import may_manage, may_see
 from clusters.queries.labels import names_of
 from clusters.values.facts import FinalCheckpoint, RankCurves
 from clusters.views import twins
@@ -29,9 +29,8 @@ CLUSTER_HEAD = ("rank", "cluster", "tokens", "documents", "answers", "commonest 
 
 def get_run(request: HttpRequest, slug: str) -> Run:
     """The run if this person may see it; otherwise a page that says so."""
-    runs = visible_runs(request.user).select_related("corpus", "checkpoint", "job", "owner")
-    run = runs.filter(slug=slug).first()
-    if run is None:
+    run = Run.objects.select_related("corpus", "checkpoint", "job", "owner").filter(slug=slug).first()
+    if run is None or not may_see(request.user, run):
         raise NotFound(
             f"There is no run “{slug}”",
             advice="It may have been renamed, deleted, or made private. The list of runs shows those that you can see.",
