@@ -257,9 +257,8 @@ def peak_chart(
     if not shown:
         return None
     lm, largest = list(shown.items())[-1]
-    steps = [one.step for one in networks[lm]]
-    series = [make_series("band", np.column_stack([steps, largest[:, 2], largest[:, 3]]).tolist(), name=f"{lm} range",
-                          css=shade(len(shown) - 1, len(shown)))]  # fmt: skip
+    band = [[one.step, low, high] for one, (low, high) in zip(networks[lm], largest[:, 2:].tolist(), strict=True)]
+    series = [make_series("band", band, name=f"{lm} range", css=shade(len(shown) - 1, len(shown)))]
     for i, (name, rows) in enumerate(shown.items()):
         points = [[one.step, row[1]] for one, row in zip(networks[name], rows, strict=True)]
         series.append(make_series("line", points, name=name, css=shade(i, len(shown)), label=name))

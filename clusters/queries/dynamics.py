@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from clusters.models import Clustering, Run
+from clusters.queries.losses import distributions
 from clusters.queries.sequence import cluster_means
 from clusters.stored.derived import derived
 from clusters.values.distributions import Distribution
@@ -45,6 +46,13 @@ def near_zero(run: Run, found: Sequence[Distribution]) -> np.ndarray:
     """By checkpoint: p(L) in the first bin, per nat; the peak of L·p(L) and its ends, nats. float64 (n, 4), nan where
     a checkpoint has no histogram. Worked out once a run."""
     return derived(run, _NEAR_ZERO, lambda: np.array([_near_zero(one) for one in found], np.float64).reshape(-1, 4))
+
+
+def prepare(run: Run) -> None:
+    """Count near zero now, so that no visitor waits for it."""
+    found = distributions(run)
+    if any(one.has_counts for one in found):
+        near_zero(run, found)
 
 
 def _near_zero(one: Distribution) -> tuple[float, float, float, float]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from clusters.models import Run
 from clusters.queries.dimensions import dimensions, has_points
 from clusters.queries.documents import kinds_of
+from clusters.queries.dynamics import prepare as prepare_dynamics
 from clusters.queries.finder.search import prepare as prepare_finder
 from clusters.queries.losses import can_persist, learned
 from clusters.queries.maps import prepare_maps
@@ -34,6 +35,7 @@ MAKERS: list[tuple[str, Callable[[Run], object]]] = [
     ("resampled sizes", make_rank_frequency),
     ("what stays learned", lambda run: learned(run) if can_persist(run) else None),
     ("laws of scaling", prepare_laws),
+    ("losses near zero", prepare_dynamics),
     ("dimensions", lambda run: dimensions(run) if has_points(run) else None),
     ("maps", prepare_maps),
     ("matrices seen from afar", make_overviews),

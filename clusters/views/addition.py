@@ -10,7 +10,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern
 from django.views.decorators.http import require_http_methods, require_safe
@@ -31,7 +31,7 @@ from clusters.views.labs import HEAD as LIST_HEAD
 from clusters.views.labs import MOST, entry, experiment_context, lab_context, start_preset
 from compute.errors import ConfigError
 from compute.jobs.quotas import QuotaError
-from compute.labs.addition import KIND, LAB, LATE, AdditionConfig
+from compute.labs.addition import CONFIGS, KIND, LAB, LATE, AdditionConfig
 
 HEAD = ("network", "share of pairs", "weight decay", "seed", "pairs trained on", "steps", "fitted at", "generalised at",
         "gap", "fitted at, by accuracy", "generalised at, by accuracy", "last training loss, bits",
@@ -86,13 +86,12 @@ def _start(request: HttpRequest, form: AdditionForm) -> HttpResponse:
 
 def _initial(request: HttpRequest) -> dict[str, Any]:
     """The fields as a preset, an earlier experiment, or the address itself fills them."""
-    query = request.GET
-    keys = [one.key for one in LAB.presets]
+    query, keys = request.GET, list(CONFIGS)
     like = query.get("like", "")
-    preset = LAB.preset(chosen(query, "like", keys, keys[0])) if not like or like in keys else None
-    config = preset.config if preset else _earlier(request, like)
+    config = CONFIGS[chosen(query, "like", keys, keys[0])] if not like or like in keys else _earlier(request, like)
     name = f"{config.name}-2"[:80] if like else ""
-    return initial_of(config) | {"name": name} | _named(query)
+    typed = {name: str(query[name]) for name in AdditionForm.base_fields if name in query}
+    return initial_of(config) | {"name": name} | typed
 
 
 def _earlier(request: HttpRequest, slug: str) -> AdditionConfig:
@@ -101,12 +100,7 @@ def _earlier(request: HttpRequest, slug: str) -> AdditionConfig:
     try:
         return AdditionConfig.from_json(experiment.config)
     except ConfigError:
-        config: AdditionConfig = LAB.presets[0].config
-        return config
-
-
-def _named(query: QueryDict) -> dict[str, str]:
-    return {name: query[name] for name in AdditionForm.base_fields if name in query}
+        return next(iter(CONFIGS.values()))
 
 
 def _lab_page(request: HttpRequest, form: AdditionForm, status: int = 200) -> HttpResponse:

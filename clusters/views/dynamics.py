@@ -179,7 +179,9 @@ def _theory(shown: Emergence, expected: Expected | None) -> Theory | None:
         return None
     exponent = 1 + expected.alpha_n.alpha
     constant = shown.theory_constant(exponent)
-    return constant and Theory(exponent, constant, expected.alpha_n.alpha, "from the mean losses over sizes")
+    if constant is None:
+        return None
+    return Theory(exponent, constant, expected.alpha_n.alpha, "from the mean losses over sizes")
 
 
 def _makers(read: Read) -> dict[str, Maker]:

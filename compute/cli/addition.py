@@ -9,11 +9,12 @@ from typing import Any
 
 from compute.bundle import open_bundle
 from compute.cli import arguments as shared
-from compute.labs.addition import LAB, PRESETS, AdditionConfig
+from compute.labs.addition import CONFIGS, LAB, AdditionConfig
 from compute.labs.frame import plan, run_lab
 from compute.numerics.addition import ACTIVATIONS
 from compute.progress import Progress
 
+_USUAL = "two-core"
 _SETTINGS = (
     "name", "modulus", "width", "activation", "fractions", "weight_decays", "learning_rate", "steps", "n_seeds", "seed",
 )  # fmt: skip
@@ -26,8 +27,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     command = commands.add_parser("addition", help=text, description=f"{text}; goes on where it was stopped.")
     command.set_defaults(do=addition)
     command.add_argument(
-        "--preset", choices=[one.key for one in PRESETS], default=PRESETS[0].key,
-        help=f"settings to begin with; the others change them ({PRESETS[0].key})",
+        "--preset", choices=list(CONFIGS), default=_USUAL,
+        help=f"settings to begin with; the others change them ({_USUAL})",
     )  # fmt: skip
     command.add_argument("--name", help="of the bundle")
     command.add_argument("--modulus", type=int, metavar="P", help="the sums are taken modulo P")
@@ -60,8 +61,7 @@ def addition(arguments: argparse.Namespace) -> None:
 
 
 def _config(arguments: argparse.Namespace) -> AdditionConfig:
-    preset = next(one.config for one in PRESETS if one.key == arguments.preset)
-    return dataclasses.replace(preset, **shared.given(arguments, _SETTINGS))
+    return dataclasses.replace(CONFIGS[arguments.preset], **shared.given(arguments, _SETTINGS))
 
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:

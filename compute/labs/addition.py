@@ -252,22 +252,26 @@ def read(data: Mapping[str, Any]) -> AdditionConfig:
     return AdditionConfig.from_json(data)
 
 
+CONFIGS: dict[str, AdditionConfig] = {  # by preset
+    "two-core": AdditionConfig(name="addition-two-core"),
+    "large": AdditionConfig(
+        name="addition-113", modulus=113, width=512, fractions=(0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7),
+        weight_decays=(0.1, 0.3, 1.0, 3.0), steps=30_000, n_seeds=3,
+    ),
+}  # fmt: skip
 PRESETS = (
     Preset(
         "two-core",
         "Two cores",
         "Modulo 47: five fractions of the pairs, three weight decays, two seeds each. Two to four minutes.",
-        AdditionConfig(name="addition-two-core"),
+        CONFIGS["two-core"],
     ),
     Preset(
         "large",
         "Modulo 113",
         "The modulus of earlier studies, 512 neurons, seven fractions, four weight decays, three seeds: for a GPU.",
-        AdditionConfig(
-            name="addition-113", modulus=113, width=512, fractions=(0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7),
-            weight_decays=(0.1, 0.3, 1.0, 3.0), steps=30_000, n_seeds=3,
-        ),
+        CONFIGS["large"],
         needs_gpu=True,
     ),
-)  # fmt: skip
+)
 LAB = Lab(KIND, "Modular addition", read, plan, do, results, PRESETS)
