@@ -142,7 +142,7 @@ def test_bounds_hold_as_in_float64(bound):
 
 @many
 @given(
-    key=st.sampled_from([key for key in ORDERS if key not in ("rising", "falling")]),
+    key=st.sampled_from([key for key in ORDERS if key not in ("rising", "falling", "step-rise", "step-peak")]),
     n_rows=st.integers(1, 40),
     bounds=st.sampled_from([Bounds(), Bounds(above=0.2), Bounds(below=-0.99)]),
 )

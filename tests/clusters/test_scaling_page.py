@@ -397,7 +397,7 @@ def test_marks_that_would_lie_on_one_another_are_left_out():
 
 
 def test_kept_laws_come_back_as_they_were():
-    x = np.geomspace(1, 1e4, 12)
+    x = np.geomspace(1, 1e4, 16)
     found = compare_laws(x, 1 + 3 * x**-0.4)
     back = unpacked(packed(found))
     assert back.n_held_out == found.n_held_out
