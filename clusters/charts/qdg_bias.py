@@ -171,7 +171,7 @@ def agreement_chart(worlds: Sequence[World], ks: Sequence[int], *, number: int) 
     best = max(worlds, key=lambda one: max(one.agreement))
     k = ks[best.agreement.index(max(best.agreement))]
     top = max(best.agreement)
-    how = "are the subtasks" if top > 0.95 else "come near the subtasks" if top > 0.7 else "are never the subtasks"
+    how = "are the subtasks" if top > 0.99 else "come near the subtasks" if top > 0.7 else "are not the subtasks"
     more = f" The first {len(LINES)} of {len(worlds)} worlds are drawn; the table has all." * (len(worlds) > len(LINES))
     return make_chart(
         slug="agreement", number=number, title=f"At their best clusters {how}: an agreement of {fixed(top)}",

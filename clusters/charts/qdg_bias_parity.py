@@ -17,6 +17,7 @@ from compute.numerics.ranks import EnvelopeFit
 CLOSE = 0.05
 SEAM = 0.52
 MOST_TASKS = 24  # of the figure of means
+MOST_NAMED = 12  # of them; of more, every other
 AGREEMENT_LINES = (
     ((SIGNED, "tasks"), "c1", "dot", "signed"),
     ((SIGNED, "answers"), "c3", "square", "signed, with answers"),
@@ -182,7 +183,7 @@ def means_chart(known: ParityQdg, *, number: int) -> Chart:
         [b - 0.5, b + SEAM, a + SEAM, a - 0.5, shades[round(float(means[a, b] / (top or 1.0)) * (len(shades) - 1))]]
         for a in range(n) for b in range(n) if np.isfinite(means[a, b])
     ]  # fmt: skip
-    ticks = [(i, count(known.present[i] + 1)) for i in range(n)]
+    ticks = [(i, count(known.present[i] + 1)) for i in range(0, n, 1 if n <= MOST_NAMED else 2)]
     ends = [-0.5, n - 0.5]
     y = linear_axis(ends, "task", exact=True, ticks=ticks)
     y["lo"], y["hi"] = y["hi"], y["lo"]
@@ -192,7 +193,7 @@ def means_chart(known: ParityQdg, *, number: int) -> Chart:
         reading=_means_reading(known, n), x=linear_axis(ends, "task", exact=True, ticks=ticks), y=y,
         series=[make_series("cells", cells, name="mean")],
         legend=[("square", shades[i], fixed(float(steps[i]))) for i in reversed(range(len(shades)))],
-        legend_title="mean |cos|",
+        legend_title="mean",
         table={
             "head": ["task", "other task", "mean |cosine|"],
             "rows": [[known.present[a] + 1, known.present[b] + 1, float(means[a, b])] for a in range(n)
