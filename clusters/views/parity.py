@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django.http import HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponseBase, QueryDict
 from django.urls import URLPattern
 from django.views.decorators.http import require_safe
 
-from clusters.forms.parity import asked_of
+from clusters.forms.parity import Asked, asked_of
 from clusters.htmx import render_page
+from clusters.models import Experiment
 from clusters.queries import parity as queries
 from clusters.queries.experiments import get_experiment
+from clusters.values.parity import Sweep
 from clusters.views import twins
+from clusters.views.errors import NotFound
 from clusters.views.labs import experiment_context
 from clusters.views.parity_figures import LATER, Read, makers, payload
 from clusters.views.parity_parts import page_context
@@ -32,7 +35,7 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
             return twins.answer(twin, name=experiment.slug, payload=payload_of_none, head=HEAD, rows=())
         return render_page(request, "labs/parity_open.html", experiment_context(request, experiment))
     known = queries.sweep(experiment)
-    read = Read(experiment, known, asked_of(request.GET, known))
+    read = Read(experiment, known, _asked(request.GET, experiment, known))
     making = makers(read)
     if twin:
         figure = request.GET.get("figure")
@@ -48,6 +51,15 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
         **twins.links_context(request, "json", "csv"),
     }
     return render_page(request, "labs/parity_experiment.html", ctx)
+
+
+def _asked(query: QueryDict, experiment: Experiment, known: Sweep) -> Asked:
+    """What the address asks for; what is not there leads back to the experiment."""
+    try:
+        return asked_of(query, known)
+    except Http404 as error:
+        sentence, _, advice = str(error).partition(". ")
+        raise NotFound(sentence, advice=advice, href=experiment.get_absolute_url(), text=experiment.name) from None
 
 
 def _rows(read: Read) -> Iterator[list[object]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.http import HttpRequest, QueryDict
+from django.http import HttpRequest
 
 from clusters.charts.chart import Chart
 from clusters.charts.numbers import count, fixed
@@ -40,7 +40,7 @@ def page_context(
         "alphas": _alphas(request, read),
         "networks": [(one.index, f"{read.name(one)}: {_learned(one.n_learned)}") for one in read.networks],
         "finite_networks": [(one.index, read.name(one)) for one in read.networks if one.n_samples is not None],
-        "laws": _laws(request.GET, read, charts, why),
+        "laws": _laws(request, read, charts, why),
         "counts": _later(later, why, "learned", "Tasks learned with more {}"),
         "heats": _heats(request, read),
         "sweeps": _later(later, why, "exponents", "Exponent over {} against α"),
@@ -106,7 +106,7 @@ def _alphas(request: HttpRequest, read: Read) -> list[dict[str, Any]]:
 
 
 def _laws(
-    query: QueryDict, read: Read, charts: Mapping[str, Chart | None], why: Mapping[str, str]
+    request: HttpRequest, read: Read, charts: Mapping[str, Chart | None], why: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """Every law's figure with the two fields of its window, or why there is none."""
     found = []
@@ -116,12 +116,14 @@ def _laws(
         if measured is None:
             part["missing"] = why[slug]
         else:
+            if measured.is_typed:
+                part["reset"] = changed(request.path, request.GET, **dict.fromkeys(ENDS[one]))
             window = measured.window
             ends = (window.first, window.last) if window and not measured.is_typed else (None, None)
             part["fields"] = [
                 {
                     "name": name,
-                    "value": query.get(name, ""),
+                    "value": request.GET.get(name, ""),
                     "placeholder": "" if end is None else f"{end:.6g}",
                     "word": word,
                 }

@@ -96,8 +96,9 @@ def test_a_window_of_ones_own_is_fitted_again(client, swept):
 
 
 def test_a_window_with_one_point_draws_none_and_says_why(client, swept):
-    html = page(client, n_from="500", n_to="600")
+    html = page(client, n_from="500", n_to="600", heat="S")
     assert "No line is drawn: this fit needs at least 2 points" in html
+    assert f'<a href="{PATH}?heat=S#laws">What the experiment itself fitted</a>' in html
 
 
 def test_the_sum_is_that_of_the_tasks(client, swept):
@@ -223,8 +224,9 @@ def test_what_the_experiment_does_not_have_is_refused_in_a_sentence(client, swep
 
 
 def test_a_network_of_another_alpha_is_no_network_of_this_one(client, several):
-    words = "Network 0 was trained at α = 0.3, not at 0.6"
-    assert words in page(client, status=404, network="0", alpha="0.6")
+    html = page(client, status=404, network="0", alpha="0.6")
+    assert "Network 0 was trained at α = 0.3, not at 0.6" in html
+    assert f'href="{PATH}"' in html
     assert told(client, network="0")["alpha"] == 0.3
 
 
