@@ -10,6 +10,9 @@ from typing import Any, Literal
 Role = Literal["web", "migrate", "command"]
 VARIABLE = "QW_ROLE"  # set by quantaweb/wsgi.py alone, before settings are read
 _WEB_STATEMENTS = "-c statement_timeout=15000"  # ms: no page or answer waits longer
+# Pages ask the same again and again, so the server plans it once a connection. Where a pooler hands connections on
+# between transactions, the database's address says ?server_side_binding=false.
+PREPARED: dict[str, Any] = {"server_side_binding": True, "prepare_threshold": 2}
 _MIGRATION_LOCKS = "-c lock_timeout=5000"  # ms: a migration gives way to readers rather than queue before them
 
 
@@ -22,6 +25,7 @@ def current() -> Role:
 
 
 def postgresql_options(role: Role) -> dict[str, Any]:
-    """How long this process may hold up PostgreSQL; workers and other commands may take their time."""
-    limits = {"web": _WEB_STATEMENTS, "migrate": _MIGRATION_LOCKS}.get(role)
-    return {"options": limits} if limits else {}
+    """How this process asks PostgreSQL, and how long it may hold it up; workers and other commands take their time."""
+    if role == "web":
+        return {"options": _WEB_STATEMENTS, **PREPARED}
+    return {"options": _MIGRATION_LOCKS} if role == "migrate" else {}

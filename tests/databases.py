@@ -20,6 +20,7 @@ import pytest
 from django.conf import settings
 from django.db import connections
 
+from quantaweb import roles
 from tests.postgres import Server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,6 +71,8 @@ def database_settings(url: str) -> dict[str, Any]:
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA busy_timeout=20000;",
         }
+    else:  # asked as pages ask it
+        values["OPTIONS"] = roles.PREPARED | (values.get("OPTIONS") or {})
     return values
 
 

@@ -252,16 +252,20 @@ def test_every_name_that_something_reads_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "limit"),
+    ("code", "query", "said"),
     [
-        ("import quantaweb.wsgi", "-c statement_timeout=15000"),
-        ("import sys; sys.argv = ['manage.py', 'migrate']", "-c lock_timeout=5000"),
-        ("import sys; sys.argv = ['manage.py', 'run_job', '1']", "None"),
-        ("import quantaweb.celery", "None"),
+        ("import quantaweb.wsgi", "", "-c statement_timeout=15000, prepared: True"),
+        ("import quantaweb.wsgi", "?server_side_binding=false", "-c statement_timeout=15000, prepared: False"),
+        ("import sys; sys.argv = ['manage.py', 'migrate']", "", "-c lock_timeout=5000, prepared: None"),
+        ("import sys; sys.argv = ['manage.py', 'run_job', '1']", "", "None, prepared: None"),
+        ("import quantaweb.celery", "", "None, prepared: None"),
     ],
 )
-def test_how_long_a_process_may_hold_up_postgresql(tmp_path: Path, code: str, limit: str) -> None:
-    own = {"QW_DATABASE_URL": "postgres://q:q@127.0.0.1/q"}
-    say = f"{code}\nfrom django.conf import settings; print(settings.DATABASES['default']['OPTIONS'].get('options'))"
+def test_how_a_process_asks_postgresql_and_how_long_it_may_hold_it_up(
+    tmp_path: Path, code: str, query: str, said: str
+) -> None:
+    own = {"QW_DATABASE_URL": f"postgres://q:q@127.0.0.1/q{query}"}
+    say = f"{code}\nfrom django.conf import settings; options = settings.DATABASES['default']['OPTIONS']"
+    say += "; print(f\"{options.get('options')}, prepared: {options.get('server_side_binding')}\")"
     done = started(say, tmp_path, own)
-    assert done.stdout.strip() == limit, done.stderr
+    assert done.stdout.strip() == said, done.stderr
