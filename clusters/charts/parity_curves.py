@@ -157,7 +157,7 @@ def sum_chart(
         make_series("line", [[x, z * factor] for x, _, z in pairs], name="Σ p L of the tasks", css="c2 dash"),
         *law_lines(measured, factor),
     ]  # fmt: skip
-    ys = [y * factor for _, y, _ in pairs]
+    ys = [y for one in series for _, y in one["points"]]
     return make_chart(
         slug="sum", number=number, size="side", title=sum_title(measured), series=series, help=SUM_HELP,
         description=f"Test loss in {unit} over all data against training step, {name}",
