@@ -21,7 +21,7 @@ from clusters.charts.chart import (
 )
 from clusters.charts.losses import shade
 from clusters.charts.numbers import compact, count, fixed, percent
-from clusters.values.addition import Cell, Curves, Network, Sweep, Times, half_way
+from clusters.values.addition import Cell, Curves, Network, Sweep, Times, half_way, share_text
 from compute.labs.addition import LATE
 from compute.numerics.addition import A_DECADE, ACCURATE, LEARNED_BITS
 
@@ -266,7 +266,7 @@ def gap_by_fraction(known: Sweep, by: Times, *, number: int) -> Chart | None:
         x_axis=share_axis([0, *known.fractions, 1], "pairs shown", exact=True),
         lines=[(f"decay {decay:g}", [known.cell(fraction, decay) for fraction in known.fractions])
                for decay in known.weight_decays],
-        words=("Fewer pairs", "More pairs"), name_of=lambda cell: f"{cell.fraction:.0%}",
+        words=("Fewer pairs", "More pairs"), name_of=lambda cell: share_text(cell.fraction),
     )  # fmt: skip
 
 
@@ -277,7 +277,7 @@ def gap_by_decay(known: Sweep, by: Times, *, number: int) -> Chart | None:
         x_axis=log_axis([decay for decay in known.weight_decays if decay], "weight decay", pad=2.0,
                         with_zero=0 in known.weight_decays,
                         ticks=[(decay, f"{decay:g}") for decay in known.weight_decays]),
-        lines=[(f"{fraction:.0%} shown", [known.cell(fraction, decay) for decay in known.weight_decays])
+        lines=[(f"{share_text(fraction)} shown", [known.cell(fraction, decay) for decay in known.weight_decays])
                for fraction in known.fractions],
         words=("Less decay", "More decay"), name_of=lambda cell: f"decay {cell.weight_decay:g}",
     )  # fmt: skip
@@ -348,15 +348,15 @@ def fractions_chart(
         curves = read(one)
         steps += curves.steps
         series.append(
-            make_series("line", curves.points("accuracy/test"), name=f"{one.fraction:.0%}", css=shade(i, len(same)),
-                        label=f"{one.fraction:.0%}", label_at=_middle_of(curves), is_strong=one == chosen)
+            make_series("line", curves.points("accuracy/test"), css=shade(i, len(same)),
+                        label=share_text(one.fraction), label_at=_middle_of(curves), is_strong=one == chosen)
         )  # fmt: skip
     done = [one for one in same if one.times(by)[1] is not None]
     return make_chart(
         slug="fractions", number=number, size="third", title=_fractions_title(same, done, by),
         description="Accuracy on unseen pairs over training steps, one line a share of pairs shown",
-        reading=f"At weight decay {chosen.weight_decay:g}, seed {chosen.seed}; enough means {TIMES[by]}. A line ends with "
-                "its training.",
+        reading=f"At weight decay {chosen.weight_decay:g}, seed {chosen.seed}; enough means {TIMES[by]}. A line ends "
+                "with its training.",
         series=series, x=_steps_axis(steps, n=5), y=share_axis([0, 1], "unseen sums that are right", exact=True),
         help=ACCURACY_HELP,
     )  # fmt: skip

@@ -33,7 +33,7 @@ class Network:
 
     @property
     def name(self) -> str:
-        return f"{self.fraction:.0%} of the pairs, weight decay {self.weight_decay:g}, seed {self.seed}"
+        return f"{share_text(self.fraction)} of the pairs, weight decay {self.weight_decay:g}, seed {self.seed}"
 
     def times(self, by: Times) -> tuple[int | None, int | None]:
         """When it fits what it was shown, and when it gets the rest right."""
@@ -131,6 +131,11 @@ def sweep_of(found: Mapping[str, Any], config: Mapping[str, Any]) -> Sweep:
 def _network(index: int, stated: Mapping[str, Any]) -> Network:
     known = {name: value for name, value in stated.items() if name in Network.__dataclass_fields__}
     return Network(index=index, **known)
+
+
+def share_text(fraction: float) -> str:
+    """A fraction of the pairs in percent: 30%, 12.5%."""
+    return f"{100 * fraction:.3g}%"
 
 
 def half_way(steps: Sequence[int], values: Sequence[float]) -> int | None:

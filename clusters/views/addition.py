@@ -25,7 +25,7 @@ from clusters.parameters import changed, chosen
 from clusters.queries import addition as queries
 from clusters.queries.experiments import get_experiment, visible_experiments
 from clusters.services.experiments import start_experiment
-from clusters.values.addition import Cell, Sweep
+from clusters.values.addition import Cell, Sweep, share_text
 from clusters.views import twins
 from clusters.views.labs import HEAD as LIST_HEAD
 from clusters.views.labs import MOST, entry, experiment_context, lab_context, start_preset
@@ -247,7 +247,7 @@ def _cell(request: HttpRequest, read: Read, cell: Cell) -> dict[str, Any]:
     by, n = read.asked.by, len(cell.networks)
     done = cell.n_with(lambda one: one.times(by)[1])
     return {
-        "fraction": percent(cell.fraction),
+        "fraction": share_text(cell.fraction),
         "decay": f"{cell.weight_decay:g}",
         "n_train": cell.networks[0].n_train,
         "fitted": _step(cell.middle(lambda one: one.times(by)[0])),

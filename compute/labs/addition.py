@@ -108,7 +108,7 @@ class AdditionConfig(LabConfig):
 def plan(config: AdditionConfig) -> list[Piece]:
     """One piece a network."""
     return [
-        Piece(TRAINING, f"{one.fraction:.0%} of the pairs, decay {one.weight_decay:g}, seed {one.seed}", "steps",
+        Piece(TRAINING, f"{100 * one.fraction:.3g}% of the pairs, decay {one.weight_decay:g}, seed {one.seed}", "steps",
               config.steps)
         for one in config.settings
     ]  # fmt: skip

@@ -232,7 +232,7 @@ class Adder:
             one = self.setting
             raise TrainingError(
                 f"Training diverged: at step {self.step:,} the loss is no number any more, with learning rate "
-                f"{one.learning_rate:g}, weight decay {one.weight_decay:g} and {one.fraction:.0%} of the pairs. "
+                f"{one.learning_rate:g}, weight decay {one.weight_decay:g} and {100 * one.fraction:.3g}% of the pairs. "
                 "Give a smaller learning rate."
             )
         both = periodicity(np.concatenate([u, v], axis=1))
