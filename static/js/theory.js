@@ -76,10 +76,13 @@ function show(text) {
     const same = [...next.querySelectorAll(`#${CSS.escape(id)} details`)].find((one) => one.className === name);
     if (same) same.open = true;
   }
-  here.replaceWith(document.adoptNode(next));
-  const wrong = new Set([...next.querySelectorAll("[data-field]")].map((one) => one.dataset.field));
+  const [told, ...rest] = next.children; // what is said stays one place, so that it is read out
+  const wrong = new Set([...told.children].map((one) => one.dataset.field));
+  here.firstElementChild.replaceChildren(...told.childNodes);
+  while (here.lastElementChild !== here.firstElementChild) here.lastElementChild.remove();
+  here.append(...rest);
   for (const field of form.elements) if (field.name) field.setAttribute("aria-invalid", wrong.has(field.name));
-  document.dispatchEvent(new CustomEvent("htmx:load", { detail: { elt: next } })); // its buttons wake up
+  document.dispatchEvent(new CustomEvent("htmx:load", { detail: { elt: here } })); // its buttons wake up
   clearTimeout(timer);
   timer = setTimeout(() => remember(next.dataset.permalink), REST_MS);
 }
