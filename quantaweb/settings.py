@@ -214,12 +214,14 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["clusters.api.schema.own_paths"],
     "ENUM_NAME_OVERRIDES": {
         "Affinity": "clusters.api.schema.AFFINITIES",
+        "ExperimentKind": "clusters.api.schema.EXPERIMENT_KINDS",
         "ExportKind": "clusters.api.schema.EXPORT_KINDS",
         "ImportKind": "clusters.api.schema.IMPORT_KINDS",
         "JobState": "clusters.api.schema.JOB_STATES",
         "LabelKind": "clusters.api.schema.LABEL_KINDS",
         "LabelOrigin": "clusters.api.schema.LABEL_ORIGINS",
         "LabelState": "clusters.api.schema.LABEL_STATES",
+        "LawName": "clusters.api.schema.LAW_NAMES",
     },
 }
 CORS_ALLOWED_ORIGINS = env.listed("QW_CORS_ORIGINS")

@@ -12,13 +12,15 @@ from drf_spectacular.utils import OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
 from clusters.api.renderers import NPY
-from clusters.models import Affinity, Export, Import, Label
+from clusters.models import Affinity, Experiment, Export, Import, Label
 from compute.models import Job
+from compute.numerics.laws import LAWS
 
 # choices that several things have, for the settings to name
 AFFINITIES, JOB_STATES = Affinity.values, Job.State.values
 LABEL_KINDS, LABEL_ORIGINS, LABEL_STATES = Label.Kind.values, Label.Origin.values, Label.State.values
 EXPORT_KINDS, IMPORT_KINDS = Export.Kind.values, Import.Kind.values
+EXPERIMENT_KINDS, LAW_NAMES = Experiment.Kind.values, list(LAWS)
 
 ERROR = inline_serializer(
     "Error",
