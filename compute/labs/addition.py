@@ -262,13 +262,13 @@ CONFIGS: dict[str, AdditionConfig] = {  # by preset
 PRESETS = (
     Preset(
         "two-core",
-        "Two cores",
+        "Modular addition, two cores",
         "Modulo 47: five fractions of the pairs, three weight decays, two seeds each. Two to four minutes.",
         CONFIGS["two-core"],
     ),
     Preset(
         "large",
-        "Modulo 113",
+        "Modular addition modulo 113",
         "The modulus of earlier studies, 512 neurons, seven fractions, four weight decays, three seeds: for a GPU.",
         CONFIGS["large"],
         needs_gpu=True,

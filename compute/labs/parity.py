@@ -206,7 +206,7 @@ def _presets() -> Iterator[Preset]:
     tenths, twentieths = tuple(i / 10 for i in range(1, 9)), tuple(i / 20 for i in range(2, 17))
     yield Preset(
         "two-core",
-        "Two cores",
+        "Sparse parity, two cores",
         "100 tasks of 32 bits at α = 0.4: six widths on ever new samples, one width on seven training sets, 6,000 "
         "steps; about two minutes on two cores.",
         ParityConfig(

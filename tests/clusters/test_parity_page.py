@@ -177,7 +177,7 @@ def test_one_width_has_no_law_over_parameters_and_says_what_would_give_one(clien
     make_parity(tmp_path, World(widths=(16,)))
     html = page(client)
     assert "Networks of one width were trained on ever new batches; a law over parameters needs two." in html
-    assert "start “Two cores”; at the paper’s scale, on a GPU: “The paper’s parameter scaling" in html
+    assert "start “Sparse parity, two cores”; at the paper’s scale, on a GPU: “The paper’s parameter scaling" in html
     assert "Every network of this experiment saw each batch once" in html
     assert "This experiment was done at α = 0.4 alone." in html
     assert told(client)["laws"]["N"] is None

@@ -29,7 +29,7 @@ def test_a_network_is_chosen_read_without_javascript_and_a_preset_started(visit,
     plain = visit(javascript=False).open(f"{PATH}?network=1")
     expect(plain.locator("#fig-gap-fraction svg:visible")).to_be_visible()
     page = signed_in().open("/labs/grokking/")
-    page.get_by_role("button", name=re.compile("Start.*Two cores")).click()
+    page.get_by_role("button", name=re.compile("Start: Modular addition, two cores")).click()
     page.wait_for_url("**/labs/grokking/**two-cores**")
     expect(page.locator("#experiment-progress")).to_contain_text("queued")
     assert Experiment.objects.get(preset="two-core").kind == "addition"
