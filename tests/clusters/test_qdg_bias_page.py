@@ -20,6 +20,7 @@ from clusters.values.facts import ToySlopes
 from clusters.values.qdg_bias import read_backwards
 from compute.models import Job
 from compute.numerics.ranks import envelope, fit_envelope
+from tests.api.seeds import SCOPES, bearer, make_key
 from tests.factories import UserFactory, make_run
 from tests.qdg_bias import PARITY, TOY, make_experiment
 
@@ -140,6 +141,25 @@ def test_an_earlier_experiment_fills_the_form(client, runner, toy):
     forms = client.get(LAB, {"kind": "toy-qdg", "like": "tiny-toy"}).context["forms"]
     assert forms[0]["form"].initial["ks"] == "10, 20, 30"
     assert forms[0]["is_open"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "sentence"),
+    [
+        ("toy-qdg", {"exponents": [0]}, "exponents is 0; it must be above 0"),
+        ("parity-qdg", {"n_tasks": 5000}, "20 bits have only 1,140 subsets of 3"),
+        ("parity-qdg", {"ks": [2, 9000]}, "9,000 clusters are asked for"),
+    ],
+)
+def test_the_api_says_the_same_sentences(client, kind, config, sentence):
+    person = UserFactory()
+    person.groups.add(Group.objects.get(name="runner"))
+    response = client.post(
+        "/api/v1/experiments/", {"kind": kind, "config": config}, content_type="application/json",
+        headers=bearer(make_key(person, *SCOPES)),
+    )  # fmt: skip
+    assert response.status_code == 400
+    assert sentence in response.content.decode()
 
 
 # ── toy worlds ──
