@@ -13,6 +13,8 @@ from compute.errors import FitError
 from compute.registry import SUITES
 
 MOST_POINTS = 500
+SCALES = (1e-30, 1e30)  # what lies beyond is a slip, and overflows in squares
+LOSSES = (1e-30, 1e9)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _GAPS = ("", "-", "–", "—", "nan", "na", "n/a", "none", "null", "?")
 _LONGEST_SHOWN = 40
@@ -197,7 +199,7 @@ def _checked_scale(where: str, scale: float | None) -> float:
     if not 0 < scale < math.inf:
         raise FitError(f"{where} has the scale {_shown(scale)}; scales must be above 0, for curves are read over their "
                        "logarithm. Leave the point out.")  # fmt: skip
-    return float(scale)
+    return _within(where, "scale", float(scale), SCALES)
 
 
 def _checked_loss(where: str, loss: float | None) -> float:
@@ -206,7 +208,15 @@ def _checked_loss(where: str, loss: float | None) -> float:
     if not 0 <= loss < math.inf:
         raise FitError(f"{where} has the loss {_shown(loss)}; a loss lies at 0 or above. Mend it, or leave the point "
                        "out.")  # fmt: skip
-    return float(loss)
+    return _within(where, "loss", float(loss), LOSSES) if loss else 0.0
+
+
+def _within(where: str, what: str, value: float, ends: tuple[float, float]) -> float:
+    low, high = ends
+    if not low <= value <= high:
+        raise FitError(f"{where} has the {what} {_shown(value)}, which is none that anybody measures; it must lie from "
+                       f"{_shown(low)} to {_shown(high)}. Mend it, or leave the point out.")  # fmt: skip
+    return value
 
 
 def _points(pairs: list[tuple[str, float, float]]) -> Points:

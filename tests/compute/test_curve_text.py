@@ -57,6 +57,8 @@ def test_a_column_of_losses_belongs_to_the_sizes_chosen(text):
         ("1,2\n-5,3", "Line 2 has the scale −5"),
         ("1,2\n5,−3", "Line 2 has the loss −3; a loss lies at 0 or above"),
         ("1,2\n1e999,3", "Line 2 has the scale inf"),
+        ("1,2\n1e200,3", "Line 2 has the scale 1e\\+200, which is none that anybody measures"),
+        ("1,2\n3,1e300", "Line 2 has the loss 1e\\+300"),
         ("5,2", "one point; a curve needs two or more"),
         ("5,2\n5,3", "All 2 points have the scale 5"),
         ("3\n2", "Line 1 holds one number, “3”"),
