@@ -235,7 +235,11 @@ def _facts(read: Read) -> list[dict[str, str]]:
     middle = gaps[len(gaps) // 2] if len(gaps) % 2 else (sum(gaps[len(gaps) // 2 - 1 :][:2]) / 2 if gaps else None)
     between = f"{fixed(gaps[0], 1)} to {fixed(gaps[-1], 1)}" if gaps else "none has one"
     return [
-        {"name": "fit what they are shown", "value": count(fitted), "sub": f"of {count(n)} networks"},
+        {
+            "name": "fit what they are shown",
+            "value": count(fitted),
+            "sub": f"of {count(n)} network{'s' if n > 1 else ''}",
+        },
         {"name": "generalise", "value": count(done), "sub": f"within {count(known.n_steps)} steps"},
         {"name": "at least twice as late", "value": count(late), "sub": "which is called grokking"},
         {"name": "median gap", "value": fixed(middle, 1), "sub": between},

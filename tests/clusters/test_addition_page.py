@@ -207,6 +207,17 @@ def test_an_unfinished_experiment_says_so(client):
     assert json.loads(page(client, "/labs/grokking/waits.json")) == {"experiment": "waits", "found": None}
 
 
+def test_a_failed_experiment_leads_to_another_like_it(client):
+    sentence = "Training diverged: at step 4 the loss is no number any more."
+    config = AdditionConfig(name="wild", learning_rate=50.0).to_json()
+    job = Job.objects.create(kind="addition", name="wild", config=config, state="failed", error=sentence)
+    Experiment.objects.create(slug="wild", name="wild", kind="addition", config=config, job=job)
+    html = page(client, "/labs/grokking/wild/")
+    assert sentence in html
+    assert "It stopped before its last network was trained." in html
+    assert 'href="/labs/grokking/?like=wild#own"' in html
+
+
 def test_queries_do_not_grow_with_networks(client, tmp_path):
     make_addition(tmp_path, SWEPT[:2], name="few")
     make_addition(tmp_path, SWEPT * 4, name="many")
