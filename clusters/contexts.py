@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +25,8 @@ LOSS_SHADES = tuple(f"l{i}" for i in range(len(LOSS_EDGES_NATS) + 1))
 SAME_TOKENS = 8  # contexts with as many last tokens and the answer in common are shown once
 
 
-class TokenBox(NamedTuple):
+@dataclass(slots=True)  # not frozen: a page makes thousands, and that would take twice as long
+class TokenBox:
     """One token as a page shows it."""
 
     index: int | None  # flat index; None for the first token of a document, which nothing predicts

@@ -166,7 +166,7 @@ def _shown(request: HttpRequest, question: QuizQuestion) -> list[dict[str, Any]]
 
 
 def _without_links(context: Context) -> Context:
-    return replace(context, boxes=[box._replace(index=None) for box in context.boxes])
+    return replace(context, boxes=[replace(box, index=None) for box in context.boxes])
 
 
 def _feedback(user: User, question: QuizQuestion) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def _boxes(reader: Reader, hit: Hit, clustered: frozenset[int]) -> tuple[list[To
     end = min(shown + 1 + BEHIND, int(reader.corpus.lengths[hit.document])) if shown == hit.last else shown + 1
     boxes = reader.document(hit.document, begin, end, clustered)
     marked = [
-        box._replace(mark="hit") if hit.first <= place <= shown else box for place, box in enumerate(boxes, begin)
+        replace(box, mark="hit") if hit.first <= place <= shown else box for place, box in enumerate(boxes, begin)
     ]
     return marked, begin > 0, hit.last - shown
 
