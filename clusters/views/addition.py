@@ -217,11 +217,11 @@ def _meaning(read: Read) -> str:
             "theory of quanta assumes throughout."
         )
     heart = max(step for one in known.networks if (step := one.times(by)[0]) is not None)
+    pulls = " and weight decay still pulls" if any(known.weight_decays) else ""
     return (
         f"The pairs shown are learned by heart within {count(heart)} steps. The rule behind them comes later, when the "
-        "training loss has nothing left to gain: weight decay pays for it, not the loss that the theory of quanta "
-        "counts. With finite data the test loss may so lag behind the theory’s order of learning, by the gap that is "
-        "measured here."
+        f"training loss has next to nothing left to gain{pulls}. The theory of quanta has every quantum paid for by the "
+        "loss that is trained on; with finite data the test loss may lag behind its order by the gap measured here."
     )
 
 

@@ -66,7 +66,7 @@ def test_the_heading_says_how_many_generalise_and_how_late(client, swept):
     html = page(client)
     gap = max(one.gap("loss") for one in queries.sweep(swept).networks if one.gap("loss"))
     assert f"<h1>6 of 8 networks generalise, up to {gap:.0f} times as late as they fit</h1>" in html
-    assert "weight decay pays for it, not the loss" in html
+    assert "has next to nothing left to gain and weight decay still pulls" in html
 
 
 def test_nothing_grokked_is_said_as_it_is(client, tmp_path):
