@@ -220,8 +220,8 @@ def _meaning(read: Read) -> str:
     pulls = " and weight decay still pulls" if any(known.weight_decays) else ""
     return (
         f"The pairs shown are learned by heart within {count(heart)} steps. The rule behind them comes later, when the "
-        f"training loss has next to nothing left to gain{pulls}. The theory of quanta has every quantum paid for by the "
-        "loss that is trained on; with finite data the test loss may lag behind its order by the gap measured here."
+        f"training loss has next to nothing left to gain{pulls}. The theory of quanta has every quantum paid for by "
+        "the loss that is trained on; with finite data the test loss may lag behind its order by the gap measured here."
     )
 
 
