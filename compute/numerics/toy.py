@@ -125,9 +125,7 @@ def toy_points(
     return means[subtask] + noise * rng.standard_normal((len(subtask), n_dimensions)), subtask
 
 
-def toy_affinity(
-    exponent: float, setting: ToySetting, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def toy_affinity(exponent: float, setting: ToySetting, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Draw a toy data set and compare all of its points.
 
     Parameters
