@@ -160,7 +160,8 @@ def _facts(found: Fitted, lm: str) -> dict[str, Any]:
 
 def _law(trial: Trial) -> dict[str, Any]:
     return {
-        "name": trial.name, "parameters": trial.law.parameters if trial.law else {}, "intervals": trial.intervals, "rms": trial.rms,
+        "name": trial.name, "parameters": trial.law.parameters if trial.law else {},
+        "intervals": trial.intervals, "rms": trial.rms,
         "held_out_rms": trial.held_out_rms, "n_needed": trial.n_needed,
     }  # fmt: skip
 

@@ -45,8 +45,8 @@ def ingest(
     bundle = open_bundle(Path(path).resolve())
     if kind := bundle.manifest.get("lab"):
         raise BundleError(
-            f"{bundle.path.name} holds an experiment of the laboratory ({kind}), no run; `manage.py ingest` on the server "
-            "reads it in."
+            f"{bundle.path.name} holds an experiment of the laboratory ({kind}), no run; `manage.py ingest` on the "
+            "server reads it in."
         )
     known = _known(bundle)
     if known:

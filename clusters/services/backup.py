@@ -30,8 +30,8 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from clusters.models import RegisteredCorpus, Run
-from clusters.services.audit import record
 from clusters.queries.bundles import HOLDERS
+from clusters.services.audit import record
 from clusters.services.bundles import TRASH
 from compute.bundle import file_sha256
 from compute.errors import StorageError

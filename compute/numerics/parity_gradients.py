@@ -101,10 +101,10 @@ def parity_cosines(
 
     g_i · g_j = (δ_i · δ_j)(x_i · x_j + 1) + (ε_i · ε_j)(a_i · a_j + 1),
 
-    and x_i · x_j = [task_i = task_j] + bits_i · bits_j. Of two classes δ_i = s_i (v₁ − v₀) 1[W₁ x + b₁ > 0] with s_i = ±1
-    by the answer, so every term has the sign of s_i s_j: gradients of equal answers point the same way, those of
-    different answers oppose each other, and |g_i| · |g_j| = |g_i · g_j|. At the paper's size (301,502 parameters, 10,000 samples) the
-    gradients themselves would fill 12 GB; their factors fill 80 MB, and the result is exact.
+    and x_i · x_j = [task_i = task_j] + bits_i · bits_j. With two classes δ_i = s_i (v₁ − v₀) 1[W₁ x_i + b₁ > 0], where
+    s_i = ±1 is the answer's sign, so every term has the sign of s_i s_j: gradients of equal answers point the same way,
+    those of different answers oppose each other, and |g_i| · |g_j| = |g_i · g_j|. At the paper's size (301,502
+    parameters, 10,000 samples) the gradients would fill 12 GB; their factors fill 80 MB, and the result is exact.
 
     References
     ----------

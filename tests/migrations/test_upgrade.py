@@ -21,10 +21,10 @@ MOVED = {"clusters_run": {"bundle_path"}}  # the test's own doing
 PAGES = (
     "", "k/6/clusters/", "k/6/clusters/?view=table", "k/6/clusters/1/", "rank-frequency/", "similarity/", "sequence/",
     "tokens/", "search/?q=the", "documents/3/", "map/", "losses/", "scaling/", "probe/", "suggestions/",
-    "rank-frequency.json", "k/6/clusters.csv",
+    "dynamics/", "rank-frequency.json", "k/6/clusters.csv",
 )  # fmt: skip
 SITE_PAGES = ("/", "/jobs/", "/labels/", "/notes/", "/labeling/", "/collections/", "/people/", "/corpora/", "/imports/",
-              "/profile/", "/audit/", "/readyz")  # fmt: skip
+              "/profile/", "/audit/", "/readyz", "/labs/", "/labs/parity/", "/exponents/")  # fmt: skip
 
 
 def browser() -> Client:
