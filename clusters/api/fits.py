@@ -38,9 +38,7 @@ def _about() -> dict[str, serializers.Field]:
         "sizes": serializers.ChoiceField(
             list(LADDERS), required=False, help_text="Whose sizes the losses belong to; `text` is losses alone then."
         ),
-        "unit": serializers.ChoiceField(
-            ["nats", "bits"], required=False, help_text="Of the losses (nats)."
-        ),
+        "unit": serializers.ChoiceField(["nats", "bits"], required=False, help_text="Of the losses (nats)."),
     }
 
 
@@ -90,9 +88,7 @@ class ScoredCurveSerializer(serializers.Serializer):
     )
     is_paper_polygenic = serializers.BooleanField(read_only=True)
     rise_bits = serializers.FloatField(read_only=True, help_text="Mean of the last third minus mean of the first.")
-    peak_bits = serializers.FloatField(
-        read_only=True, help_text="How far it rises to its highest peak and then falls."
-    )
+    peak_bits = serializers.FloatField(read_only=True, help_text="How far it rises to its highest peak and then falls.")
     peak_at = serializers.IntegerField(read_only=True, help_text="The peak’s place among x, from 0; −1 without one.")
     rises = serializers.BooleanField(read_only=True, help_text="Inverse scaling: a net rise above one bit.")
     has_peak = serializers.BooleanField(read_only=True, help_text="As in double descent: a peak above one bit.")
