@@ -99,7 +99,7 @@ class ParityConfig(LabConfig):
             )
 
     def _check_size(self) -> None:
-        n_networks = sum(len(piece.supplies) * len(piece.widths) for piece in self.stacks)
+        n_networks = len(self.alphas) * len(self.seeds) * sum(len(self.widths_with(one)) for one in self.samples)
         if n_networks > MOST_NETWORKS:
             raise ConfigError(
                 f"{n_networks:,} networks are asked for; at most {MOST_NETWORKS:,} are trained in one experiment."

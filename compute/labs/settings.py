@@ -14,6 +14,8 @@ from typing import Any, Self
 from compute.errors import ConfigError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+MOST_LISTED = 5_000  # values of one setting
+MOST_WHOLE = 2**63  # what every database holds
 _WORDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
 
 
@@ -32,6 +34,9 @@ class LabConfig:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ConfigError(f"name {self.name[:90]!r} may hold letters, digits, '.', '_' and '-' only, at most 80.")
+        for field in dataclasses.fields(self):
+            for value in self._values(field.name):
+                _check_whole(field.name, value)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-safe form; `from_json` gives the same object back."""
@@ -65,8 +70,9 @@ class LabConfig:
         values = getattr(self, name)
         if not values:
             raise ConfigError(f"{name} is empty; name at least one value.")
-        if twice := [value for value in values if values.count(value) > 1]:
-            raise ConfigError(f"{name} names {twice[0]} twice; once is enough.")
+        if len(set(values)) < len(values):
+            twice = next(value for value in values if values.count(value) > 1)
+            raise ConfigError(f"{name} names {twice} twice; once is enough.")
 
     def _values(self, name: str) -> list[float]:
         value = getattr(self, name)
@@ -82,11 +88,14 @@ def _read(name: str, value: Any, hint: Any) -> Any:
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{name} is {_quoted(value)}; give a list.")
+        if len(value) > MOST_LISTED:
+            raise ConfigError(f"{name} lists {len(value):,} values; at most {MOST_LISTED:,} are taken.")
         return tuple(_read(name, one, typing.get_args(hint)[0]) for one in value)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         (kind,) = (one for one in typing.get_args(hint) if one is not type(None))
         return None if value is None else _read(name, value, kind)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    _check_whole(name, value)
     if hint is float and is_number and math.isfinite(value):
         return float(value)
     if hint is int and is_number and value == int(value if math.isfinite(value) else 0):
@@ -94,6 +103,11 @@ def _read(name: str, value: Any, hint: Any) -> Any:
     if hint in (str, bool) and isinstance(value, hint):
         return value
     raise ConfigError(f"{name} is {_quoted(value)}; it must be {_WORDS[hint]}.")
+
+
+def _check_whole(name: str, value: Any) -> None:
+    if isinstance(value, int) and abs(value) > MOST_WHOLE:
+        raise ConfigError(f"{name} is {_quoted(value)[:20]}…; no whole number here is as large as that.")
 
 
 def _quoted(value: Any) -> str:

@@ -64,7 +64,7 @@ class ToyQdgConfig(LabConfig):
         super().__post_init__()
         for name in ("n_dimensions", "noises", "exponents"):
             self.distinct(name)
-        self.at_least("n_subtasks", 1, 1_000_000)
+        self.at_least("n_subtasks", 1, MOST_POINTS)
         self.at_least("largest", 1, MOST_POINTS)
         for name in ("n_dimensions", "sweep_dimensions"):
             self.at_least(name, 1, MOST_DIMENSIONS)
@@ -79,10 +79,13 @@ class ToyQdgConfig(LabConfig):
         self._check_window()
 
     def _check_work(self) -> None:
-        n_draws = len(self.cells) * self.n_seeds
+        n_worlds = len(self.n_dimensions) * len(self.noises)
+        if n_worlds <= MOST_DRAWS:
+            n_worlds = len(self.cells)
+        n_draws = n_worlds * self.n_seeds
         if n_draws > MOST_DRAWS:
             raise ConfigError(
-                f"{len(self.cells)} worlds of {self.n_seeds} draws are {n_draws} clusterings of points; at most "
+                f"{n_worlds} worlds of {self.n_seeds} draws are {n_draws} clusterings of points; at most "
                 f"{MOST_DRAWS} are done in one experiment. Ask for fewer values or fewer seeds."
             )
         for cell in self.cells:

@@ -78,12 +78,19 @@ def test_its_shards_end_with_the_bundle() -> None:
         ({"colour": 1}, "There is no setting 'colour'; there are name, upto, scales, limits."),
         ({"name": "../up"}, "name '../up' may hold letters, digits, '.', '_' and '-' only, at most 80."),
         ({"name": 3}, "name is 3; it must be a word."),
+        ({"upto": 10**400}, "upto is 10000000000000000000…; no whole number here is as large as that."),
+        ({"scales": list(range(1, 5002))}, "scales lists 5,001 values; at most 5,000 are taken."),
     ],
 )
 def test_wrong_settings_are_named(wrong: dict[str, object], sentence: str) -> None:
     with pytest.raises(ConfigError) as error:
         Counting.from_json({"name": "few", **wrong})
     assert str(error.value) == sentence
+
+
+def test_a_whole_number_that_no_float_holds_is_named_wherever_it_comes_from() -> None:
+    with pytest.raises(ConfigError, match="upto is 10000"):
+        Counting(name="few", upto=10**400)
 
 
 def test_a_missing_name_is_named() -> None:
