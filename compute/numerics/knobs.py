@@ -23,6 +23,7 @@ INFINITE = ("", "inf", "infinite", "infinity", "∞")
 LONGEST_WINDOW = 1000  # the last n of a fit
 MOST_VALUES = 1000  # of a list of n, N, D or S
 MOST = 1e30  # of a resource, or of what a quantum takes of it
+NEAREST_TO_0 = 1e-9  # of a number that is not 0: sums over what lies below overflow
 
 
 class KnobError(ConfigError):
@@ -279,6 +280,8 @@ def _refusal(knob: Knob, value: float) -> str:
         lower = f"above {knob.least:g}" if knob.is_above else f"at least {knob.least:g}"
         more = ", or inf for infinitely many" if knob.name == "n_quanta" else ""
         return f"{knob.symbol} is {shown}; it must be {lower} and at most {knob.most:g}{more}."
+    if 0 < abs(value) < NEAREST_TO_0:
+        return f"{knob.symbol} is {value:.12g}, too near to 0 to compute with; it must be at least {NEAREST_TO_0:g}."
     if knob.is_whole and value != int(value):
         return f"{knob.symbol} is {value:g}; it counts quanta and must be whole."
     return ""

@@ -37,6 +37,8 @@ def test_infinitely_many_quanta(text):
         ({"n_quanta": "2.5"}, "n_quanta", "K is 2.5; it counts quanta and must be whole."),
         ({"n_quanta": "1e13"}, "n_quanta", "at most 1e+12"),
         ({"capacity": "0"}, "capacity", "C is 0; it must be above 0 and at most 1e+30."),
+        ({"alpha": "1e-300"}, "alpha", "α is 1e-300, too near to 0 to compute with; it must be at least 1e-09."),
+        ({"batch_size": "1e-300"}, "batch_size", "B is 1e-300, too near to 0"),
         ({"tau": "-1"}, "tau", "τ is -1; it must be above 0"),
         ({"batch_size": "0"}, "batch_size", "B is 0; it must be above 0"),
         ({"first_steps": "0"}, "first_steps", "T is 0; it must be above 0"),
