@@ -86,6 +86,8 @@ def receive(
             shown = _shown(name or str(bundle.manifest.get("name") or "experiment"))
             slug = free_slug(shown, Experiment)
             found = Experiment(slug=slug, name=shown, kind=lab_of(bundle), is_private=private)
+            if job is not None:  # the experiment was deleted, and its job resumed: it is again whose it was
+                found.job, found.owner, found.is_private = job, job.requested_by, job.is_private
         if not (found.is_finished and Path(found.bundle_path).is_dir()):
             _fill(found, bundle)
         hold()
@@ -93,7 +95,7 @@ def receive(
 
 
 def _row_of(bundle: Bundle, job: Job | None) -> Experiment | None:
-    if job is not None and (own := Experiment.objects.filter(job=job).first()):
+    if job is not None and (own := Experiment.objects.select_for_update(of=("self",)).filter(job=job).first()):
         return own
     return Experiment.objects.filter(bundle_sha256=bundle.sha256).first()
 

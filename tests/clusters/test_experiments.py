@@ -20,6 +20,7 @@ from clusters.queries.missing import Missing
 from clusters.services import experiments as services
 from clusters.stored.arrays import experiment_array, has_array
 from compute.errors import BundleError
+from compute.jobs import queue
 from compute.jobs.quotas import QuotaError
 from compute.jobs.run import Outcome, run_job
 from compute.labs import LABS, frame
@@ -115,6 +116,17 @@ def test_deleting_cancels_its_job_and_takes_the_results_along(ada: Any) -> None:
     assert not Path(finished.bundle_path).exists()
     assert not Experiment.objects.exists()
     assert AuditEvent.objects.filter(action="experiment.delete").count() == 2
+
+
+def test_one_whose_job_is_resumed_after_it_was_deleted_stays_as_private_as_it_was(ada: Any) -> None:
+    waiting = started(ada, is_private=True)
+    job = waiting.job
+    assert job is not None
+    services.delete_experiment(ada, waiting)
+    queue.resume(Job.objects.get(pk=job.pk), ada)
+    assert run_job(job.pk) is Outcome.DONE
+    again = Experiment.objects.get()
+    assert (again.owner, again.job_id, again.is_private, again.is_finished) == (ada, job.pk, True, True)
 
 
 def test_a_name_that_cannot_be_is_refused(ada: Any) -> None:
