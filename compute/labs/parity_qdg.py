@@ -377,6 +377,7 @@ PRESETS = (
             width=500,
             n_steps=200_000,
             batch_size=20_000,
+            learning_rate=1e-3,
             n_samples=10_000,
             ks=(*range(10, 100, 10), 100, 125, 150, 175, 200, 250, 300, 400, 500),
         ),

@@ -53,6 +53,12 @@ def test_the_paper_s_presets_are_the_paper_s():
     assert {(one.n_dimensions, one.noise) for one in toy.grid} == {(d, s) for d in (30, 100, 1000) for s in (0, 0.5, 2)}
     parity = parity_qdg.LAB.preset("paper").config
     assert (parity.width, parity.n_tasks, parity.n_bits, parity.alpha, parity.n_samples) == (500, 500, 100, 0.4, 10_000)
+    assert (parity.learning_rate, parity.batch_size, parity.subset_bits, parity.threshold_nats) == (
+        1e-3,
+        20_000,
+        3,
+        0.1,
+    )
 
 
 @pytest.mark.parametrize(
