@@ -268,16 +268,22 @@ def _resource_title(knobs: Knobs, resource: Resource, amount: float, n: float) -
     local = float(model.slopes(knobs, n))
     local = local if resource == "parameters" else local / (1 + knobs.alpha)
     here = f"{fixed(local, 3)} at {letter} = {compact(amount)}"
+    if model.floor(knobs) > 0:
+        said = f"Over {WORDS[resource]} the whole loss falls with {here}"
+        return f"{said}; above its floor the theory says {fixed(power, 3)}"
     return f"Over {WORDS[resource]} the exponent is {here}, and the theory’s {fixed(power, 3)}"
 
 
 def _resource_reading(knobs: Knobs, resource: Resource, alone: float, together: model.Joint) -> str:
     n = together.quanta[resource]
     said = f"Alone it would allow {_quanta(n)} and a loss of {fixed(alone, 4)}"
+    if knobs.n_quanta is not None and together.n >= knobs.n_quanta:
+        return f"{said}, as the others do: there are no more quanta."
     if resource in together.limited_by:
         return f"{said}; it is what limits here."
     limits = " and ".join(RESOURCES[one] for one in together.limited_by)
-    return f"{said}; but {limits} allows {_quanta(together.n)}, so {fixed(together.loss, 4)}."
+    verb = "allows" if len(together.limited_by) == 1 else "allow"
+    return f"{said}; but {limits} {verb} {_quanta(together.n)}, so {fixed(together.loss, 4)}."
 
 
 def _quanta(n: float) -> str:

@@ -78,7 +78,7 @@ def window_chart(knobs: Knobs, found: Exponents | None, *, number: int) -> Chart
         make_series("line", points, name=f"K = {count(knobs.n_seen)}", css="c1", label=_window_words(knobs),
                     label_at=points[len(points) // 3] if points else None),
     ]  # fmt: skip
-    has_parity = knobs.n_seen == PARITY_TASKS and knobs.case == "constant"
+    has_parity = knobs.n_seen == PARITY_TASKS and knobs.case == "constant" and knobs.a == 0
     if has_parity:
         marks = [[x, y, f"α = {x}: measured {y}"] for x, y in PARITY_MEASURED]
         series.append(make_series("points", marks, name="the paper’s parity networks", css="c2", marker="diamond"))

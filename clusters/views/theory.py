@@ -143,6 +143,8 @@ def _facts(knobs: Knobs, said: dict[str, Any]) -> list[dict[str, str]]:
     n = together["n"]
     whole = knobs.n_quanta is not None and n >= knobs.n_quanta
     window = f"over n = {count(knobs.window[0])}–{count(knobs.window[1])}" if knobs.window else "no window of n"
+    if knobs.window and knobs.n_seen != knobs.n_quanta:
+        window += f", of the first {count(knobs.n_seen)} quanta alone"
     loss, least = fixed(together["loss"], 3), fixed(said["unlearned_loss"], 3)
     seen = fixed(measured["parameters"], 3) if measured else NOTHING
     return [

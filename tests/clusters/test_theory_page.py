@@ -166,8 +166,24 @@ def test_a_resource_that_is_enough_or_too_little_is_said():
     few, all_of = Knobs(n_parameters=10.0), Knobs(n_quanta=9, n_parameters=1e9)
     assert figures.resource_chart(few, "parameters", number=1)["title"] == "N = 10 is too little for the first quantum"
     assert figures.resource_chart(all_of, "parameters", number=1)["title"] == "N = 1 B is enough for all 9 quanta"
+    poor = Knobs(n_parameters=0.0, n_samples=0.0)
+    assert "but N and D allow no quantum" in figures.resource_chart(poor, "steps", number=1)["reading"]
+    rich = Knobs(n_quanta=9, n_parameters=1e9, n_samples=1e9, n_steps=1e9)
+    assert figures.resource_chart(rich, "steps", number=1)["reading"].endswith("there are no more quanta.")
     usual = figures.resource_chart(Knobs(), "samples", number=1)
     assert usual["title"] == "Over data the exponent is 0.281 at D = 5 M, and the theory’s 0.286"
+
+
+def test_an_exponent_above_a_floor_is_not_compared_with_that_of_the_whole_loss():
+    title = figures.resource_chart(Knobs(alpha=0.8, n_quanta=500, a=0.5), "parameters", number=1)["title"]
+    assert (
+        title == "Over parameters the whole loss falls with 0.025 at N = 300 k; above its floor the theory says 0.800"
+    )
+
+
+def test_what_is_measured_of_an_endless_world_names_what_an_observer_sees(client):
+    assert "over n = 1–50, of the first 500 quanta alone" in client.get("/theory/").content.decode()
+    assert "quanta alone" not in client.get("/theory/?n_quanta=500").content.decode()
 
 
 def test_the_bend_says_what_one_would_measure():
@@ -182,7 +198,11 @@ def test_the_bend_says_what_one_would_measure():
 
 
 def test_the_window_s_figure_holds_the_paper_s_parity_networks_where_they_belong():
-    for knobs, there in ((Knobs(n_quanta=500), True), (Knobs(n_quanta=400), False)):
+    for knobs, there in (
+        (Knobs(n_quanta=500), True),
+        (Knobs(n_quanta=400), False),
+        (Knobs(n_quanta=500, a=0.5), False),
+    ):
         chart = bends.window_chart(knobs, model.measured_exponents(knobs), number=1)
         marks = [one for one in chart["series"] if one["name"] == "the paper’s parity networks"]
         assert bool(marks) is there
