@@ -181,7 +181,8 @@ def toy_reading(toy: ToySlopes, slope: float, found: tuple[float, float] | None)
     )
     if found is None:
         return f"{doubt(toy, slope, found)} {warning}"
-    theory = f"The theory’s exponent is 1 + α, so α would be {_alpha_text(toy, *found)}."
+    none = ", below all that the theory knows: its α is above 0" if found[1] <= 1 else ""
+    theory = f"The theory’s exponent is 1 + α, so α would be {_alpha_text(toy, *found)}{none}."
     return f"{theory} {doubt(toy, slope, found)} {warning}".replace("  ", " ")
 
 

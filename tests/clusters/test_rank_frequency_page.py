@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from clusters.charts.numbers import fixed
-from clusters.charts.rank_choices import doubt
+from clusters.charts.rank_choices import doubt, toy_reading
 from clusters.models import Clustering, Run
 from clusters.queries.rank_frequency import toy_slopes
 from clusters.stored.arrays import array_of, forget_bundles
@@ -262,3 +262,10 @@ def test_one_figure_stands_alone(client, run):
     html = page(client, figure="other-choices", embed="true")
     assert 'id="fig-other-choices"' in html
     assert 'id="fig-rank-frequency"' not in html
+
+
+def test_an_exponent_below_one_leaves_the_theory_no_alpha():
+    toy = toy_slopes()
+    said = toy_reading(toy, -1.0, (0.62, 0.91))
+    assert "so α would be −0.38 to −0.09, below all that the theory knows: its α is above 0." in said
+    assert "the theory knows" not in toy_reading(toy, -1.2, (0.9, 1.3))
