@@ -216,6 +216,8 @@ def _means_title(means: np.ndarray) -> str:
 def _means_reading(known: ParityQdg, n: int) -> str:
     few = sum(one < 5 for one in known.counts[:n])
     said = f"The {count(n)} commonest of {count(len(known.present))} tasks that passed."
+    if few == 1:
+        return f"{said} One has fewer than five samples: its mean rests on few pairs."
     return f"{said} {count(few)} have fewer than five samples: their means rest on few pairs." if few else said
 
 

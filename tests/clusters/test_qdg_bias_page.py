@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from clusters.charts import qdg_bias as figures
 from clusters.charts.numbers import fixed
+from clusters.charts.qdg_bias_parity import _means_reading
 from clusters.models import Experiment
 from clusters.queries.rank_frequency import toy_slopes
 from clusters.values.facts import ToySlopes
@@ -326,3 +328,9 @@ def test_the_rank_frequency_page_is_corrected_by_an_experiment_that_is_named(cli
     assert told(client, path, toy="tiny-toy")["toy"]["exponents"] == [0.8, 1.0, 1.6]
     assert "correct by the table that comes with the site" in page(client, f"{path}/", toy="tiny-toy")
     page(client, f"{path}/", status=404, toy="nothing")
+
+
+@pytest.mark.parametrize(("counts", "said"), [([90, 3], "One has fewer than five"), ([90, 4, 3], "2 have fewer")])
+def test_tasks_of_few_samples_are_counted_in_words_that_agree(counts, said):
+    known = SimpleNamespace(present=list(range(len(counts))), counts=counts)
+    assert said in _means_reading(known, len(counts))
