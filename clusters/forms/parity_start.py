@@ -116,9 +116,10 @@ def _numbers(text: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
             continue
         try:
             value = kind(part)
-        except ValueError:
-            value = math.nan  # type: ignore[assignment]
-        if not math.isfinite(value):
+            is_number = math.isfinite(value)
+        except (ValueError, OverflowError):
+            is_number = False
+        if not is_number:
             what = "whole number" if kind is int else "number"
             raise forms.ValidationError(
                 f"“{part[:20]}” is no {what}. Write them like {'10, 30, 100' if kind is int else '0.2, 0.4'}."

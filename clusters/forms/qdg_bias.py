@@ -67,10 +67,11 @@ def numbers(text: str, kind: type) -> tuple[float, ...]:
             continue
         try:
             found.append(kind(part))
-        except ValueError as error:
+            is_finite = math.isfinite(found[-1])
+        except (ValueError, OverflowError) as error:
             what = "whole number" if kind is int else "number"
             raise forms.ValidationError(f"“{part[:20]}” is no {what}. Write them like 20, 40, 80.") from error
-        if not math.isfinite(found[-1]):
+        if not is_finite:
             raise forms.ValidationError(f"“{part[:20]}” is no number that can be used.")
     if len(found) > MOST_LISTED:
         raise forms.ValidationError(f"These are {len(found):,} numbers; at most {MOST_LISTED} are taken.")
@@ -85,6 +86,7 @@ class SettingsForm(forms.Form):
     first_words: dict[str, str] = {}  # of sentences that do not begin with their field's name, by their start
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("auto_id", f"id_{type(self).__name__.lower()}_%s")  # one page has several forms
         super().__init__(*args, **kwargs)
         for name, field in self.fields.items():
             if isinstance(field.widget, forms.NumberInput):

@@ -168,7 +168,8 @@ def results(config: ParityConfig, work: Work) -> Results:
 
 
 def _name(config: ParityConfig, stacked: Stacked) -> str:
-    chosen = [config.supplies[place] for place in stacked.supplies]
+    supplies = config.supplies
+    chosen = [supplies[place] for place in stacked.supplies]
     parts = [f"width {_ends(stacked.widths)}", f"α = {_ends(sorted({one[0] for one in chosen}))}"]
     if len(config.seeds) > 1:
         parts.append(f"seed {_ends(sorted({one[1] for one in chosen}))}")

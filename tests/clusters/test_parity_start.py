@@ -92,6 +92,7 @@ def test_settings_of_ones_own_are_started(client, runner):
         ({"alphas": ""}, "alphas", "This field is required"),
         ({"widths": "10, 10"}, "widths", "names 10 twice"),
         ({"widths": "1.5"}, "widths", "“1.5” is no whole number"),
+        ({"seeds": "1" + "0" * 400}, "seeds", "is no whole number"),
         ({"n_tasks": "0"}, "n_tasks", "it must be at least 1"),
         ({"k": "33"}, "k", "a string has only 32 bits"),
         ({"n_tasks": "9000", "n_bits": "20"}, None, "9,000 different tasks are asked for"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -123,6 +124,7 @@ def test_settings_of_one_s_own_are_started(client, runner):
         ("parity-qdg", "n_tasks", "5000", "bits have only 1,140 subsets of 3"),
         ("parity-qdg", "ks", "2, 9000", "9,000 clusters are asked for"),
         ("parity-qdg", "ks", "2.5", "“2.5” is no whole number"),
+        ("parity-qdg", "ks", "1" + "0" * 400, "is no whole number"),
     ],
 )
 def test_what_cannot_be_computed_is_said_beside_its_field(client, runner, kind, field, value, sentence):
@@ -131,6 +133,11 @@ def test_what_cannot_be_computed_is_said_beside_its_field(client, runner, kind, 
     assert response.status_code == 422
     assert sentence in response.content.decode()
     assert not Job.objects.exists()
+
+
+def test_both_forms_have_ids_of_their_own(client, runner):
+    ids = re.findall(r"\bid=\"([^\"]+)\"", client.get(LAB).content.decode())
+    assert len(ids) == len(set(ids))
 
 
 def test_guests_are_asked_to_sign_in_and_strange_kinds_refused(client, runner):
