@@ -19,7 +19,7 @@ from clusters.queries.experiments import may_manage_experiment
 from clusters.services.audit import record
 from clusters.services.bundles import deleted_with
 from clusters.services.jobs import NOT_RUNNER
-from clusters.services.locks import lock_person
+from clusters.services.locks import lock_person, lock_row
 from compute.bundle import Bundle, open_bundle
 from compute.errors import BundleError
 from compute.jobs import queue, quotas
@@ -137,6 +137,7 @@ def delete_experiment(user: User, experiment: Experiment) -> None:
     _must_manage(user, experiment)
     job = experiment.job
     with deleted_with(experiment) as n_bytes:
+        lock_row(experiment)  # before its job, as a worker that writes its results does
         record(user, "experiment.delete", experiment.slug, name=experiment.name, bytes=n_bytes)
         if job is not None and job.is_open and job.cancel_requested_at is None:
             queue.cancel(job, user if isinstance(user, Person) else None)
