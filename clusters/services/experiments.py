@@ -19,9 +19,9 @@ from clusters.queries.experiments import may_manage_experiment
 from clusters.services.audit import record
 from clusters.services.bundles import deleted_with
 from clusters.services.jobs import NOT_RUNNER
-from clusters.services.locks import lock_person, lock_row
+from clusters.services.locks import lock_growth, lock_person, lock_row
 from compute.bundle import Bundle, open_bundle
-from compute.errors import BundleError
+from compute.errors import BundleError, Cancelled
 from compute.jobs import queue, quotas
 from compute.labs import LABS
 from compute.labs.frame import lab_of
@@ -81,8 +81,11 @@ def receive(
         raise BundleError(f"{bundle.path.name} holds no experiment of a lab that this site knows.")
     bundle.verify()
     with transaction.atomic():
+        lock_growth(Experiment)
         found = _row_of(bundle, job)
         if found is None:
+            if job is not None and Job.objects.filter(pk=job.pk).exclude(cancel_requested_at=None).exists():
+                raise Cancelled("The experiment was deleted while its results were read in; they are left out.")
             shown = _shown(name or str(bundle.manifest.get("name") or "experiment"))
             slug = free_slug(shown, Experiment)
             found = Experiment(slug=slug, name=shown, kind=lab_of(bundle), is_private=private)
@@ -136,6 +139,7 @@ def delete_experiment(user: User, experiment: Experiment) -> None:
     """Remove it with its results; a job that is still at it is cancelled."""
     _must_manage(user, experiment)
     job = experiment.job
+    experiment.refresh_from_db(fields=["bundle_path", "bundle_sha256"])  # it may have been finished meanwhile
     with deleted_with(experiment) as n_bytes:
         lock_row(experiment)  # before its job, as a worker that writes its results does
         record(user, "experiment.delete", experiment.slug, name=experiment.name, bytes=n_bytes)

@@ -19,7 +19,7 @@ from clusters.queries.experiments import get_experiment, visible_experiments
 from clusters.queries.missing import Missing
 from clusters.services import experiments as services
 from clusters.stored.arrays import experiment_array, has_array
-from compute.errors import BundleError
+from compute.errors import BundleError, Cancelled
 from compute.jobs import queue
 from compute.jobs.quotas import QuotaError
 from compute.jobs.run import Outcome, run_job
@@ -219,3 +219,13 @@ def test_the_demo_asks_for_the_two_core_preset_once(monkeypatch: pytest.MonkeyPa
     assert (queued.owner, queued.job.get_priority_display()) == (None, "low")  # type: ignore[union-attr]
     assert queue_experiment() is None
     assert done(queued).found == {"total": 9.0}
+
+
+def test_results_of_what_was_deleted_meanwhile_are_left_out(ada: Any, tmp_path: Path) -> None:
+    experiment = started(ada)
+    path = frame.run_lab(LABS[KIND], Counting(name="late"), tmp_path / "w", tmp_path / "b")
+    job = experiment.job
+    services.delete_experiment(ada, experiment)
+    with pytest.raises(Cancelled, match="was deleted while its results were read in"):
+        services.receive(path, job=job)
+    assert not Experiment.objects.exists()
