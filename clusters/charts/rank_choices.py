@@ -16,6 +16,7 @@ from clusters.charts.chart import (
     make_series,
     vertical,
 )
+from clusters.charts.geometry import minus
 from clusters.charts.numbers import count, fixed
 from clusters.values.facts import CAVEAT, RankCurves, ToySlopes
 
@@ -153,15 +154,39 @@ def toy_chart(toy: ToySlopes, slope: float, standard_error: float, *, number: in
     )  # fmt: skip
 
 
-def exponents_text(toy: ToySlopes, found: tuple[float, float]) -> str:
-    """A range of true exponents, open where the toy's grid ends."""
+def exponents_text(toy: ToySlopes, found: tuple[float, float], *, less: float = 0.0) -> str:
+    """A range of true exponents, each `less` so much, open where the toy's grid ends."""
     low, high = found
+    if side := beyond(toy, low, high, less=less):
+        return side
     is_open = (low <= toy.exponents[0], high >= toy.exponents[-1])
     if all(is_open):
         return "any that was tried"
     if is_open[0]:
-        return f"{fixed(high)} or less"
-    return f"{fixed(low)} or more" if is_open[1] else f"{fixed(low)} to {fixed(high)}"
+        return f"{fixed(high - less)} or less"
+    return f"{fixed(low - less)} or more" if is_open[1] else f"{fixed(low - less)} to {fixed(high - less)}"
+
+
+def beyond(toy: ToySlopes, low: float, high: float, *, less: float = 0.0) -> str:
+    """On which side of the toy's grid a whole range lies; nothing where they meet."""
+    first, last = toy.exponents[0], toy.exponents[-1]
+    if high < first:
+        return minus(f"below {round(first - less, 6):g}")
+    return minus(f"above {round(last - less, 6):g}") if low > last else ""
+
+
+def draws_text(toy: ToySlopes, found: tuple[float, float] | None) -> str:
+    """Which true exponents' own draws measure a slope."""
+    if found is None:
+        return "no exponent that was tried gives draws like it"
+    if found[0] <= toy.exponents[0] and found[1] >= toy.exponents[-1]:
+        return "every exponent that was tried may give draws like it"
+    return f"draws like it come of exponents of {exponents_text(toy, found)}"
+
+
+def none_known(high: float) -> str:
+    """That the theory has no exponent of at most this; nothing where it has."""
+    return ", below all that the theory knows: its α is above 0" if high <= 1 else ""
 
 
 def _toy_title(toy: ToySlopes, slope: float, found: tuple[float, float] | None) -> str:
@@ -181,8 +206,7 @@ def toy_reading(toy: ToySlopes, slope: float, found: tuple[float, float] | None)
     )
     if found is None:
         return f"{doubt(toy, slope, found)} {warning}"
-    none = ", below all that the theory knows: its α is above 0" if found[1] <= 1 else ""
-    theory = f"The theory’s exponent is 1 + α, so α would be {_alpha_text(toy, *found)}{none}."
+    theory = f"The theory’s exponent is 1 + α, so α would be {_alpha_text(toy, *found)}{none_known(found[1])}."
     return f"{theory} {doubt(toy, slope, found)} {warning}".replace("  ", " ")
 
 

@@ -80,6 +80,7 @@ def show(request: HttpRequest, experiment: Experiment, twin: str | None) -> Http
         "finding": _finding(read),
         "facts": _facts(read),
         "slopes": _slopes(read),
+        "is_steeper": (fit := read.true_fit) is not None and fit.slope < known.known_slope,
         "complaint": complaint,
         "window": window,
         "longest": longest,

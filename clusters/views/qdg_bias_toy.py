@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponseBase
 from clusters.charts import qdg_bias as figures
 from clusters.charts.chart import Chart
 from clusters.charts.numbers import count, fixed
-from clusters.charts.rank_choices import exponents_text
+from clusters.charts.rank_choices import beyond, draws_text, exponents_text, none_known
 from clusters.forms.qdg_bias import draw_number, measured_slope
 from clusters.htmx import render_page
 from clusters.models import Experiment
@@ -78,13 +78,14 @@ def readout_context(toy: ToySlopes, readout: Readout | None, complaint: str) -> 
     if readout is None or readout.inverse is None:
         return found
     inverse = readout.inverse
+    interval = (inverse.low, inverse.high)
     return found | {
-        "truth": fixed(inverse.truth),
-        "interval": f"{fixed(inverse.low)} to {fixed(inverse.high)}",
-        "alpha": f"{fixed(inverse.low - 1)} to {fixed(inverse.high - 1)}",
+        "truth": beyond(toy, inverse.truth, inverse.truth) or fixed(inverse.truth),
+        "interval": exponents_text(toy, interval),
+        "alpha": f"{exponents_text(toy, interval, less=1)}{none_known(inverse.high)}",
         "is_outside": not inverse.is_inside,
         "tried": f"{toy.exponents[0]:g} to {toy.exponents[-1]:g}",
-        "by_draws": exponents_text(toy, readout.by_draws) if readout.by_draws else "none that was tried",
+        "by_draws": draws_text(toy, readout.by_draws),
     }
 
 

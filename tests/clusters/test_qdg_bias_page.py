@@ -17,10 +17,11 @@ from django.test.utils import CaptureQueriesContext
 from clusters.charts import qdg_bias as figures
 from clusters.charts.numbers import fixed
 from clusters.charts.qdg_bias_parity import _means_reading
+from clusters.charts.rank_choices import draws_text
 from clusters.models import Experiment
 from clusters.queries.rank_frequency import toy_slopes
 from clusters.values.facts import ToySlopes
-from clusters.values.qdg_bias import read_backwards
+from clusters.values.qdg_bias import ParityQdg, read_backwards
 from compute.models import Job
 from compute.numerics.ranks import envelope, fit_envelope
 from tests.api.seeds import SCOPES, bearer, make_key
@@ -83,8 +84,40 @@ def test_what_is_no_slope_is_said_to_be_none(client, slope, sentence):
     assert sentence in page(client, LAB, slope=slope)
 
 
-def test_a_slope_beyond_what_was_tried_is_said_to_be_a_guess(client):
-    assert "beyond them the line is a guess" in page(client, LAB, slope="-2")
+@pytest.mark.parametrize(
+    ("slope", "truth", "interval", "alpha"),
+    [
+        ("-0.5", "below 0.6", "below 0.6", "below −0.4, below all that the theory knows: its α is above 0"),
+        ("-5", "above 1.6", "above 1.6", "above 0.6"),
+    ],
+)
+def test_a_slope_beyond_what_was_tried_gives_the_side_alone(client, slope, truth, interval, alpha):
+    html = page(client, LAB, slope=slope)
+    assert f"<dd>{truth}</dd>" in html
+    assert f"95% {interval}; as 1 + α, α would be {alpha}</dd>" in html
+    assert "beyond them the line is a guess. No line assumed, no exponent that was tried gives draws like it." in html
+
+
+def test_an_interval_that_leaves_what_was_tried_is_open_there(client):
+    slope, toy = toy_slopes().means[-1], toy_slopes()
+    found = read_backwards(toy, slope).inverse
+    assert found.low < toy.exponents[-1] < found.high
+    html = page(client, LAB, slope=slope)
+    assert f"95% {fixed(found.low)} or more; as 1 + α, α would be {fixed(found.low - 1)} or more</dd>" in html
+    assert "beyond them the line is a guess" in html
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (None, "no exponent that was tried gives draws like it"),
+        ((0.6, 1.6), "every exponent that was tried may give draws like it"),
+        ((0.8, 1.1), "draws like it come of exponents of 0.80 to 1.10"),
+        ((0.6, 1.1), "draws like it come of exponents of 1.10 or less"),
+    ],
+)
+def test_what_single_draws_say_is_a_sentence(found, words):
+    assert draws_text(toy_slopes(), found) == words
 
 
 def test_the_lab_s_twins(client, toy):
@@ -242,6 +275,16 @@ def test_the_parity_page_sets_the_slopes_side_by_side(client, parity):
     for name in ("true", "signed", "absolute"):
         assert f'<td class="num">{fixed(parity.found["fits"][name]["slope"])}</td>' in html
     assert f"{parity.found['n_present']} of 8 tasks passed with a loss below 0.1 nats" in html
+
+
+@pytest.mark.parametrize("counts", [[60, 20, 10, 6, 4], [30, 24, 20, 18, 16]])
+def test_samples_are_said_to_be_steeper_than_what_is_asked_only_where_they_are(client, parity, monkeypatch, counts):
+    monkeypatch.setattr(ParityQdg, "true_sizes", counts)
+    found = told(client, PARITY_PATH, first="1", last="5")
+    is_steeper = found["fits"]["tasks"]["slope"] < PARITY.known_slope
+    assert is_steeper is (counts[0] == 60)
+    html = page(client, f"{PARITY_PATH}/", first="1", last="5")
+    assert ("fall more steeply than their frequencies" in html) is is_steeper
 
 
 def test_every_parity_figure_is_numbered_and_has_its_twins(client, parity):
