@@ -37,7 +37,8 @@ def test_both_learn_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_its_command_times_both_and_keeps_the_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("PAPER", TOY), ("SMALL", TOY), ("ONE", (5,)), ("SWEEP", (3, 4)), ("SMALL_STEPS", 2)):
+    toys = {"PAPER": TOY, "SMALL": TOY, "ONE": (5,), "SWEEP": (3, 4), "SMALL_STEPS": 2, "SEEDS": range(2)}
+    for name, value in toys.items():
         monkeypatch.setattr(parity, name, value)
     monkeypatch.setattr(
         sys, "argv", ["parity", "--steps", "1", "--repeats", "1", "--json", str(tmp_path / "figures.json")]

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.django_db
 VALUES = {
     "slug": "synthetic", "k": "6", "label": "0", "affinity": "signed", "twin": "json", "number": "1", "index": "0",
     "pk": "1", "show": "similarity", "level": "0", "column": "0", "row": "0", "version": "v", "table": "clusters",
+    "theme": "dark",
     "name": "clusters.csv", "secret": "s" * 22, "signed": "x", "token": "t", "uidb64": "MQ", "beginning": "qw_",
 }  # fmt: skip
 TLS = {"SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https"), "SESSION_COOKIE_SECURE": True,
