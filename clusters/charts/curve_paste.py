@@ -96,6 +96,8 @@ def shape_title(reading: CurveReading, unit: Unit) -> str:
 
 
 def _shape_reading(shape: Shape) -> str:
+    if not shape.split:
+        return "No split of the scale has a lower loss after it, so M is −1."
     if abs(shape.monogenicity) <= 0.2:
         said = "A step and a line leave about as much unexplained"
     else:

@@ -11,6 +11,8 @@ from itertools import pairwise
 ZERO_SLOT = 28.0  # pixels that a log axis gives to the value 0, left of its break
 LEAST_MOVE = 0.6  # pixels; nearer points are the same dot on paper
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+LARGEST = 0.9995e15  # from which on numbers are written as powers of ten
 Point = tuple[float, float]
 
 
@@ -86,14 +88,19 @@ def minus(text: str) -> str:
 def tick_text(value: float) -> str:
     """A tick as people write it: 0.25, 1,000, 30 k, 1 M, 10⁻⁴."""
     size = abs(value)
-    if size and size < 0.0009:
-        power = math.floor(math.log10(size) + 1e-9)
-        factor = round(value / 10.0**power)
-        return ("" if factor == 1 else f"{factor}·") + "10" + str(power).translate(SUPERSCRIPTS)
-    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+    if 0 < size < 0.0009 or LARGEST <= size < math.inf:
+        return power_text(value)
+    for unit, name in UNITS:
         if size >= unit and size >= 10_000:
             return minus(f"{value / unit:g}") + " " + name
     return minus(f"{value:,.6g}")
+
+
+def power_text(value: float) -> str:
+    """Three digits and a power of ten: 10⁻⁴, 1.5·10¹⁸."""
+    power = math.floor(math.log10(abs(value)) + 1e-9)
+    factor = f"{value / 10.0**power:.3g}"
+    return ("" if factor == "1" else minus(f"{factor}·")) + "10" + str(power).translate(SUPERSCRIPTS)
 
 
 @lru_cache(maxsize=4096)  # ticks and names come again

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from clusters.charts.geometry import minus
+from clusters.charts.geometry import LARGEST, UNITS, minus, power_text
 
 NOTHING = "–"
 
@@ -35,10 +35,12 @@ def percent(value: float | None) -> str:
 
 
 def compact(value: float | None) -> str:
-    """Three digits and a unit: 9.87 k, 793 k, 3.16 M."""
+    """Three digits and a unit: 9.87 k, 793 k, 3.16 M, 1 T; a power of ten beyond."""
     if value is None:
         return NOTHING
-    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+    if LARGEST <= abs(value) < math.inf:
+        return power_text(value)
+    for unit, name in UNITS:
         if abs(value) >= unit * 0.9995:
             return minus(f"{value / unit:.3g}") + " " + name
     return minus(f"{value:.3g}")

@@ -140,7 +140,8 @@ def stopping_title(network: Network, steps: np.ndarray) -> str:
     if best is None or last is None or network.best_step is None:
         return "Test loss over training"
     if last <= best * RISE:
-        return "Test loss is still lowest at the end: nothing is gained by stopping early"
+        where = "still lowest" if last <= best else "hardly above its lowest"
+        return f"Test loss is {where} at the end: nothing is gained by stopping early"
     if network.best_step <= 0:
         return "Test loss is lowest before the first step: nothing is learned that holds for fresh data"
     return f"Test loss is lowest at step {count(network.best_step)} of {count(steps[-1])}, then it rises"

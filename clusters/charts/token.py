@@ -159,7 +159,8 @@ def score_rows(
     m, n_eff, bits = scores.monogenicity, scores.n_eff, scores.amplitude_bits
     rows: list[tuple[str, str, float | None, int, str, str, str]] = [
         ("M", "monogenicity", m, 2, "1 a step, −1 a line",
-         "Near 1 a single step explains the loss over size; near −1 a straight line in log size does.", _m_said(m)),
+         "Near 1 a single step explains the loss over size; near −1 a straight line in log size does.",
+         _m_said(m, bits)),
         ("effective steps", "n_eff", n_eff, 1, "1 for a single drop",
          "Over how many sizes the gain is spread: 1 for a single drop.", _n_eff_said(n_eff, n_sizes)),
         ("bits lost", "amplitude_bits", bits, 1, "before the best step, less after it",
@@ -187,9 +188,8 @@ def score_rows(
 
 def class_sentence(scores: Scores) -> str:
     """The class with the thresholds that decide it."""
-    m, n_eff, bits = (_number(value, d) for value, d in (
-        (scores.monogenicity, 2), (scores.n_eff, 1), (scores.amplitude_bits, 1)
-    ))  # fmt: skip
+    m, n_eff, lost = _number(scores.monogenicity, 2), _number(scores.n_eff, 1), scores.amplitude_bits
+    bits = _number(lost, 2 if lost is None or round(lost, 2) < LEAST_BITS else 4)  # 0.998 is less than 1
     return {
         "monogenic": f"M {m} lies above {MONOGENIC_ABOVE}, and {n_eff} effective steps below {MONOGENIC_STEPS}.",
         "polygenic": f"M {m} lies below −{-POLYGENIC_BELOW}, and {n_eff} effective steps above {POLYGENIC_STEPS}.",
@@ -257,9 +257,11 @@ def _ladder_title(rungs: Sequence[tuple[str, int, int, int, str, str]], affiniti
     return f"Its cluster holds {count(first)} tokens at k = {first_k} and {count(last)} at k = {last_k}"
 
 
-def _m_said(m: float | None) -> str:
+def _m_said(m: float | None, bits: float | None) -> str:
     if m is None:
         return ""
+    if m < 0 and bits is not None and bits <= 0:
+        return "No split of the sizes has a lower loss after it, so M is −1."
     if abs(m) <= 0.2:
         return "A step and a line fit it about equally well."
     better, worse = ("a step", "a line") if m > 0 else ("a line", "a step")

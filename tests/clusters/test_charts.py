@@ -94,7 +94,18 @@ def test_log_ticks_over_many_decades_skip_powers():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (0.25, "0.25"), (-1.5, "−1.5"), (1000, "1,000"), (30_000, "30 k"), (3e6, "3 M"), (1e-4, "10⁻⁴")],
+    [
+        (0, "0"),
+        (0.25, "0.25"),
+        (-1.5, "−1.5"),
+        (1000, "1,000"),
+        (30_000, "30 k"),
+        (3e6, "3 M"),
+        (1e-4, "10⁻⁴"),
+        (1e12, "1 T"),
+        (1.5e-4, "1.5·10⁻⁴"),
+        (2e15, "2·10¹⁵"),
+    ],
 )
 def test_ticks_read_like_numbers_in_print(value, text):
     assert tick_text(value) == text

@@ -119,6 +119,16 @@ def test_what_is_no_curve_is_said_on_page_and_twin(client, text, sentence):
     assert sentence in json.loads(response.content)["error"]["message"]
 
 
+def test_a_curve_that_never_falls_is_not_said_to_be_a_line(client):
+    def reading(losses: str) -> str:
+        points = "\n".join(f"1e{i},{loss}" for i, loss in enumerate(losses.split(), 5))
+        return next(one for one in twin(client, text=points)["figures"] if one["slug"] == "shape")["reading"]
+
+    assert reading("2 2 2 2 2").startswith("A step and a line leave about as much unexplained: M = 0.00")
+    assert reading("1 2 3 4 5") == "No split of the scale has a lower loss after it, so M is −1."
+    assert reading("9 7 5 3 1").startswith("The line leaves less unexplained: M = −")
+
+
 def test_hostile_text_stays_text(client):
     answer = client.get(PATH, {"text": "</textarea><script>alert(1)</script>", "name": "<b>x</b>"}).content.decode()
     assert "<script>alert" not in answer

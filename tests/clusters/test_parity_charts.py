@@ -295,6 +295,10 @@ def test_the_title_of_the_gap():
             {"test_loss_nats": 0.4, "best_step": 500},
             "Test loss is still lowest at the end: nothing is gained by stopping early",
         ),
+        (
+            {"test_loss_nats": 0.405},
+            "Test loss is hardly above its lowest at the end: nothing is gained by stopping early",
+        ),
         ({"best_step": 0}, "Test loss is lowest before the first step: nothing is learned that holds for fresh data"),
         ({"diverged_at": 40}, "Training diverged at step 40"),
         ({"test_loss_nats": None}, "Test loss over training"),

@@ -16,6 +16,7 @@ from clusters.charts.token import (
     POLYGENIC_BELOW,
     POLYGENIC_STEPS,
     class_sentence,
+    score_rows,
 )
 from clusters.queries.tokens import percentiles_of
 from clusters.values.readings import Scores
@@ -174,6 +175,20 @@ def test_the_class_is_given_with_the_thresholds_that_decide_it():
     assert list(defaults.values()) == [LEAST_BITS, MONOGENIC_ABOVE, MONOGENIC_STEPS, POLYGENIC_BELOW, POLYGENIC_STEPS]
     scores = Scores(0.91, 1.5, 9.4, 2.7, 10.5, "monogenic")
     assert class_sentence(scores) == "M 0.91 lies above 0.5, and 1.5 effective steps below 2."
+
+
+@pytest.mark.parametrize(("bits", "text"), [(0.04, "0.04"), (0.98, "0.98"), (0.998, "0.9980")])
+def test_a_flat_curve_s_loss_reads_as_less_than_a_bit(bits, text):
+    flat = Scores(-0.9, 4.0, bits, 2.7, 10.5, "flat")
+    assert class_sentence(flat) == f"The best step loses {text} bits, less than 1."
+
+
+def test_without_a_falling_split_no_line_is_said_to_fit_better():
+    def of_m(bits: float) -> str:
+        return score_rows(Scores(-1.0, 0.0, bits, 0.0, 0.0, "flat"))[0]["said"]
+
+    assert of_m(0.0) == "No split of the sizes has a lower loss after it, so M is −1."
+    assert of_m(3.0) == "A line fits far better than a step."
 
 
 def two_with_steps() -> dict:
