@@ -11,25 +11,51 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.e2e.pages import PAGES, TWO_FRAMES, settled
+from tests.parity import World, make_parity
+from tests.qdg_bias import make_experiment
 
 pytestmark = pytest.mark.django_db(transaction=True)
+LABS = (
+    "/labs/", "/theory/", "/exponents/", "/labs/parity/", "/labs/parity/made-up/", "/labs/qdg-bias/",
+    "/labs/qdg-bias/tiny-toy/", "/labs/grokking/", "/labs/curves/?text=1e6+4%0A1e7+3%0A1e8+2.2%0A1e9+1.7",
+)  # fmt: skip
 SERIOUS = ("serious", "critical")
 MOST_SCRIPT_BYTES = 500_000  # all of them together, as gzip sends them
 
 
 @pytest.mark.parametrize("path", ["/", *(f"/runs/synthetic/{page}" for page in PAGES), "/jobs/", "/corpora/"])
 def test_nothing_on_a_page_shuts_anybody_out(visit, run, path):
+    assert what_shuts_out(settled(visit(is_calm=True).open(path))) == []
+
+
+@pytest.mark.parametrize("path", LABS)
+def test_nothing_in_the_laboratory_shuts_anybody_out_or_overflows(visit, experiments, path):
     page = settled(visit(is_calm=True).open(path))
+    assert what_shuts_out(page) == []
+    for width in (390, 360):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{path} at {width}"
+
+
+def what_shuts_out(page: Page) -> list[tuple[str, str, str]]:
+    """What axe finds on a page in either theme: theme, rule, the first element."""
     said = []
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
         page.evaluate(TWO_FRAMES)
         found = Axe().run(page).response["violations"]
         said += [(theme, v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in SERIOUS]
-    assert said == []
+    return said
+
+
+@pytest.fixture
+def experiments(live_server, tmp_path) -> None:
+    """A finished experiment of two labs."""
+    make_parity(tmp_path, World(alphas=(0.3, 0.6), widths=(8, 32), samples=(None, 3000, 30_000)))
+    make_experiment("toy-qdg")
 
 
 def test_every_page_fits_a_phone_and_all_scripts_weigh_little(visit, run):
