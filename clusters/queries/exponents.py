@@ -70,6 +70,14 @@ def visible_study(user: User, pk: int) -> Study:
     return found
 
 
+def own_study(user: User, pk: int) -> Study:
+    """The entry of this number, if the person entered it."""
+    found = visible_study(user, pk)
+    if found.owner_id != user.pk:
+        raise Missing("This entry is somebody else’s", "Only whoever entered a study may change it.")
+    return found
+
+
 def entered(user: User) -> list[Measurement]:
     studies = visible_studies(user).order_by("-created_at", "-pk")[:MOST_SHARED]
     return [as_measurement(user, study) for study in studies]

@@ -75,7 +75,7 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
     """One's own entry: changed, or deleted."""
     if not request.user.is_authenticated:
         return redirect_to_login(request.path)
-    study = reads.visible_study(request.user, pk)
+    study = reads.own_study(request.user, pk)
     if request.method == "POST" and request.POST.get("action") == "delete":
         services.delete_study(request.user, study)
         messages.success(request, f"“{study.name}” is deleted.")

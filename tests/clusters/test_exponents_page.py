@@ -16,7 +16,7 @@ from clusters.models import AuditEvent, Experiment, Study
 from clusters.queries import exponents as reads
 from clusters.services import exponents as services
 from clusters.values.exponents import PUBLISHED, Measurement, sorted_by
-from tests.factories import make_run
+from tests.factories import UserFactory, make_run
 
 pytestmark = pytest.mark.django_db
 NOBODY = AnonymousUser()
@@ -188,8 +188,22 @@ def test_a_shared_entry_names_who_entered_it(client, ana, ben):
     assert "Mine 2026" in text
     assert "on toys (entered by ana)" in text
     study = Study.objects.get()
-    assert client.post(f"/exponents/{study.pk}/", {"action": "delete"}).status_code == 403
+    assert client.post(f"/exponents/{study.pk}/", {"action": "delete"}).status_code == 404
     assert Study.objects.exists()
+
+
+def test_nobody_else_is_shown_the_form_of_a_shared_entry(client, ana, ben):
+    client.force_login(ana)
+    sent(client, is_shared="on")
+    path = f"/exponents/{Study.objects.get().pk}/"
+    assert client.get(path).status_code == 200
+    for other in (ben, UserFactory(is_superuser=True)):
+        client.force_login(other)
+        response = client.get(path)
+        assert response.status_code == 404
+        assert "somebody else’s" in response.content.decode()
+        assert client.post(path, {"name": "Theirs", "alpha_n": "1"}).status_code == 404
+    assert Study.objects.get().name == "Mine 2026"
 
 
 def test_an_entry_is_changed_and_deleted(client, ana):
