@@ -99,7 +99,7 @@ class AdditionForm(forms.Form):
 
 def initial_of(config: AdditionConfig) -> dict[str, Any]:
     """The fields as these settings fill them."""
-    lists = {name: ", ".join(f"{one:g}" for one in getattr(config, name)) for name in _LISTS}
+    lists = {name: config.typed(name) for name in _LISTS}
     return vars(config) | lists
 
 

@@ -14,7 +14,9 @@ from compute.labs.parity import ParityConfig
 MOST_LISTED = 200
 Number = TypeVar("Number", int, float)
 _LISTS = {"alphas": float, "widths": int, "sizes": int, "data_widths": int, "seeds": int}
-_PLACES = {"A training set": "sizes", "samples": "sizes"}  # where a sentence belongs that names no field
+_PLACES = {  # where a sentence belongs that begins with no field's name
+    "A training set": "sizes", "samples": "sizes", "The training sets": "sizes", "Batches": "batch_size",
+}  # fmt: skip
 
 
 class ParityForm(forms.Form):
@@ -94,12 +96,8 @@ class ParityForm(forms.Form):
 def initial_of(config: ParityConfig) -> dict[str, Any]:
     """The fields as these settings fill them."""
     values = {name: value for name, value in vars(config).items() if name in ParityForm.base_fields}
-    lists = {"alphas": config.alphas, "widths": config.widths, "data_widths": config.data_widths, "seeds": config.seeds}
-    return values | {name: ", ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in many)
-                     for name, many in lists.items()} | {
-        "is_online": None in config.samples,
-        "sizes": ", ".join(str(one) for one in config.samples if one is not None),
-    }  # fmt: skip
+    lists = {name: config.typed(name) for name in _LISTS if name != "sizes"}
+    return values | lists | {"is_online": None in config.samples, "sizes": config.typed("samples")}
 
 
 def _config(values: dict[str, Any]) -> ParityConfig:

@@ -129,7 +129,7 @@ class SettingsForm(forms.Form):
     @classmethod
     def initial_of(cls, config: LabConfig) -> dict[str, Any]:
         """The fields as these settings fill them."""
-        lists = {name: ", ".join(f"{one:g}" for one in getattr(config, name)) for name in cls.lists}
+        lists = {name: config.typed(name) for name in cls.lists}
         return vars(config) | lists
 
 
@@ -138,7 +138,9 @@ class ToyForm(SettingsForm):
 
     reads = ToyQdgConfig
     lists = {"n_dimensions": int, "noises": float, "exponents": float, "ks": int}
-    first_words = {"clusters are asked": "ks", "The slope is": "last_rank", "can be clustered": "largest"}
+    first_words = {
+        "clusters are asked": "ks", "clusters make": "ks", "The slope is": "last_rank", "can be clustered": "largest",
+    }  # fmt: skip
     headings = {
         "The points": ("n_subtasks", "largest", "exponents", "sweep_dimensions", "sweep_noise"),
         "At exponent 1": ("n_dimensions", "noises"),
@@ -167,7 +169,10 @@ class ParityForm(SettingsForm):
 
     reads = ParityQdgConfig
     lists = {"ks": int}
-    first_words = {"clusters are asked": "ks", "different tasks": "n_tasks"}
+    first_words = {
+        "clusters are asked": "ks", "different tasks": "n_tasks", "A network of width": "width",
+        "Batches of": "batch_size", "bits each are": "subset_bits",
+    }  # fmt: skip
     headings = {
         "The tasks": ("n_tasks", "n_bits", "subset_bits", "alpha"),
         "Network and training": ("width", "n_steps", "batch_size", "learning_rate"),

@@ -32,6 +32,7 @@ KIND = "addition"
 TRAINING = "training"
 LATE = 2.0  # a test loss that falls so many times later than the training loss came late
 GOES_ON = 2  # training ends after so many times the steps until the test loss has fallen
+MOST_HIDDEN = 400_000_000  # activations of one step, which holds four such tables
 MOST_NETWORKS, MOST_MODULUS, MOST_WIDTH, MOST_STEPS = 300, 499, 4096, 1_000_000
 MEASURES = tuple(field.name for field in fields(Measure))
 ARRAYS = {  # by name in the bundle: which measure, and its unit
@@ -68,6 +69,7 @@ class AdditionConfig(LabConfig):
             self.distinct(name)
         self._check_fractions()
         self.at_least("weight_decays", 0, 100)
+        self._check_size()
         self.above("learning_rate", 0, 100)
         self.at_least("steps", 1, MOST_STEPS)
         self.at_least("n_seeds", 1, 100)
@@ -76,6 +78,14 @@ class AdditionConfig(LabConfig):
             raise ConfigError(
                 f"{len(self.fractions)} fractions, {len(self.weight_decays)} weight decays and {self.n_seeds} seeds "
                 f"are {self.n_networks} networks; at most {MOST_NETWORKS} are trained in one experiment."
+            )
+
+    def _check_size(self) -> None:
+        n_hidden = self.modulus**2 * self.width
+        if n_hidden > MOST_HIDDEN:
+            raise ConfigError(
+                f"{self.modulus**2:,} pairs and {self.width:,} neurons make {n_hidden:,} activations; at most "
+                f"{MOST_HIDDEN:,} are held at once. Ask for a smaller modulus, or for fewer neurons."
             )
 
     def _check_fractions(self) -> None:

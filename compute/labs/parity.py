@@ -20,6 +20,11 @@ TRAINING = "training"
 MOST_NETWORKS, MOST_TASKS, MOST_BITS, MOST_WIDTH = 5_000, 10_000, 4_096, 16_384
 MOST_STEPS, MOST_BATCH, MOST_SAMPLES, MOST_POINTS = 10_000_000, 1_000_000, 100_000_000, 10_000_000
 MOST_LOGGED = 1 << 30  # losses of single tasks: 4 GB
+MOST_PARAMETERS = 200_000_000  # of one stack; training takes 16 bytes for each
+MOST_SET_BYTES = 8_000_000_000  # of the training sets of one stack
+MOST_BATCH_BITS = 2_000_000_000
+MOST_TESTED = 20_000_000  # samples of one log
+TASK_BYTES = 2  # of a sample in a training set, whose bits are packed by eight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,8 @@ class ParityConfig(LabConfig):
         self._check_tasks()
         self._check_samples()
         self._check_size()
+        self._check_stacks()
+        self._check_work()
 
     def _check_ranges(self) -> None:
         self.above("alphas", 0, 20)
@@ -110,6 +117,38 @@ class ParityConfig(LabConfig):
             raise ConfigError(
                 f"{n_networks:,} networks, {n_logs:,} logs and {self.n_tasks:,} tasks make {n_losses:,} "
                 f"losses; at most {MOST_LOGGED:,} are kept. Log less often, or ask for fewer networks or tasks."
+            )
+
+    def _check_stacks(self) -> None:
+        """What one worker holds while it trains a stack."""
+        set_bytes = TASK_BYTES + -(-self.n_bits // 8)
+        for one in self.stacks:
+            n_networks = len(one.widths) * len(one.supplies)
+            n_parameters = sum(one.widths) * (self.n_tasks + self.n_bits + 3) * len(one.supplies) + 2 * n_networks
+            if n_parameters > MOST_PARAMETERS:
+                raise ConfigError(
+                    f"{n_networks:,} networks that are trained together have {n_parameters:,} parameters; at most "
+                    f"{MOST_PARAMETERS:,} are held at once. Lower n_stacked, or ask for fewer or smaller widths."
+                )
+            n_bytes = set_bytes * sum(self.supplies[place][2] or 0 for place in one.supplies)
+            if n_bytes > MOST_SET_BYTES:
+                raise ConfigError(
+                    f"The training sets of one piece of work take {n_bytes / 1e9:,.1f} GB; at most "
+                    f"{MOST_SET_BYTES / 1e9:g} GB are held at once. Lower n_stacked, or make the sets smaller."
+                )
+
+    def _check_work(self) -> None:
+        """What one step and one log make."""
+        if self.batch_size * self.n_bits > MOST_BATCH_BITS:
+            raise ConfigError(
+                f"Batches of {self.batch_size:,} samples of {self.n_bits:,} bits are {self.batch_size * self.n_bits:,} "
+                f"numbers; at most {MOST_BATCH_BITS:,} are held at once. Make batches smaller, or strings shorter."
+            )
+        n_tested = self.n_tasks * self.task_points + self.test_points
+        if n_tested > MOST_TESTED:
+            raise ConfigError(
+                f"{self.test_points:,} test samples, and {self.task_points:,} at least for each of {self.n_tasks:,} "
+                f"tasks, make up to {n_tested:,} at every log; at most {MOST_TESTED:,} are drawn. Test on fewer."
             )
 
     @property

@@ -35,6 +35,9 @@ TRAINING, GRADIENTS, CLUSTERING = "training", "gradients", "clustering"
 STEPS_AT_ONCE = 10
 BATCH, MOST_DRAWS = 20_000, 100  # samples drawn at once; at most so many times the samples wanted
 MOST_SAMPLES, MOST_KS, MOST_WIDTH = 20_000, 60, 20_000
+MOST_PARAMETERS = 200_000_000
+MOST_BATCH_BITS = 2_000_000_000
+MOST_SUBSET_BITS = 100_000_000  # of all tasks
 PICTURE = 500  # pixels a side of the matrix, at most
 BIN_EDGES = np.linspace(-1.0, 1.0, 81)  # of cosines
 
@@ -77,7 +80,27 @@ class ParityQdgConfig(LabConfig):
                 f"{math.comb(self.n_bits, self.subset_bits):,} subsets of {self.subset_bits}. Ask for fewer tasks or "
                 "more bits."
             )
+        self._check_size()
         self._check_ks()
+
+    def _check_size(self) -> None:
+        n_parameters = self.width * (self.n_tasks + self.n_bits)
+        if n_parameters > MOST_PARAMETERS:
+            raise ConfigError(
+                f"A network of width {self.width:,} on {self.n_tasks:,} tasks and {self.n_bits:,} bits has "
+                f"{n_parameters:,} parameters; at most {MOST_PARAMETERS:,} are trained. Make it narrower, or ask for "
+                "fewer tasks or bits."
+            )
+        if self.batch_size * self.n_bits > MOST_BATCH_BITS:
+            raise ConfigError(
+                f"Batches of {self.batch_size:,} samples of {self.n_bits:,} bits are {self.batch_size * self.n_bits:,} "
+                f"numbers; at most {MOST_BATCH_BITS:,} are held at once. Make batches smaller, or strings shorter."
+            )
+        if self.n_tasks * self.subset_bits > MOST_SUBSET_BITS:
+            raise ConfigError(
+                f"{self.n_tasks:,} tasks of {self.subset_bits:,} bits each are {self.n_tasks * self.subset_bits:,} "
+                f"numbers; at most {MOST_SUBSET_BITS:,} are drawn. Ask for fewer tasks, or fewer bits of a task."
+            )
 
     def _check_ks(self) -> None:
         if not self.ks or list(self.ks) != sorted(set(self.ks)):

@@ -53,6 +53,10 @@ class LabConfig:
             raise ConfigError(f"The setting {missing[0]!r} is missing.")
         return cls(**{name: _read(name, value, hints[name]) for name, value in data.items()})
 
+    def typed(self, name: str) -> str:
+        """A list as one types it, every number exactly: "0.001, 3, 1234567"."""
+        return ", ".join(str(value).removesuffix(".0") for value in self._values(name))
+
     def at_least(self, name: str, least: float, most: float = math.inf) -> None:
         """Refuse a setting, or any value of a list, outside [least, most]."""
         for value in self._values(name):

@@ -26,6 +26,7 @@ KIND = "toy-qdg"
 CLUSTERING = "clustering"
 GRID_EXPONENT = 1.0  # at which dimensions and noise are varied
 MOST_POINTS, MOST_DRAWS, MOST_KS = 20_000, 1_000, 60
+MOST_SIZES = 200_000_000  # of clusters, by draw, k and rank
 MOST_EXPONENT, MOST_DIMENSIONS = 10.0, 10_000
 
 
@@ -101,6 +102,13 @@ class ToyQdgConfig(LabConfig):
         self.at_least("ks", 2)
         if len(self.ks) > MOST_KS:
             raise ConfigError(f"{len(self.ks)} numbers of clusters are asked for; at most {MOST_KS} are tried.")
+        n_sizes = len(self.cells) * self.n_seeds * len(self.ks) * self.ks[-1]
+        if n_sizes > MOST_SIZES:
+            raise ConfigError(
+                f"{len(self.cells) * self.n_seeds:,} draws, {len(self.ks)} numbers of clusters and up to "
+                f"{self.ks[-1]:,} clusters make {n_sizes:,} sizes; at most {MOST_SIZES:,} are kept. Ask for fewer "
+                "draws, fewer numbers of clusters, or smaller ones."
+            )
         fewest = min(self.cells, key=self.n_points)
         if self.ks[-1] > self.n_points(fewest):
             raise ConfigError(
