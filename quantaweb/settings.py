@@ -120,8 +120,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHE_URL = env.server("QW_CACHE_URL", "QW_BROKER_PASSWORD")
 WEB_PROCESSES = env.integer("QW_WEB_PROCESSES", 1, least=1)
 WEB_THREADS = env.integer("QW_WEB_THREADS", 4, least=2)
-# a minute: pages of a person, of an address without one, and what is dragged through; an hour: the last three
-WEB_RATES = {"person": 600, "anonymous": 300, "numbers": 3000, "letters": 20, "sign-ins": 120, "bad-keys": 120}
+# a minute: pages of a person, of an address without one, what is dragged through, and fits of curves that nobody asked
+# about just before, the API's too; an hour: the last three
+WEB_RATES = {
+    "person": 600, "anonymous": 300, "numbers": 3000, "fits": 30, "letters": 20, "sign-ins": 120, "bad-keys": 120,
+}  # fmt: skip
 CACHES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 100_000}}
 }

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import math
-from threading import Lock
 
 from clusters.stored.recent import Recent
+from clusters.stored.turns import Turns
 from clusters.values.readings import Unit
 from compute.curve_text import Points
 from compute.numerics.fits import CurveReading, read_curve
 
 _recent: Recent[CurveReading] = Recent(64)
-_fitting = Lock()  # one fit of broken laws at a time, so that other pages are answered meanwhile
+_fitting = Turns()  # one fit of broken laws at a time
+
+
+def is_read(points: Points, unit: Unit) -> bool:
+    """Whether the reading of these points is kept, so that it takes no time."""
+    return _recent.known(_key(points, unit)) is not None
 
 
 def reading_of(points: Points, unit: Unit) -> CurveReading:
-    """Scores, laws and theories' readings of the points, whose losses are in this unit."""
-    factor = math.log(2) if unit == "bits" else 1.0
-    losses = tuple(y * factor for y in points.y)
-    key = (points.x, losses)
+    """Scores, laws and theories' readings of the points, whose losses are in this unit; BeingPrepared after a wait."""
+    x, losses = key = _key(points, unit)
     known = _recent.known(key)
     if known:
         return known
-    with _fitting:
-        return _recent.get(key, lambda: read_curve(points.x, losses))
+    with _fitting.taken():
+        return _recent.get(key, lambda: read_curve(x, losses))
+
+
+def _key(points: Points, unit: Unit) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Scales, and losses in nats."""
+    factor = math.log(2) if unit == "bits" else 1.0
+    return points.x, tuple(y * factor for y in points.y)

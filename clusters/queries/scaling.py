@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from threading import Lock
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from clusters.models import Clustering, Run
 from clusters.queries.losses import by_network, distributions, finals
 from clusters.stored.derived import derived, has_derived
 from clusters.stored.recent import Recent
+from clusters.stored.turns import Turns
 from clusters.values.distributions import Distribution
 from clusters.values.families import within_family
 from clusters.values.laws import (
@@ -35,7 +35,7 @@ LEAST_POINTS = 3  # of a window
 FEW_PAPER_STEPS = 10
 QUICK = ("power", "offset")  # laws that a page can wait for
 _recent: Recent[Comparison] = Recent(256)
-_fitting = Lock()  # one fit of broken laws at a time, so that other pages are answered meanwhile
+_fitting = Turns()  # one fit of broken laws at a time
 
 
 def size_points(networks: Sequence[Distribution]) -> tuple[Point, ...]:
@@ -76,7 +76,7 @@ def _all_laws(x: tuple[float, ...], y: tuple[float, ...]) -> Comparison:
     known = _recent.known((x, y))
     if known:
         return known
-    with _fitting:
+    with _fitting.taken():
         return _recent.get((x, y), lambda: compare_laws(x, y))
 
 

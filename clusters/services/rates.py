@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
 
+FITS_OFTEN = "You ask for more fits of new curves than this site can make"
 NO_ADDRESS = "0.0.0.0"  # noqa: S104 (nothing listens there: it stands for an address that is none)
 
 
@@ -45,6 +46,17 @@ def wait(rate: Rate, who: str) -> float:
     except ValueError:  # the cache went away just now
         return 0.0
     return max(began + rate.seconds - now, 1.0) if n > rate.most else 0.0
+
+
+def fit_wait(who: str | None) -> float:
+    """Count a fit of laws with breaks, which takes a processor for a while; 0 for nobody that is counted."""
+    return wait(Rate("fits", settings.WEB_RATES["fits"]), who) if who else 0.0
+
+
+def fitter(request: HttpRequest) -> str | None:
+    """Whom a page's fits are counted for: the person or the address, as for the API's; this machine's are free."""
+    address = counted_as(client_address(request))
+    return f"person-{request.user.pk}" if address and request.user.is_authenticated else address
 
 
 def client_address(request: HttpRequest) -> str:

@@ -18,14 +18,16 @@ from clusters.charts.chart import Chart
 from clusters.charts.numbers import compact, count, fixed
 from clusters.forms.curve_paste import LONGEST_QUERY, OVER, CurveQuery, curve_query
 from clusters.htmx import render_page
-from clusters.queries.curve_paste import reading_of
+from clusters.queries.curve_paste import is_read, reading_of
+from clusters.services.rates import FITS_OFTEN, fit_wait, fitter
 from clusters.values.curve_examples import Example, made_up_examples, paper_examples
 from clusters.values.laws import Fitted, Point, Window
 from clusters.values.readings import Scores, Unit
 from clusters.views import twins
 from clusters.views.law_tables import law_rows, summary
+from clusters.views.throttling import too_many
 from compute.curve_text import LADDERS, MOST_POINTS, Points
-from compute.numerics.fits import CurveReading, Shape
+from compute.numerics.fits import CurveReading, Shape, fitted_places
 
 Maker = Callable[[], Chart | None]
 UNITS: tuple[Unit, ...] = ("nats", "bits")
@@ -38,6 +40,8 @@ def show(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     if twin and problem:
         raise BadRequest(problem)
     points = None if problem or asked.is_empty else asked.points
+    if points and not is_read(points, asked.unit) and (seconds := fit_wait(fitter(request))):
+        return too_many(request, seconds, FITS_OFTEN)
     reading = reading_of(points, asked.unit) if points else None
     makers = _makers(asked, points, reading) if points and reading else {}
     if twin:
@@ -100,9 +104,10 @@ def _fitted(asked: CurveQuery, points: Points, reading: CurveReading) -> Fitted 
     if reading.laws is None:
         return None
     factor = math.log(2) if asked.unit == "bits" else 1.0
-    names = [_name(asked, i, x) for i, x in enumerate(points.x)]
-    own = tuple(Point(x, y * factor, name) for x, y, name in zip(points.x, points.y, names, strict=True))
-    return Fitted(own, Window(points.x[0], points.x[-1]), reading.laws)
+    own = tuple(
+        Point(points.x[i], points.y[i] * factor, _name(asked, i, points.x[i])) for i in fitted_places(points.x).tolist()
+    )
+    return Fitted(own, Window(own[0].x, own[-1].x), reading.laws)
 
 
 def _name(asked: CurveQuery, place: int, x: float) -> str:
@@ -121,7 +126,7 @@ def _result(asked: CurveQuery, points: Points, reading: CurveReading, makers: di
     return {
         "n": len(points.x), "reading": reading, "laws": laws,
         "charts": {slug.replace("-", "_"): make() for slug, make in makers.items()},
-        "twice": reading.of_means, "rival": _rival(reading),
+        "note": reading.note, "rival": _rival(reading),
         **_scores(asked, reading),
     }  # fmt: skip
 

@@ -53,7 +53,7 @@ def fit(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(reading.to_json(), indent=1))
         return
-    print(f"{len(points.x)} points from {points.x[0]:g} to {points.x[-1]:g}. {reading.of_means}".rstrip())
+    print(f"{len(points.x)} points from {points.x[0]:g} to {points.x[-1]:g}. {reading.note}".rstrip())
     shape = reading.shape
     if shape is None:
         print(reading.no_shape)

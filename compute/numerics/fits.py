@@ -19,6 +19,7 @@ from compute.numerics.shapes import shape_scores
 
 LN2 = math.log(2)
 LEAST_SCORED = LEAST_FITTED = 3  # different scales
+MOST_FITTED = 120  # points that laws are fitted to, so that three breaks take less than a second
 SHAPE_BITS = 1.0  # a rise or a peak below this is not called one
 
 
@@ -90,11 +91,13 @@ class CurveReading:
     power : PowerLawFit or None
         The plain power law; None where `no_laws` says why.
     laws : Comparison or None
-        Power law, with a floor, and with one to three breaks, fitted to every point as it was given.
+        Power law, with a floor, and with one to three breaks, fitted to the points of `fitted_places`, each as it was
+        given.
     manifold : Dimension or None
         d̂ = 4/α of the plain power law; None where the loss does not fall.
-    no_shape, no_laws, of_means : str
-        Sentences: why there is no shape, why there are no laws, and that scales stood more than once.
+    no_shape, no_laws, note : str
+        Sentences: why there is no shape, why there are no laws, and what to know of the points: that scales stood more
+        than once, that laws are fitted to some of them.
     """
 
     x: tuple[float, ...]
@@ -105,7 +108,7 @@ class CurveReading:
     manifold: Dimension | None
     no_shape: str = ""
     no_laws: str = ""
-    of_means: str = ""
+    note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The reading as JSON has it: null for what is no number."""
@@ -121,7 +124,7 @@ class CurveReading:
                 "laws": None if self.laws is None else laws_json(self.laws),
                 "why_no_laws": self.no_laws,
                 "manifold_dimension": None if self.manifold is None else asdict(self.manifold),
-                "note": self.of_means,
+                "note": self.note,
             }
         )
 
@@ -161,7 +164,7 @@ def read_curve(x: Sequence[float], loss_nats: Sequence[float]) -> CurveReading:
     power, laws, no_laws = _laws(own_x, own_y)
     return CurveReading(
         tuple(scales.tolist()), tuple(means.tolist()), shape, power, laws, _manifold(power), no_shape, no_laws,
-        _of_means(len(own_x), len(scales)),
+        " ".join(filter(None, (_of_means(len(own_x), len(scales)), _of_some(len(own_x)) if laws else ""))),
     )  # fmt: skip
 
 
@@ -210,7 +213,44 @@ def _laws(x: np.ndarray, loss_nats: np.ndarray) -> tuple[PowerLawFit | None, Com
             f"Two scales always lie on a power law, here with exponent {power.alpha:.3g}; from {LEAST_FITTED} on it "
             "can be seen whether one holds."
         )  # fmt: skip
-    return power, compare_laws(x, loss_nats), ""
+    places = fitted_places(x)
+    return power, compare_laws(x[places], loss_nats[places]), ""
+
+
+def fitted_places(x: ArrayLike) -> np.ndarray:
+    """Choose the points that laws are fitted to: all, or `MOST_FITTED` of more.
+
+    Parameters
+    ----------
+    x : array_like of shape (n,), float
+        Positive; any order.
+
+    Returns
+    -------
+    ndarray of shape (min(n, MOST_FITTED),), int64
+        Places among x, rising.
+
+    Notes
+    -----
+    Those nearest to places evenly in ln x, both ends among them. Where several of these places share a point, others
+    are filled in, evenly among those that are left.
+
+    Examples
+    --------
+    >>> places = fitted_places(np.arange(1, 501))
+    >>> len(places), places[:3].tolist(), int(places[-1])
+    (120, [0, 1, 2], 499)
+    """
+    x = np.asarray(x, np.float64)
+    if len(x) <= MOST_FITTED:
+        return np.arange(len(x))
+    order = np.argsort(x, kind="stable")
+    ln_x = np.log(x[order])
+    even = np.linspace(ln_x[0], ln_x[-1], MOST_FITTED)
+    chosen = np.unique(np.abs(ln_x[:, None] - even).argmin(axis=0))
+    left = np.setdiff1d(np.arange(len(x)), chosen)
+    filled = np.linspace(0, len(left) - 1, MOST_FITTED - len(chosen)).round().astype(np.int64)
+    return np.sort(order[np.concatenate([chosen, left[filled]])])
 
 
 def _manifold(power: PowerLawFit | None) -> Dimension | None:
@@ -226,6 +266,15 @@ def _of_means(n_points: int, n_scales: int) -> str:
     return (
         f"{n_points - n_scales} of {n_points} points share their scale with another: scores are of the mean at every "
         "scale, laws of all points."
+    )
+
+
+def _of_some(n_points: int) -> str:
+    if n_points <= MOST_FITTED:
+        return ""
+    return (
+        f"Laws are fitted to {MOST_FITTED} of the {n_points} points, spread evenly over the logarithm of the scale, "
+        "both ends among them; the exponent that theories read is of all points."
     )
 
 

@@ -134,7 +134,7 @@ def test_points_of_one_scale_are_scored_as_their_mean():
     reading = read_curve([10, 1, 10, 100], [2.0, 4.0, 4.0, 1.0])
     assert reading.x == (1.0, 10.0, 100.0)
     assert reading.loss_nats == (4.0, 3.0, 1.0)
-    assert reading.of_means.startswith("1 of 4 points")
+    assert reading.note.startswith("1 of 4 points")
 
 
 def test_every_number_is_json(capsys):
