@@ -48,6 +48,14 @@ def test_one_click_starts_the_two_core_preset(client, runner):
     assert ParityConfig.from_json(made.config).widths == LAB.presets[0].config.widths
 
 
+def test_a_preset_can_be_started_private(client, runner):
+    html = client.get(PATH).content.decode()
+    assert html.count('<label class="private"><input type="checkbox" name="is_private">') == len(LAB.presets)
+    client.post(PATH, {"preset": "two-core"})
+    client.post(PATH, {"preset": "two-core", "is_private": "on"})
+    assert [one.is_private for one in Experiment.objects.order_by("pk")] == [False, True]
+
+
 def test_an_unknown_preset_is_refused(client, runner):
     assert client.post(PATH, {"preset": "nothing"}).status_code == 400
     assert not Experiment.objects.exists()

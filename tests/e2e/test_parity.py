@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from clusters.models import Experiment
-from tests.e2e.pages import json_of, settled, words
+from tests.e2e.pages import box_of, json_of, settled, words
 from tests.parity import World, make_parity
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,6 +44,7 @@ def test_the_page_can_be_read_without_javascript_and_on_a_phone(visit, experimen
     visited = visit(javascript=False, width=390)
     page = visited.open(PATH)
     expect(page.locator("#fig-tasks svg:visible")).to_be_visible()
+    assert box_of(page.locator("#fig-heat"))[3] < 150  # no space is kept for what is not drawn here
     page.locator("#fig-heat").get_by_role("link", name="Show this figure").click()
     expect(page.locator("#fig-heat svg:visible")).to_be_visible()
     visited = visit(width=390)
