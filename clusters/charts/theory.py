@@ -176,7 +176,7 @@ def slopes_chart(knobs: Knobs, *, number: int) -> Chart:
     return make_chart(
         slug="slopes", number=number, title=_slopes_title(knobs, n, over_n), series=series, help=SLOPES_HELP,
         description="Local exponents of mean loss in parameters, and in data and steps, against quanta learned",
-        reading=_slopes_reading(knobs), x=log_axis(n, "quanta learned n", n=5),
+        reading=_slopes_reading(knobs, over_n), x=log_axis(n, "quanta learned n", n=5),
         y=linear_axis(drawn, "local exponent", from_zero=True),
         table={"head": ["n", "over N", "over D and S"], "rows": Rows(n, over_n, over_d)},
     )  # fmt: skip
@@ -234,6 +234,8 @@ def _loss_reading(knobs: Knobs, start: float, left: float) -> str:
 def _error_title(n: np.ndarray, found: dict[str, np.ndarray]) -> str:
     starts = {name: _close_from(n, miss) for name, miss in found.items()}
     told = [f"the {name} from n = {count(at)}" for name, at in starts.items() if at is not None]
+    if not any(np.isfinite(miss).any() for miss in found.values()):
+        return "No loss is left that an approximation could miss"
     if not told:
         return "Neither approximation comes within 1% here"
     return f"Within 1%: {', '.join(told)}"
@@ -252,7 +254,7 @@ def _close_from(n: np.ndarray, miss: np.ndarray) -> float | None:
 def _error_reading(knobs: Knobs, n: np.ndarray, found: dict[str, np.ndarray]) -> str:
     first = [f"the {name} {percent(float(miss[0]))}" for name, miss in found.items() if math.isfinite(miss[0])]
     if not first:
-        return "With one quantum learned nothing is left to be wrong about."
+        return "Once the first quantum is learned no loss is left, so no share of it either."
     more = f" Further on the integral’s is about α/(2n) = {fixed(knobs.alpha / 2, 3)}/n."
     return f"At n = 1 {' and '.join(first)}.{more if knobs.n_quanta is None and knobs.case == 'constant' else ''}"
 
@@ -264,7 +266,8 @@ def _resource_title(knobs: Knobs, resource: Resource, amount: float, n: float) -
     if n < 1:
         return f"{letter} = {compact(amount)} is too little for the first quantum"
     if knobs.n_quanta is not None and n >= knobs.n_quanta:
-        return f"{letter} = {compact(amount)} is enough for all {count(knobs.n_quanta)} quanta"
+        whole = "the only quantum" if knobs.n_quanta == 1 else f"all {count(knobs.n_quanta)} quanta"
+        return f"{letter} = {compact(amount)} is enough for {whole}"
     local = float(model.slopes(knobs, n))
     local = local if resource == "parameters" else local / (1 + knobs.alpha)
     here = f"{fixed(local, 3)} at {letter} = {compact(amount)}"
@@ -300,9 +303,11 @@ def _slopes_title(knobs: Knobs, n: np.ndarray, over_n: np.ndarray) -> str:
     return f"Measured near n = {count(n[middle])}, α would seem {fixed(float(over_n[middle]), 3)}"
 
 
-def _slopes_reading(knobs: Knobs) -> str:
+def _slopes_reading(knobs: Knobs, over_n: np.ndarray) -> str:
     exact = exponents(knobs.alpha)
     said = f"Dotted: the theory’s {fixed(exact.parameters, 3)} over N and {fixed(exact.data, 3)} over D and S."
+    if not np.isfinite(over_n).any():
+        return f"{said} No curve is drawn: where no loss is left nothing falls."
     if (left := model.floor(knobs)) > 0:
         return f"{said} They hold for the loss above its floor of {fixed(left, 3)}; the whole loss is flatter."
     if knobs.n_quanta is not None:

@@ -119,11 +119,19 @@ def _bend_rows(knobs: Knobs, n: np.ndarray) -> list[list[object]]:
 
 
 def _bend_title(knobs: Knobs, found: Exponents | None) -> str:
+    whom = f" of the first {count(knobs.n_seen)}" if knobs.n_seen != knobs.n_quanta else ""
+    if found is None and _sinks(knobs):
+        return f"No exponent can be measured over {_window_words(knobs)}: the loss that is seen falls below 0"
     if found is None:
-        return f"Of {count(knobs.n_seen)} quanta no exponent can be measured over this window"
-    first, last = knobs.window or (1, 1)
+        whole = "a single quantum" if knobs.n_seen == 1 else f"{count(knobs.n_seen)} quanta"
+        return f"Of {whole} no exponent can be measured over this window"
     how = f"measure {fixed(found.parameters, 3)}" if found.parameters > 0 else "measure no fall"
-    return f"Over n = {count(first)} to {count(last)} one would {how} where α is {knobs.alpha:g}"
+    return f"Over {_window_words(knobs)}{whom} one would {how} where α is {knobs.alpha:g}"
+
+
+def _sinks(knobs: Knobs) -> bool:
+    """Whether the loss that is seen falls below 0 within the window, where it has no logarithm."""
+    return knobs.window is not None and float(model.loss(knobs.seen, knobs.window[1])) < 0
 
 
 def _bend_reading(knobs: Knobs) -> str:

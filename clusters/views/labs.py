@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -40,6 +40,7 @@ _LABS = (
     ("curve-paste", "Curves of your own", "Paste losses over scale: scores, class and laws.", ""),
     ("exponents", "Exponents across studies", "What others measured, beside what was measured here.", ""),
 )  # fmt: skip
+_UNSET = {"fit_from": "chosen here", "fit_to": "chosen here", "samples": "new batches"}  # what None stands for
 _STATUS = {"": ("half", "not finished"), "succeeded": ("on", "finished")}
 
 
@@ -147,21 +148,30 @@ def experiment_context(request: HttpRequest, experiment: Experiment) -> dict[str
         "shown": shown(experiment),
         "lab": LABS[experiment.kind],
         "lab_href": reverse(f"clusters:{PAGES[experiment.kind]}-lab"),
-        "settings": [(name.replace("_", " "), _plain(value)) for name, value in sorted(experiment.config.items())],
+        "settings": listed(experiment.config),
         "may_manage": may_manage_experiment(request.user, experiment),
         **progress_context(experiment),
     }
 
 
-def _plain(value: Any) -> str:
-    """A setting as people read it."""
+def listed(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Settings in the order of their names, as people read them."""
+    return [(name.removeprefix("is_").replace("_", " "), _asked(name, value)) for name, value in sorted(config.items())]
+
+
+def _asked(setting: str, value: Any) -> str:
+    """A setting as people read it; what stands for none is another thing for each."""
     if isinstance(value, list):
-        return ", ".join(map(_plain, value))
+        return ", ".join(_asked(setting, one) for one in value) or "none"
+    return _UNSET.get(setting, "none") if value is None else _plain(value)
+
+
+def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int) and value >= 10_000:
         return f"{value:,}"
-    return "none" if value is None else str(value)
+    return str(value)
 
 
 def progress_context(experiment: Experiment) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from compute.errors import ConfigError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 MOST_LISTED = 5_000  # values of one setting
+MOST_GROUPED = 1e15  # whole numbers beyond are too long to read
 MOST_WHOLE = 2**63  # what every database holds
 _WORDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
 
@@ -61,13 +62,13 @@ class LabConfig:
         """Refuse a setting, or any value of a list, outside [least, most]."""
         for value in self._values(name):
             if not least <= value <= most:
-                raise ConfigError(f"{name} is {value:g}; {_between('at least', least, most)}.")
+                raise ConfigError(f"{name} is {_number(value)}; {_between('at least', least, most)}.")
 
     def above(self, name: str, bound: float, most: float = math.inf) -> None:
         """Refuse a setting, or any value of a list, that is not above the bound."""
         for value in self._values(name):
             if not bound < value <= most:
-                raise ConfigError(f"{name} is {value:g}; {_between('above', bound, most)}.")
+                raise ConfigError(f"{name} is {_number(value)}; {_between('above', bound, most)}.")
 
     def distinct(self, name: str) -> None:
         """Refuse a list that is empty or names a value twice."""
@@ -85,7 +86,12 @@ class LabConfig:
 
 
 def _between(word: str, least: float, most: float) -> str:
-    return f"it must be {word} {least:g}" + (f" and at most {most:g}" if most < math.inf else "")
+    return f"it must be {word} {_number(least)}" + (f" and at most {_number(most)}" if most < math.inf else "")
+
+
+def _number(value: float) -> str:
+    """Whole numbers in groups of three; others as they are."""
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < MOST_GROUPED else f"{value:g}"
 
 
 def _read(name: str, value: Any, hint: Any) -> Any:

@@ -19,6 +19,7 @@ from clusters.queries.experiments import get_experiment, visible_experiments
 from clusters.queries.missing import Missing
 from clusters.services import experiments as services
 from clusters.stored.arrays import experiment_array, has_array
+from clusters.views.labs import listed
 from compute.errors import BundleError, Cancelled
 from compute.jobs import queue
 from compute.jobs.quotas import QuotaError
@@ -229,3 +230,15 @@ def test_results_of_what_was_deleted_meanwhile_are_left_out(ada: Any, tmp_path: 
     with pytest.raises(Cancelled, match="was deleted while its results were read in"):
         services.receive(path, job=job)
     assert not Experiment.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("fit_from", None, ("fit from", "chosen here")), ("fit_to", 8900, ("fit to", "8900")),
+        ("samples", [None, 10_000], ("samples", "new batches, 10,000")), ("data_widths", [], ("data widths", "none")),
+        ("is_batch_capped", True, ("batch capped", "yes")),
+    ],
+)  # fmt: skip
+def test_settings_are_listed_as_people_say_them(name, value, told):
+    assert listed({name: value}) == [told]

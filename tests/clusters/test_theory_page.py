@@ -195,6 +195,33 @@ def test_the_bend_says_what_one_would_measure():
     assert names == ["without end", "K = 500", "fit"]
     endless = bends.bend_chart(Knobs(), model.measured_exponents(Knobs()), number=1)
     assert [one["name"] for one in endless["series"]] == ["the whole loss", "seen at resolution 500", "fit"]
+    assert endless["title"] == "Over n = 1 to 50 of the first 500 one would measure 0.493 where α is 0.4"
+
+
+def test_a_bend_that_cannot_be_measured_says_why():
+    below = Knobs(case="lowered", gain=50.0)
+    title = bends.bend_chart(below, model.measured_exponents(below), number=1)["title"]
+    assert title == "No exponent can be measured over n = 1 to 50: the loss that is seen falls below 0"
+    few = Knobs(n_quanta=1, window=None)
+    title = bends.bend_chart(few, model.measured_exponents(few), number=1)["title"]
+    assert title == "Of a single quantum no exponent can be measured over this window"
+
+
+def test_a_single_quantum_leaves_nothing_to_miss_and_no_curve():
+    one = Knobs(n_quanta=1, window=None, n_parameters=1e9)
+    errors, slopes = figures.error_chart(one, number=1), figures.slopes_chart(one, number=1)
+    assert errors["title"] == "No loss is left that an approximation could miss"
+    assert errors["reading"].startswith("Once the first quantum is learned no loss is left")
+    assert slopes["title"] == "With a single quantum there is no slope"
+    assert slopes["reading"].endswith("No curve is drawn: where no loss is left nothing falls.")
+    enough = figures.resource_chart(one, "parameters", number=1)["title"]
+    assert enough == "N = 1 B is enough for the only quantum"
+    two = figures.slopes_chart(Knobs(n_quanta=2, window=None), number=1)
+    assert two["reading"].endswith("the curves rise beyond the figure.")
+
+
+def test_tau_of_steps_and_of_data_may_differ(client):
+    assert "τ is not the same for steps and for data" in words(client.get("/theory/"))
 
 
 def test_the_window_s_figure_holds_the_paper_s_parity_networks_where_they_belong():

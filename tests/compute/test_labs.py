@@ -66,6 +66,8 @@ def test_its_shards_end_with_the_bundle() -> None:
     ("wrong", "sentence"),
     [
         ({"upto": 0}, "upto is 0; it must be at least 1 and at most 100."),
+        ({"upto": 1_000_001}, "upto is 1,000,001; it must be at least 1 and at most 100."),
+        ({"scales": [-0.25]}, "scales is -0.25; it must be above 0."),
         ({"upto": 1.5}, "upto is 1.5; it must be a whole number."),
         ({"upto": True}, "upto is True; it must be a whole number."),
         ({"upto": float("nan")}, "upto is nan; it must be a whole number."),
