@@ -167,7 +167,9 @@ def test_a_damaged_bundle_is_told_and_the_rest_is_saved(lived_in, tmp_path) -> N
         call_command("backup", str(tmp_path / "backups"))
     [place] = (tmp_path / "backups").glob("*Z")
     manifest = json.loads((place / "manifest.json").read_text())
-    assert [entry["kind"] for entry in manifest["folders"]] == ["corpus"]
+    kept = {entry["key"] for entry in manifest["folders"] if entry["kind"] == "bundle"}
+    assert kept == {Experiment.objects.get().bundle_sha256}
+    assert "corpus" in {entry["kind"] for entry in manifest["folders"]}
     assert manifest["rows"]["clusters_label"] == 1
 
 
