@@ -35,9 +35,7 @@ TRAINING, GRADIENTS, CLUSTERING = "training", "gradients", "clustering"
 STEPS_AT_ONCE = 10
 BATCH, MOST_DRAWS = 20_000, 100  # samples drawn at once; at most so many times the samples wanted
 MOST_SAMPLES, MOST_KS, MOST_WIDTH = 20_000, 60, 20_000
-MOST_PARAMETERS = 200_000_000
-MOST_BATCH_BITS = 2_000_000_000
-MOST_SUBSET_BITS = 100_000_000  # of all tasks
+MOST_PARAMETERS, MOST_BATCH_BITS, MOST_SUBSET_BITS = 200_000_000, 2_000_000_000, 100_000_000
 PICTURE = 500  # pixels a side of the matrix, at most
 BIN_EDGES = np.linspace(-1.0, 1.0, 81)  # of cosines
 
@@ -84,23 +82,17 @@ class ParityQdgConfig(LabConfig):
         self._check_ks()
 
     def _check_size(self) -> None:
-        n_parameters = self.width * (self.n_tasks + self.n_bits)
-        if n_parameters > MOST_PARAMETERS:
-            raise ConfigError(
-                f"A network of width {self.width:,} on {self.n_tasks:,} tasks and {self.n_bits:,} bits has "
-                f"{n_parameters:,} parameters; at most {MOST_PARAMETERS:,} are trained. Make it narrower, or ask for "
-                "fewer tasks or bits."
-            )
-        if self.batch_size * self.n_bits > MOST_BATCH_BITS:
-            raise ConfigError(
-                f"Batches of {self.batch_size:,} samples of {self.n_bits:,} bits are {self.batch_size * self.n_bits:,} "
-                f"numbers; at most {MOST_BATCH_BITS:,} are held at once. Make batches smaller, or strings shorter."
-            )
-        if self.n_tasks * self.subset_bits > MOST_SUBSET_BITS:
-            raise ConfigError(
-                f"{self.n_tasks:,} tasks of {self.subset_bits:,} bits each are {self.n_tasks * self.subset_bits:,} "
-                f"numbers; at most {MOST_SUBSET_BITS:,} are drawn. Ask for fewer tasks, or fewer bits of a task."
-            )
+        tasks, bits = f"{self.n_tasks:,} tasks", f"{self.n_bits:,} bits"
+        for n, most, start, what in (
+            (self.width * (self.n_tasks + self.n_bits), MOST_PARAMETERS,
+             f"A network of width {self.width:,} on {tasks} and {bits} has", "parameters"),
+            (self.batch_size * self.n_bits, MOST_BATCH_BITS, f"Batches of {self.batch_size:,} samples of {bits} are",
+             "numbers"),
+            (self.n_tasks * self.subset_bits, MOST_SUBSET_BITS, f"{tasks} of {self.subset_bits:,} bits each are",
+             "numbers"),
+        ):  # fmt: skip
+            if n > most:
+                raise ConfigError(f"{start} {n:,} {what}; at most {most:,} are held at once. Make one of them smaller.")
 
     def _check_ks(self) -> None:
         if not self.ks or list(self.ks) != sorted(set(self.ks)):

@@ -43,7 +43,7 @@ from compute.labs import LABS
         ),
         (
             "parity-qdg", {"n_tasks": 100_000, "n_bits": 10_000, "subset_bits": 5_000, "width": 1},
-            "100,000 tasks of 5,000 bits each are 500,000,000 numbers; at most 100,000,000 are drawn.",
+            "100,000 tasks of 5,000 bits each are 500,000,000 numbers; at most 100,000,000 are held at once.",
         ),
         (
             "toy-qdg",
