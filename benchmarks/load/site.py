@@ -79,6 +79,7 @@ def served(site: Site) -> Iterator[tuple[str, int]]:
     numbers = site.folder / "numbers"
     numbers.mkdir(exist_ok=True)
     environment = site.environment | {"PROMETHEUS_MULTIPROC_DIR": str(numbers), "QW_DEBUG": "0"}
+    environment["MALLOC_ARENA_MAX"] = "2"  # as in deploy/Dockerfile
     with (site.folder / "web.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, *GUNICORN, "--log-level", "warning"], cwd=ROOT, env=environment, stdout=log, stderr=log

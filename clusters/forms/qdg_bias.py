@@ -10,13 +10,11 @@ from django import forms
 from django.core.exceptions import BadRequest
 from django.http import QueryDict
 
+from clusters.forms.lab import LabForm
 from clusters.parameters import whole_number
-from compute.errors import ConfigError
 from compute.labs.parity_qdg import ParityQdgConfig
-from compute.labs.settings import LabConfig
 from compute.labs.toy_qdg import ToyQdgConfig
 
-MOST_LISTED = 60
 MOST_SLOPE = 100.0
 
 
@@ -59,86 +57,26 @@ def ranks_asked(query: QueryDict, last_usual: int, longest: int) -> tuple[tuple[
     return (first, last), ""
 
 
-def numbers(text: str, kind: type) -> tuple[float, ...]:
-    """Numbers out of "0.8, 1, 1.2"; commas and blanks part them."""
-    found = []
-    for part in text.replace(";", ",").replace(" ", ",").split(","):
-        if not part:
-            continue
-        try:
-            found.append(kind(part))
-            is_finite = math.isfinite(found[-1])
-        except (ValueError, OverflowError) as error:
-            what = "whole number" if kind is int else "number"
-            raise forms.ValidationError(f"“{part[:20]}” is no {what}. Write them like 20, 40, 80.") from error
-        if not is_finite:
-            raise forms.ValidationError(f"“{part[:20]}” is no number that can be used.")
-    if len(found) > MOST_LISTED:
-        raise forms.ValidationError(f"These are {len(found):,} numbers; at most {MOST_LISTED} are taken.")
-    return tuple(found)
+class BiasForm(LabForm):
+    """One of the forms of a page that has several."""
 
-
-class SettingsForm(forms.Form):
-    """Every setting of one lab; what stands against one is said beside its field."""
-
-    reads: type[LabConfig]
-    lists: dict[str, type] = {}
-    first_words: dict[str, str] = {}  # of sentences that do not begin with their field's name, by their start
+    headings: dict[str, Sequence[str]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("auto_id", f"id_{type(self).__name__.lower()}_%s")  # one page has several forms
+        kwargs.setdefault("auto_id", f"id_{type(self).__name__.lower()}_%s")
         super().__init__(*args, **kwargs)
-        for name, field in self.fields.items():
-            if isinstance(field.widget, forms.NumberInput):
-                field.widget.attrs["step"] = "any" if isinstance(field, forms.FloatField) else "1"
-            elif name in self.lists:
-                field.widget.attrs["inputmode"] = "decimal"
 
     def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
         """Fields by their headings."""
         return [(title, [self[name] for name in names]) for title, names in self.headings.items()]
 
-    headings: dict[str, Sequence[str]] = {}
 
-    @property
-    def config(self) -> Any:
-        """Of a valid form."""
-        return self.cleaned_data["config"]
-
-    def clean(self) -> dict[str, Any]:
-        values = super().clean() or {}
-        for name, kind in self.lists.items():
-            try:
-                values[name] = numbers(values.get(name, ""), kind)
-            except forms.ValidationError as error:
-                self.add_error(name, error)
-        if not self.errors:
-            try:
-                values["config"] = self.reads(**{key: one for key, one in values.items() if key != "is_private"})
-            except ConfigError as error:
-                self.add_error(*self._placed(str(error)))
-        return values
-
-    def _placed(self, sentence: str) -> tuple[str | None, str]:
-        """The field that a sentence about the settings belongs to, and the sentence as the form names it."""
-        first, _, rest = sentence.partition(" ")
-        if first in self.base_fields:
-            return first, f"{self.base_fields[first].label} {rest}"
-        return next((name for start, name in self.first_words.items() if start in sentence), None), sentence
-
-    @classmethod
-    def initial_of(cls, config: LabConfig) -> dict[str, Any]:
-        """The fields as these settings fill them."""
-        lists = {name: config.typed(name) for name in cls.lists}
-        return vars(config) | lists
-
-
-class ToyForm(SettingsForm):
+class ToyForm(BiasForm):
     """Toy worlds."""
 
     reads = ToyQdgConfig
     lists = {"n_dimensions": int, "noises": float, "exponents": float, "ks": int}
-    first_words = {
+    places = {
         "clusters are asked": "ks", "clusters make": "ks", "The slope is": "last_rank", "can be clustered": "largest",
     }  # fmt: skip
     headings = {
@@ -160,16 +98,14 @@ class ToyForm(SettingsForm):
     n_init = forms.IntegerField(label="Starts of k-means")
     n_seeds = forms.IntegerField(label="Draws", help_text="Of every world.")
     seed = forms.IntegerField(label="First seed")
-    name = forms.CharField(label="Name", max_length=80, help_text="Letters, digits, dots, dashes.")
-    is_private = forms.BooleanField(label="Only I may see this experiment", required=False)
 
 
-class ParityForm(SettingsForm):
+class ParityGradientsForm(BiasForm):
     """A parity network and its gradients."""
 
     reads = ParityQdgConfig
     lists = {"ks": int}
-    first_words = {
+    places = {
         "clusters are asked": "ks", "different tasks": "n_tasks", "A network of width": "width",
         "Batches of": "batch_size", "bits each are": "subset_bits",
     }  # fmt: skip
@@ -192,8 +128,6 @@ class ParityForm(SettingsForm):
     ks = forms.CharField(label="Numbers of clusters")
     n_init = forms.IntegerField(label="Starts of k-means")
     seed = forms.IntegerField(label="Seed")
-    name = forms.CharField(label="Name", max_length=80, help_text="Letters, digits, dots, dashes.")
-    is_private = forms.BooleanField(label="Only I may see this experiment", required=False)
 
 
-FORMS: dict[str, type[SettingsForm]] = {"toy-qdg": ToyForm, "parity-qdg": ParityForm}
+FORMS: dict[str, type[BiasForm]] = {"toy-qdg": ToyForm, "parity-qdg": ParityGradientsForm}

@@ -7,31 +7,25 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from django.contrib import messages
-from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect
 from django.urls import URLPattern
 from django.views.decorators.http import require_http_methods, require_safe
 
 from clusters.charts import addition as figures
 from clusters.charts.chart import Chart
 from clusters.charts.numbers import compact, count, fixed, percent
-from clusters.forms.addition import AdditionForm, Asked, asked_of, initial_of
+from clusters.forms.addition import AdditionForm, Asked, asked_of
 from clusters.htmx import render_page
 from clusters.models import Experiment
-from clusters.parameters import changed, chosen
+from clusters.parameters import changed
 from clusters.queries import addition as queries
 from clusters.queries.experiments import get_experiment, visible_experiments
-from clusters.services.experiments import start_experiment
 from clusters.values.addition import Cell, Sweep, share_text
 from clusters.views import twins
+from clusters.views.lab_forms import filled, start_own
 from clusters.views.labs import HEAD as LIST_HEAD
 from clusters.views.labs import MOST, entry, experiment_context, lab_context, start_preset
-from compute.errors import ConfigError
-from compute.jobs.quotas import QuotaError
-from compute.labs.addition import CONFIGS, KIND, LAB, LATE, AdditionConfig
+from compute.labs.addition import KIND, LAB, LATE
 
 HEAD = ("network", "share of pairs", "weight decay", "seed", "pairs trained on", "steps", "fitted at", "generalised at",
         "gap", "fitted at, by accuracy", "generalised at, by accuracy", "last training loss, bits",
@@ -65,42 +59,9 @@ def lab(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     if request.method == "POST" and "preset" in request.POST:
         return start_preset(request, [KIND])
     if request.method == "POST":
-        return _start(request, AdditionForm(request.POST))
-    return _lab_page(request, AdditionForm(initial=_initial(request)))
-
-
-def _start(request: HttpRequest, form: AdditionForm) -> HttpResponse:
-    if not request.user.is_authenticated:
-        return redirect_to_login(request.get_full_path())
-    if not form.is_valid():
-        return _lab_page(request, form, status=422)
-    values = form.cleaned_data
-    try:
-        made = start_experiment(request.user, KIND, form.config, name=values["name"], is_private=values["is_private"])
-    except (QuotaError, ValidationError) as error:
-        form.add_error(None, error.messages[0] if isinstance(error, ValidationError) else str(error))
-        return _lab_page(request, form, status=409)
-    messages.success(request, f"“{made.name}” waits for a worker; this page shows how far it is.")
-    return redirect(made)
-
-
-def _initial(request: HttpRequest) -> dict[str, Any]:
-    """The fields as a preset, an earlier experiment, or the address itself fills them."""
-    query, keys = request.GET, list(CONFIGS)
-    like = query.get("like", "")
-    config = CONFIGS[chosen(query, "like", keys, keys[0])] if not like or like in keys else _earlier(request, like)
-    name = f"{config.name}-2"[:80] if like else ""
-    typed = {name: str(query[name]) for name in AdditionForm.base_fields if name in query}
-    return initial_of(config) | {"name": name} | typed
-
-
-def _earlier(request: HttpRequest, slug: str) -> AdditionConfig:
-    """The settings of an experiment that this person may see; a preset's where they are of an older form."""
-    experiment = get_experiment(request.user, slug, [KIND])
-    try:
-        return AdditionConfig.from_json(experiment.config)
-    except ConfigError:
-        return next(iter(CONFIGS.values()))
+        form = AdditionForm(request.POST)
+        return start_own(request, KIND, form, lambda status: _lab_page(request, form, status))
+    return _lab_page(request, AdditionForm(initial=filled(request, KIND, AdditionForm)))
 
 
 def _lab_page(request: HttpRequest, form: AdditionForm, status: int = 200) -> HttpResponse:

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import messages
-from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import BadRequest, ValidationError
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_http_methods, require_safe
 
 from clusters.charts import qdg_bias as figures
-from clusters.forms.qdg_bias import FORMS, SettingsForm, measured_slope
+from clusters.forms.qdg_bias import FORMS, BiasForm, measured_slope
 from clusters.htmx import render_page
 from clusters.parameters import chosen
 from clusters.queries import qdg_bias as queries
 from clusters.queries.experiments import get_experiment, visible_experiments
 from clusters.queries.qdg_bias import KINDS
 from clusters.queries.rank_frequency import toy_slopes
-from clusters.services.experiments import start_experiment
 from clusters.values.qdg_bias import Readout, read_backwards
 from clusters.views import qdg_bias_parity, qdg_bias_toy, twins
+from clusters.views.lab_forms import filled, start_own
 from clusters.views.labs import HEAD as LIST_HEAD
 from clusters.views.labs import MOST, entry, experiment_context, lab_context, start_preset
 from clusters.views.qdg_bias_toy import readout_context
-from compute.errors import ConfigError
-from compute.jobs.quotas import QuotaError
 from compute.labs import LABS
 
 
@@ -51,38 +46,20 @@ def _started(request: HttpRequest) -> HttpResponse:
     kind = request.POST.get("kind", "")
     if kind not in FORMS:
         raise BadRequest(f"kind must be one of {', '.join(KINDS)}.")
-    if not request.user.is_authenticated:
-        return redirect_to_login(request.get_full_path())
     form = FORMS[kind](request.POST)
     forms = {one: form if one == kind else made(initial=_initial(request, one)) for one, made in FORMS.items()}
-    if not form.is_valid():
-        return _page(request, forms, None, "", opened=kind, status=422)
-    values = form.cleaned_data
-    try:
-        made = start_experiment(request.user, kind, form.config, name=values["name"], is_private=values["is_private"])
-    except (QuotaError, ValidationError) as error:
-        form.add_error(None, error.messages[0] if isinstance(error, ValidationError) else str(error))
-        return _page(request, forms, None, "", opened=kind, status=409)
-    messages.success(request, f"“{made.name}” waits for a worker; this page shows how far it is.")
-    return redirect(made)
+    return start_own(request, kind, form, lambda status: _page(request, forms, None, "", opened=kind, status=status))
 
 
 def _initial(request: HttpRequest, kind: str) -> dict[str, Any]:
-    """The fields as the first preset, another preset, or an earlier experiment fills them."""
-    like, presets = request.GET.get("like", ""), LABS[kind].presets
-    config = presets[0].config
-    if request.GET.get("kind", KINDS[0]) != kind or not like:
-        return FORMS[kind].initial_of(config) | {"name": ""}
-    preset = LABS[kind].preset(like)
-    try:
-        config = preset.config if preset else LABS[kind].read(get_experiment(request.user, like, [kind]).config)
-    except ConfigError:  # of an older form
-        config = presets[0].config
-    return FORMS[kind].initial_of(config) | {"name": f"{config.name}-2"[:80]}
+    """What fills one of the two forms; an address that speaks of the other leaves it as it is at first."""
+    if request.GET.get("kind", KINDS[0]) != kind:
+        return FORMS[kind].initial_of(LABS[kind].presets[0].config) | {"name": ""}
+    return filled(request, kind, FORMS[kind])
 
 
 def _page(
-    request: HttpRequest, forms: dict[str, SettingsForm], readout: Readout | None, complaint: str, *, opened: str,
+    request: HttpRequest, forms: dict[str, BiasForm], readout: Readout | None, complaint: str, *, opened: str,
     status: int = 200,
 ) -> HttpResponse:  # fmt: skip
     ctx = {

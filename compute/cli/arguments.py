@@ -31,6 +31,14 @@ def numbers(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"{text[:80]!r}: write whole numbers with commas, such as 10,20,50") from error
 
 
+def decimals(text: str) -> tuple[float, ...]:
+    """0.3,0.5,1 as numbers."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r}: write numbers with commas, such as 0.3,0.5,1") from error
+
+
 def words(text: str) -> tuple[str, ...]:
     """Words with commas between them."""
     return tuple(part.strip() for part in text.split(",") if part.strip())

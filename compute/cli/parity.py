@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import math
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from compute.bundle import open_bundle
 from compute.cli import arguments as shared
-from compute.labs.frame import plan, run_lab
-from compute.labs.parity import LAB, ParityConfig
-from compute.progress import Progress
+from compute.cli.lab import add_lab
+from compute.labs.parity import LAB
 
 NEW = "new"  # in a list of sizes: every batch is new
-_LISTS = ("alphas", "widths", "samples", "data_widths", "seeds")
-_NUMBERS = (
-    "n_tasks", "n_bits", "k", "n_steps", "batch_size", "learning_rate", "weight_decay", "log_every", "test_points",
-    "task_points", "fit_from", "fit_to", "n_stacked",
-)  # fmt: skip
 _HEAD = ("alpha", "seed", "width", "samples", "parameters", "test bits", "best bits", "at step", "learned")
 _ROW = "{:>6} {:>4} {:>6} {:>10} {:>11} {:>9} {:>9} {:>9} {:>7}"
 _LAWS = {
@@ -34,44 +25,22 @@ _LAWS = {
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     text = "train networks on sparse parities of Zipfian frequency, and fit how their loss scales"
-    command = commands.add_parser("parity", help=text, description=f"{text}; goes on where it was stopped.")
-    command.set_defaults(do=parity)
-    keys = [one.key for one in LAB.presets]
-    command.add_argument(
-        "--preset", choices=keys, default=keys[0], help=f"settings to begin with; the others change them ({keys[0]})"
-    )
-    command.add_argument("--name", help="of the bundle")
+    add_lab(commands, "parity", LAB, text, _add_settings, _print)
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
     _add_tasks(command.add_argument_group("tasks"))
     _add_networks(command.add_argument_group("networks and training"))
     _add_tests(command.add_argument_group("logs and fits"))
-    command.add_argument("--workspace", type=Path, metavar="DIR", help="what is done so far (OUT/.work/NAME)")
-    shared.add_out(command, "folder that the bundle goes into")
-    shared.add_device(command)
-
-
-def parity(arguments: argparse.Namespace) -> None:
-    """Do the experiment, print what was found and where it lies."""
-    config = _config(arguments)
-    progress = Progress(plan(LAB, config))
-    workspace = arguments.workspace or arguments.out / ".work" / config.name
-    try:
-        path = run_lab(LAB, config, workspace, arguments.out, report=progress, device=arguments.device)
-    finally:
-        progress.close()
-    found = open_bundle(path).manifest["found"]
-    print(_ROW.format(*_HEAD))
-    for one in found["runs"]:
-        print(_ROW.format(*_row(one)))
-    for line in _laws(found):
-        print(line)
-    print(path)
 
 
 def _add_tasks(group: shared.Group) -> None:
     group.add_argument("--tasks", type=int, dest="n_tasks", metavar="T")
     group.add_argument("--bits", type=int, dest="n_bits", metavar="N", help="length of a string")
     group.add_argument("--k", type=int, metavar="K", help="bits whose parity is a task's answer")
-    group.add_argument("--alphas", type=_numbers, metavar="A,A,…", help="task i is asked with a frequency ∝ i^−(α + 1)")
+    group.add_argument(
+        "--alphas", type=shared.decimals, metavar="A,A,…", help="task i is asked with a frequency ∝ i^−(α + 1)"
+    )
 
 
 def _add_networks(group: shared.Group) -> None:
@@ -102,10 +71,12 @@ def _add_tests(group: shared.Group) -> None:
     group.add_argument("--fit-to", type=int, metavar="STEP")
 
 
-def _config(arguments: argparse.Namespace) -> ParityConfig:
-    preset = next(one.config for one in LAB.presets if one.key == arguments.preset)
-    changes = shared.given(arguments, ("name", "is_batch_capped", *_LISTS, *_NUMBERS))
-    return cast(ParityConfig, dataclasses.replace(preset, **changes))
+def _print(found: dict[str, Any], config: dict[str, Any]) -> None:
+    print(_ROW.format(*_HEAD))
+    for one in found["runs"]:
+        print(_ROW.format(*_row(one)))
+    for line in _laws(found):
+        print(line)
 
 
 def _row(one: dict[str, Any]) -> tuple[str, ...]:
@@ -139,14 +110,6 @@ def _laws(found: dict[str, Any]) -> Iterator[str]:
             )
     for one in found["spearman"]:
         yield f"order of learning, run {one['run']}: ρ = {one['rho']:.3f} over {one['n_learned']} learned tasks"
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    """0.3,0.5 as numbers."""
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text[:80]!r}: write numbers with commas, such as 0.3,0.5") from error
 
 
 def _sizes(text: str) -> tuple[int | None, ...]:

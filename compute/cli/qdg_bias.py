@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from compute.bundle import open_bundle
 from compute.cli import arguments as shared
+from compute.cli.lab import add_lab
 from compute.labs import parity_qdg, toy_qdg
-from compute.labs.frame import Lab, plan, run_lab
-from compute.progress import Progress
 
 Option = tuple[str, Callable[[str], Any], str, str]  # setting, how it is read, its letter, what it is
 _WORLD = "{:>10} {:>6} {:>9} {:>7} {:>7} {:>18} {:>6}"
 _K = "{:>5} {:>14} {:>18} {:>14}"
 
 
-def _decimals(text: str) -> tuple[float, ...]:
-    """0.8,1,1.2 as numbers."""
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text[:80]!r}: write numbers with commas, such as 0.8,1,1.2") from error
-
-
 _TOY: tuple[Option, ...] = (
     ("n_subtasks", int, "N", "subtasks before those without a point drop out"),
     ("largest", int, "A", "points of the commonest subtask: subtask i has floor(A / i^exponent)"),
     ("n_dimensions", shared.numbers, "D,D,…", "of the worlds at exponent 1, each with every noise"),
-    ("noises", _decimals, "S,S,…", "of the worlds at exponent 1; means have variance 1"),
-    ("exponents", _decimals, "X,X,…", "true exponents of the sweep"),
+    ("noises", shared.decimals, "S,S,…", "of the worlds at exponent 1; means have variance 1"),
+    ("exponents", shared.decimals, "X,X,…", "true exponents of the sweep"),
     ("sweep_dimensions", int, "D", "of the sweep"),
     ("sweep_noise", float, "S", "of the sweep"),
     ("ks", shared.numbers, "K,K,…", "numbers of clusters"),
@@ -61,47 +50,14 @@ _PARITY: tuple[Option, ...] = (
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     text = "cluster points whose subtasks are known as QDG clusters gradients, and compare slopes with the truth"
-    _add(commands, "toy-qdg", toy_qdg.LAB, text, _TOY, _print_worlds)
+    add_lab(commands, "toy-qdg", toy_qdg.LAB, text, partial(_add_settings, _TOY), _print_worlds)
     text = "train a parity network and cluster its gradients, whose tasks are known"
-    _add(commands, "parity-qdg", parity_qdg.LAB, text, _PARITY, _print_agreement)
+    add_lab(commands, "parity-qdg", parity_qdg.LAB, text, partial(_add_settings, _PARITY), _print_agreement)
 
 
-def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, lab: Lab, text: str,
-    options: tuple[Option, ...], show: Callable[[dict[str, Any], dict[str, Any]], None],
-) -> None:  # fmt: skip
-    command = commands.add_parser(name, help=text, description=f"{text}; goes on where it was stopped.")
-    keys = [one.key for one in lab.presets]
-    command.add_argument(
-        "--preset", choices=keys, default=keys[0], help=f"settings to begin with; the others change them ({keys[0]})"
-    )
-    command.add_argument("--name", help="of the bundle")
+def _add_settings(options: Sequence[Option], command: argparse.ArgumentParser) -> None:
     for setting, read, letter, help_text in options:
         command.add_argument(f"--{setting.replace('_', '-')}", type=read, metavar=letter, help=help_text)
-    command.add_argument("--workspace", type=Path, metavar="DIR", help="what is done so far (OUT/.work/NAME)")
-    shared.add_out(command, "folder that the bundle goes into")
-    shared.add_device(command)
-    settings = ("name", *(one[0] for one in options))
-    command.set_defaults(do=lambda arguments: _do(arguments, lab, settings, show))
-
-
-def _do(
-    arguments: argparse.Namespace,
-    lab: Lab,
-    settings: tuple[str, ...],
-    show: Callable[[dict[str, Any], dict[str, Any]], None],
-) -> None:
-    """Do the experiment, print what was found and where it lies."""
-    preset: Any = next(one.config for one in lab.presets if one.key == arguments.preset)
-    config = dataclasses.replace(preset, **shared.given(arguments, settings))
-    progress = Progress(plan(lab, config))
-    workspace = arguments.workspace or arguments.out / ".work" / config.name
-    try:
-        path = run_lab(lab, config, workspace, arguments.out, report=progress, device=arguments.device)
-    finally:
-        progress.close()
-    show(open_bundle(path).manifest["found"], config.to_json())
-    print(path)
 
 
 def _print_worlds(found: dict[str, Any], config: dict[str, Any]) -> None:

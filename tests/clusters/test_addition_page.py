@@ -14,7 +14,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from clusters.charts.addition import times_title
-from clusters.forms.addition import AdditionForm, initial_of
+from clusters.forms.addition import AdditionForm
 from clusters.models import Experiment
 from clusters.queries import addition as queries
 from clusters.values.addition import half_way
@@ -250,7 +250,12 @@ def test_one_click_starts_a_preset(client, runner):
 
 
 def test_own_settings_are_started_as_they_were_typed(client, runner):
-    values = initial_of(PRESETS[0].config) | {"name": "mine", "modulus": "13", "fractions": "0.4 0.8", "n_seeds": "1"}
+    values = AdditionForm.initial_of(PRESETS[0].config) | {
+        "name": "mine",
+        "modulus": "13",
+        "fractions": "0.4 0.8",
+        "n_seeds": "1",
+    }
     assert client.post(LAB, values).status_code == 302
     config = Experiment.objects.get().config
     assert (config["modulus"], config["fractions"], config["name"]) == (13, [0.4, 0.8], "mine")
@@ -271,13 +276,13 @@ def test_own_settings_are_started_as_they_were_typed(client, runner):
     ],
 )
 def test_what_cannot_be_trained_is_said_beside_its_field(field, value, sentence):
-    form = AdditionForm(initial_of(PRESETS[0].config) | {"name": "mine", field: value})
+    form = AdditionForm(AdditionForm.initial_of(PRESETS[0].config) | {"name": "mine", field: value})
     assert not form.is_valid()
     assert sentence in " ".join(form.errors[field])
 
 
 def test_a_refused_form_starts_nothing_and_keeps_what_was_typed(client, runner):
-    answer = client.post(LAB, initial_of(PRESETS[0].config) | {"name": "mine", "steps": "0"})
+    answer = client.post(LAB, AdditionForm.initial_of(PRESETS[0].config) | {"name": "mine", "steps": "0"})
     html = answer.content.decode()
     assert answer.status_code == 422
     assert "Steps at most is 0; it must be at least 1" in html
@@ -294,7 +299,7 @@ def test_the_form_begins_with_a_preset_an_earlier_experiment_or_the_address(clie
 
 def test_guests_and_readers_start_nothing(client, swept):
     assert "Sign in" in page(client, LAB)
-    values = initial_of(PRESETS[0].config) | {"name": "mine"}
+    values = AdditionForm.initial_of(PRESETS[0].config) | {"name": "mine"}
     assert client.post(LAB, values).headers["Location"].startswith("/sign-in/")
     client.force_login(UserFactory())
     assert client.post(LAB, values).status_code == 403

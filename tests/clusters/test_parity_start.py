@@ -7,7 +7,7 @@ import json
 import pytest
 from django.contrib.auth.models import Permission, User
 
-from clusters.forms.parity_start import ParityForm, initial_of
+from clusters.forms.parity_start import ParityForm
 from clusters.models import Experiment
 from compute.labs.parity import LAB, ParityConfig
 from compute.models import Job
@@ -15,7 +15,7 @@ from tests.parity import World, make_parity
 
 pytestmark = pytest.mark.django_db
 PATH = "/labs/parity/"
-FIELDS = initial_of(LAB.presets[0].config) | {"name": "mine"}
+FIELDS = ParityForm.initial_of(LAB.presets[0].config) | {"name": "mine"}
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_fields_begin_with_a_preset_or_an_earlier_experiment(client, runner, tmp
 
 def test_what_a_form_is_filled_with_is_what_it_gives_back():
     for preset in LAB.presets:
-        form = ParityForm(posted(**initial_of(preset.config)))
+        form = ParityForm(posted(**ParityForm.initial_of(preset.config)))
         assert form.is_valid(), form.errors
         assert form.config == preset.config
 
