@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from clusters.api.errors import TooMany
 from clusters.api.resource import One, Resource
-from clusters.api.scaling import LawSerializer
+from clusters.api.scaling import LawSerializer, ManifoldSerializer
 from clusters.api.throttling import PerKey
 from clusters.queries.curve_paste import is_read, reading_of
 from clusters.services.rates import FITS_OFTEN, fit_wait
@@ -106,14 +106,6 @@ class PowerLawSerializer(serializers.Serializer):
     high = serializers.FloatField(read_only=True, allow_null=True)
     r_squared = serializers.FloatField(read_only=True, help_text="In the logarithm.")
     n_points = serializers.IntegerField(read_only=True)
-
-
-class ManifoldSerializer(serializers.Serializer):
-    """4/alpha, the rival reading of the exponent; null: no upper end, or no interval."""
-
-    value = serializers.FloatField(read_only=True)
-    low = serializers.FloatField(read_only=True, allow_null=True)
-    high = serializers.FloatField(read_only=True, allow_null=True)
 
 
 class FittedCurveSerializer(serializers.Serializer):

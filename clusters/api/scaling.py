@@ -45,6 +45,14 @@ class LawSerializer(serializers.Serializer):
     n_needed = serializers.IntegerField(read_only=True, help_text="Points that this law needs.")
 
 
+class ManifoldSerializer(serializers.Serializer):
+    """4/alpha, the rival reading of the exponent; null: no upper end, or no interval."""
+
+    value = serializers.FloatField(read_only=True)
+    low = serializers.FloatField(read_only=True, allow_null=True)
+    high = serializers.FloatField(read_only=True, allow_null=True)
+
+
 class PointSerializer(serializers.Serializer):
     x = serializers.FloatField(read_only=True)
     mean_loss_nats = serializers.FloatField(read_only=True)
@@ -61,6 +69,12 @@ class FittedSerializer(serializers.Serializer):
     laws = LawSerializer(many=True, read_only=True)
 
 
+class FittedOverParametersSerializer(FittedSerializer):
+    manifold_dimension = ManifoldSerializer(
+        read_only=True, allow_null=True, help_text="Of the plain power law; null: the loss does not fall."
+    )
+
+
 class NetworkLawSerializer(serializers.Serializer):
     lm = serializers.CharField(read_only=True)
     n_non_embedding = serializers.IntegerField(read_only=True)
@@ -72,7 +86,9 @@ class NetworkLawSerializer(serializers.Serializer):
 
 
 class ScalingSerializer(serializers.Serializer):
-    over_parameters = FittedSerializer(read_only=True, allow_null=True, help_text="null: fewer than three sizes.")
+    over_parameters = FittedOverParametersSerializer(
+        read_only=True, allow_null=True, help_text="null: fewer than three sizes."
+    )
     over_steps = FittedSerializer(read_only=True, allow_null=True)
     networks = NetworkLawSerializer(many=True, read_only=True, help_text="A power law over each network’s steps.")
 
@@ -155,6 +171,7 @@ def _facts(found: Fitted, lm: str) -> dict[str, Any]:
         ],
         "best": best.name if best else None,
         "laws": [_law(trial) for trial in found.comparison.trials],
+        "manifold_dimension": found.manifold,
     }  # fmt: skip
 
 

@@ -178,7 +178,10 @@ def backups() -> str:
     last = AuditEvent.objects.filter(action=BACKUP).annotate(now=Now()).order_by("-pk").first()
     if last is None:
         if is_open():
-            raise Problem("there was none yet. Run manage.py backup FOLDER daily, FOLDER on another disk.")
+            raise Problem(
+                "there was none yet. Run manage.py backup FOLDER daily, FOLDER on another disk; in containers, "
+                "docker compose run --rm --no-deps backup."
+            )
         return "none yet; manage.py backup FOLDER makes one"
     age = last.now - last.at
     if n := last.detail.get("problems"):

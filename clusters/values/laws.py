@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ import numpy as np
 
 from compute.numerics.bnsl import Break, BrokenPowerLaw
 from compute.numerics.laws import LAWS, Comparison, Trial
+from compute.numerics.manifold import Dimension, dimension_of_fit
 from compute.numerics.scaling import PowerLawFit
 
 NEXT = 10.0  # how many times the largest x the laws are asked about
@@ -80,6 +82,14 @@ class Fitted:
     @property
     def next_x(self) -> float:
         return NEXT * self.inside[-1].x
+
+    @property
+    def manifold(self) -> Dimension | None:
+        """What the rival theory reads in the plain power law, of laws over parameters."""
+        power = self.comparison.trials[0]
+        if power.law is None:
+            return None
+        return dimension_of_fit(power.law.exponent, *power.intervals.get("c0", (math.nan, math.nan)))
 
 
 @dataclass(frozen=True)

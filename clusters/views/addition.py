@@ -23,8 +23,7 @@ from clusters.queries.experiments import get_experiment, visible_experiments
 from clusters.values.addition import Cell, Sweep, share_text
 from clusters.views import twins
 from clusters.views.lab_forms import filled, start_own
-from clusters.views.labs import HEAD as LIST_HEAD
-from clusters.views.labs import MOST, entry, experiment_context, lab_context, start_preset
+from clusters.views.labs import MOST, answer_list, experiment_context, lab_context, start_preset
 from compute.labs.addition import KIND, LAB, LATE
 
 HEAD = ("network", "share of pairs", "weight decay", "seed", "pairs trained on", "steps", "fitted at", "generalised at",
@@ -51,11 +50,7 @@ class Read:
 def lab(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     """Presets that one click starts, a form of all settings, and what was done."""
     if twin:
-        found = visible_experiments(request.user, [KIND])[:MOST]
-        rows = [list(entry(one).values()) for one in found]
-        presets = [{"preset": one.key, "title": one.title, "config": one.config.to_json()} for one in LAB.presets]
-        payload = {"experiments": [dict(zip(LIST_HEAD, row, strict=True)) for row in rows], "presets": presets}
-        return twins.answer(twin, name="grokking", payload=payload, head=LIST_HEAD, rows=rows)
+        return answer_list(twin, "grokking", visible_experiments(request.user, [KIND])[:MOST], [KIND])
     if request.method == "POST" and "preset" in request.POST:
         return start_preset(request, [KIND])
     if request.method == "POST":

@@ -11,7 +11,7 @@ from django.core.exceptions import SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
-from django.urls import Resolver404
+from django.urls import Resolver404, reverse
 from django.utils.cache import patch_vary_headers
 
 from clusters.context_processors import THEMES
@@ -95,10 +95,16 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     ctx = {
         "reason": reason.removesuffix("."),
         "advice": getattr(exception, "advice", "") or rest,
-        "place": getattr(exception, "place", None),
+        "place": getattr(exception, "place", None) or _lab(request),
         "path": request.path,
     }
     return _page(request, 404, ctx)
+
+
+def _lab(request: HttpRequest) -> dict[str, str] | None:
+    """Where an address in the laboratory leads back to."""
+    is_lab = request.path.startswith("/labs/") and request.path != "/labs/"
+    return {"href": reverse("clusters:labs"), "text": "Laboratory"} if is_lab else None
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -49,9 +49,7 @@ def index(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     """Every lab, and the experiments that this person can see."""
     found = list(visible_experiments(request.user)[:MOST])
     if twin:
-        rows = [list(entry(one).values()) for one in found]
-        payload = {"experiments": [dict(zip(HEAD, row, strict=True)) for row in rows]}
-        return answer(twin, name="experiments", payload=payload, head=HEAD, rows=rows)
+        return answer_list(twin, "experiments", found)
     ctx = {
         "here": "labs",
         "experiments": [shown(one) for one in found],
@@ -76,6 +74,23 @@ def _is_there(route: str) -> bool:
     except NoReverseMatch:
         return False
     return True
+
+
+def answer_list(
+    twin: str, name: str, found: Iterable[Experiment], kinds: Sequence[str] = (),
+    *, payload: Mapping[str, Any] | None = None, **more: Any,
+) -> HttpResponseBase:  # fmt: skip
+    """A list of experiments and the presets of these kinds, with what else a page holds, as JSON or CSV."""
+    rows = [list(entry(one).values()) for one in found]
+    told: dict[str, Any] = {"experiments": [dict(zip(HEAD, row, strict=True)) for row in rows]}
+    if kinds:
+        told["presets"] = [
+            {"kind": kind, "preset": one.key, "title": one.title, "needs_gpu": one.needs_gpu,
+             "config": one.config.to_json()}
+            for kind in kinds
+            for one in LABS[kind].presets
+        ]  # fmt: skip
+    return answer(twin, name=name, payload=told | dict(payload or {}), head=HEAD, rows=rows, **more)
 
 
 def entry(one: Experiment) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from clusters.values.laws import LAW_NAMES, ClusterLaws, Fitted, NetworkLaw
 from clusters.values.readings import Unit
 from compute.numerics.bnsl import NARROWEST, is_determined, is_sharp
 from compute.numerics.laws import LAWS, Trial
+from compute.numerics.manifold import Dimension
 
 FORMULAS = {  # pieces, every second one raised
     "power": ("b x", "−c₀"),
@@ -116,6 +117,8 @@ def summary(found: Fitted, unit: Unit, letter: str) -> dict[str, str]:
         "n": f"{count(found.comparison.n_points)} points from {compact(found.inside[0].x)} to "
              f"{compact(found.inside[-1].x)}",
     }  # fmt: skip
+    if letter == "N" and found.manifold:
+        values |= {"dimension": fixed(found.manifold.value, 1), "dimension_interval": _dimensions(found.manifold)}
     if best and best.law:
         values["best"] = BY_LAW[best.name]
     spread = found.comparison.spread_at(found.next_x)
@@ -125,6 +128,12 @@ def summary(found: Fitted, unit: Unit, letter: str) -> dict[str, str]:
         values["next"] = fixed(float(law.predict(found.next_x)) * factor) if law else "–"
         values["spread"] = f"laws: {fixed(spread[0] * factor)} to {fixed(spread[1] * factor)}"
     return values
+
+
+def _dimensions(found: Dimension) -> str:
+    if math.isnan(found.low):
+        return "no interval"
+    return f"{fixed(found.low, 1)} " + (f"to {fixed(found.high, 1)}" if math.isfinite(found.high) else "or more")
 
 
 def network_rows(laws: list[NetworkLaw]) -> list[dict[str, Any]]:
@@ -171,12 +180,15 @@ def cluster_rows(
     ]  # fmt: skip
 
 
-def laws_payload(found: Fitted | None) -> dict[str, Any] | None:
+def laws_payload(found: Fitted | None, letter: str, **more: Any) -> dict[str, Any] | None:
     """Everything that was fitted, for the JSON twin."""
     if found is None:
         return None
     best = found.comparison.best
+    if letter == "N":
+        more["manifold_dimension"] = found.manifold and asdict(found.manifold)
     return {
+        **more,
         "window": [found.window.first, found.window.last],
         "points": [[point.x, point.mean_nats, point.name] for point in found.points],
         "held_out": [point.name for point in found.held_out],

@@ -11,7 +11,7 @@ from clusters.htmx import render_page
 from clusters.queries.experiments import visible_experiments
 from clusters.views import twins
 from clusters.views.lab_forms import filled, start_own
-from clusters.views.labs import HEAD, MOST, entry, lab_context, start_preset
+from clusters.views.labs import MOST, answer_list, lab_context, start_preset
 from clusters.views.parity import KIND, parity_urls
 from compute.labs.parity import LAB
 
@@ -22,12 +22,7 @@ FOLDED = ("fit_from", "fit_to", "n_stacked")
 def lab(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     """Presets that one click starts, a form of all settings, and what was done."""
     if twin:
-        found = visible_experiments(request.user, [KIND])[:MOST]
-        rows = [list(entry(one).values()) for one in found]
-        presets = [{"preset": one.key, "title": one.title, "needs_gpu": one.needs_gpu, "config": one.config.to_json()}
-                   for one in LAB.presets]  # fmt: skip
-        payload = {"experiments": [dict(zip(HEAD, row, strict=True)) for row in rows], "presets": presets}
-        return twins.answer(twin, name="parity", payload=payload, head=HEAD, rows=rows)
+        return answer_list(twin, "parity", visible_experiments(request.user, [KIND])[:MOST], [KIND])
     if request.method == "POST" and "preset" in request.POST:
         return start_preset(request, [KIND])
     if request.method == "POST":

@@ -20,8 +20,7 @@ from clusters.queries.rank_frequency import toy_slopes
 from clusters.values.qdg_bias import Readout, read_backwards
 from clusters.views import qdg_bias_parity, qdg_bias_toy, twins
 from clusters.views.lab_forms import filled, start_own
-from clusters.views.labs import HEAD as LIST_HEAD
-from clusters.views.labs import MOST, entry, experiment_context, lab_context, start_preset
+from clusters.views.labs import MOST, answer_list, experiment_context, lab_context, start_preset
 from clusters.views.qdg_bias_toy import readout_context
 from compute.labs import LABS
 
@@ -81,22 +80,10 @@ def _page(
 
 def _twin(request: HttpRequest, twin: str, readout: Readout | None) -> HttpResponseBase:
     found = visible_experiments(request.user, KINDS)[:MOST]
-    rows = [list(entry(one).values()) for one in found]
-    payload = {
-        "experiments": [dict(zip(LIST_HEAD, row, strict=True)) for row in rows],
-        "presets": [
-            {"kind": kind, "preset": one.key, "title": one.title, "config": one.config.to_json()}
-            for kind in KINDS
-            for one in LABS[kind].presets
-        ],
-        "toy": vars(toy_slopes()),
-        "readout": qdg_bias_toy.readout_payload(readout),
-    }
+    more = {"toy": vars(toy_slopes()), "readout": qdg_bias_toy.readout_payload(readout)}
     charts = [figures.slopes_chart(toy_slopes(), readout, number=1)]
     figure = request.GET.get("figure")
-    return twins.answer(
-        twin, name="qdg-bias", payload=payload, head=LIST_HEAD, rows=rows, charts=charts, figure=figure
-    )  # fmt: skip
+    return answer_list(twin, "qdg-bias", found, KINDS, payload=more, charts=charts, figure=figure)
 
 
 @require_safe

@@ -313,8 +313,8 @@ def _payload(read: Read, charts: list[Chart]) -> dict[str, Any]:
         "run": read.run.slug,
         "unit": read.unit,
         "family": read.family or None,
-        "over_parameters": laws_payload(read.by_size),
-        "over_steps": laws_payload(read.by_step) and {"lm": read.lm} | (laws_payload(read.by_step) or {}),
+        "over_parameters": laws_payload(read.by_size, "N"),
+        "over_steps": laws_payload(read.by_step, "S", lm=read.lm),
         "networks": [
             {"lm": law.lm, "first": law.window.first, "last": law.window.last, "fit": law.fit and vars(law.fit)}
             for law in read.network_laws

@@ -273,7 +273,7 @@ PRESETS = (
     Preset(
         "two-core",
         "Modular addition, two cores",
-        "Modulo 47: five fractions of the pairs, three weight decays, two seeds each. Two to four minutes.",
+        "Modulo 47: five fractions of the pairs, three weight decays, two seeds each. About five minutes.",
         CONFIGS["two-core"],
     ),
     Preset(

@@ -248,7 +248,7 @@ def _presets() -> Iterator[Preset]:
         "two-core",
         "Sparse parity, two cores",
         "100 tasks of 32 bits at α = 0.4: six widths on ever new samples, one width on seven training sets, 6,000 "
-        "steps; about two minutes on two cores.",
+        "steps; about two and a half minutes.",
         ParityConfig(
             name="parity-two-core",
             samples=(None, 1000, 3000, 10_000, 20_000, 40_000, 80_000, 160_000),

@@ -378,7 +378,7 @@ PRESETS = (
     Preset(
         "two-core",
         "Parity gradients, two cores",
-        "64 tasks of 3 of 20 bits, a network of width 256, 1,500 gradients: about two minutes.",
+        "64 tasks of 3 of 20 bits, a network of width 256, 1,500 gradients: less than a minute.",
         ParityQdgConfig(name="parity-qdg-two-core"),
     ),
     Preset(

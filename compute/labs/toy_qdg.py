@@ -279,7 +279,7 @@ PRESETS = (
     Preset(
         "reduced",
         "Toy worlds, two cores",
-        "200 subtasks in 200 dimensions, three noises, four exponents, ten draws each: about three minutes.",
+        "200 subtasks in 200 dimensions, three noises, four exponents, ten draws each: about two minutes.",
         ToyQdgConfig(name="toy-reduced"),
     ),
     Preset(

@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike
 
 from compute.numerics.curves import CLASS_NAMES, classify, curve_scores, paper_monogenic, paper_polygenic
 from compute.numerics.laws import Comparison, compare_laws
-from compute.numerics.manifold import Dimension
-from compute.numerics.manifold import dimension as manifold_dimension
+from compute.numerics.manifold import Dimension, dimension_of_fit
 from compute.numerics.scaling import PowerLawFit, fit_power_law
 from compute.numerics.shapes import shape_scores
 
@@ -162,8 +161,9 @@ def read_curve(x: Sequence[float], loss_nats: Sequence[float]) -> CurveReading:
     scales, means = mean_curve(own_x, own_y)
     shape, no_shape = curve_shape(scales, means)
     power, laws, no_laws = _laws(own_x, own_y)
+    manifold = dimension_of_fit(power.alpha, power.low, power.high) if power else None
     return CurveReading(
-        tuple(scales.tolist()), tuple(means.tolist()), shape, power, laws, _manifold(power), no_shape, no_laws,
+        tuple(scales.tolist()), tuple(means.tolist()), shape, power, laws, manifold, no_shape, no_laws,
         " ".join(filter(None, (_of_means(len(own_x), len(scales)), _of_some(len(own_x)) if laws else ""))),
     )  # fmt: skip
 
@@ -251,13 +251,6 @@ def fitted_places(x: ArrayLike) -> np.ndarray:
     left = np.setdiff1d(np.arange(len(x)), chosen)
     filled = np.linspace(0, len(left) - 1, MOST_FITTED - len(chosen)).round().astype(np.int64)
     return np.sort(order[np.concatenate([chosen, left[filled]])])
-
-
-def _manifold(power: PowerLawFit | None) -> Dimension | None:
-    """4/α; an interval that reaches below 0 has no upper end."""
-    if power is None or power.alpha <= 0:
-        return None
-    return manifold_dimension(power.alpha, max(power.low, 0.0), power.high)
 
 
 def _of_means(n_points: int, n_scales: int) -> str:

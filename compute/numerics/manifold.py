@@ -71,3 +71,14 @@ def dimension(alpha: float, low: float = math.nan, high: float = math.nan, *, p:
         raise FitError(f"the interval {low:g} to {high:g} does not hold the exponent {alpha:g}")
     upper = math.nan if math.isnan(low) else 2 * p / low if low > 0 else math.inf
     return Dimension(2 * p / alpha, 2 * p / high, upper)
+
+
+def dimension_of_fit(alpha: float, low: float, high: float) -> Dimension | None:
+    """4/alpha of an exponent that was fitted; an interval that reaches below 0 has no upper end.
+
+    Returns
+    -------
+    Dimension or None
+        None where the loss does not fall, or the exponent is unknown (nan).
+    """
+    return dimension(alpha, max(low, 0.0), high) if alpha > 0 else None

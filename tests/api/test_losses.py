@@ -154,6 +154,12 @@ def test_the_power_law_over_parameters_goes_through_the_final_mean_losses(client
     assert law["parameters"]["c0"] == pytest.approx(-np.polyfit(x, y, 1)[0], rel=1e-3)
     low, high = law["intervals"]["c0"]
     assert low < law["parameters"]["c0"] < high
+    exponents = [law["parameters"]["c0"], low, high]
+    value, upper, lower = [4 / one if one > 0 else None for one in exponents]
+    manifold = found["manifold_dimension"]
+    assert manifold["value"] == pytest.approx(value)
+    assert manifold["low"] == pytest.approx(lower)
+    assert manifold["high"] == (pytest.approx(upper) if upper else None)
 
 
 def test_a_window_decides_which_points_are_fitted(client, run):

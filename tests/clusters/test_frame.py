@@ -160,3 +160,17 @@ def test_a_run_whose_files_are_wrong_says_so_on_every_page(client, run):
     Run.objects.filter(pk=run.pk).update(damage="losses/a.npy was altered.")
     for path in ("/runs/synthetic/", PATH, "/runs/synthetic/tokens/"):
         assert "losses/a.npy was altered." in client.get(path).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/labs/parity/nobody-made-it/", '<a href="/labs/">Laboratory</a>'),
+        ("/labs/nonsense/", '<a href="/labs/">Laboratory</a>'),
+        ("/runs/nobody-made-it/", '<a href="/">Runs</a>'),
+    ],
+)
+def test_a_page_that_is_not_there_leads_back_to_its_part_of_the_site(client, path, place):
+    response = client.get(path)
+    assert response.status_code == 404
+    assert f"<li>{place}</li>" in response.content.decode()

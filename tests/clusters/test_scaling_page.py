@@ -139,6 +139,22 @@ def test_the_fits_that_were_judged_are_drawn_and_tabled(client, paper):
     assert abs(foretold) == pytest.approx(law(payload, "power")["held_out_rms"])
 
 
+def test_the_rival_reading_stands_beside_the_exponent_over_parameters(client, paper):
+    told = twin(client, largest=str(PYTHIA[5][1]))
+    manifold = told["over_parameters"]["manifold_dimension"]
+    assert manifold["value"] == pytest.approx(48.2, abs=1)  # 4/0.083
+    assert manifold["low"] < manifold["value"] < manifold["high"]
+    html = page(client, largest=str(PYTHIA[5][1]))
+    assert f"<dd>{manifold['value']:.1f} <small>dimensions</small></dd>" in html
+    assert f"{manifold['low']:.1f} to {manifold['high']:.1f}<br>" in html
+
+
+def test_over_steps_no_dimension_is_read(client, trained):
+    told, html = twin(client), page(client)
+    assert "manifold_dimension" not in told["over_steps"]
+    assert html.count("the rival reading") == bool(told["over_parameters"]["manifold_dimension"])
+
+
 def test_figures_are_numbered_as_they_are_read(client, tmp_path):
     make_run(tmp_path, networks=NETWORKS[:2])
     figures = twin(client)["figures"]
