@@ -186,7 +186,7 @@ def _plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int) and value >= 10_000:
         return f"{value:,}"
-    return str(value)
+    return str(value).removesuffix(".0")
 
 
 def progress_context(experiment: Experiment) -> dict[str, Any]:

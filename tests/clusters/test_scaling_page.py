@@ -145,7 +145,7 @@ def test_the_rival_reading_stands_beside_the_exponent_over_parameters(client, pa
     assert manifold["value"] == pytest.approx(48.2, abs=1)  # 4/0.083
     assert manifold["low"] < manifold["value"] < manifold["high"]
     html = page(client, largest=str(PYTHIA[5][1]))
-    assert f"<dd>{manifold['value']:.1f} <small>dimensions</small></dd>" in html
+    assert f"<dd>{manifold['value']:.1f}</dd>" in html
     assert f"{manifold['low']:.1f} to {manifold['high']:.1f}<br>" in html
 
 

@@ -217,16 +217,16 @@ def synthetic(n: int, sigma: float, rng: np.random.Generator) -> dict[str, np.nd
     ],
 )
 def test_scores_tell_synthetic_steps_from_lines(sigma, of_m, of_breakthroughness, of_linearity):
-    curves = synthetic(4000, sigma, np.random.default_rng(0))
+    curves = synthetic(20_000, sigma, np.random.default_rng(0))  # the chance in an area is 0.003 then
     step, line = (curve_scores(curves[name], LN_SCALE) for name in ("step", "line"))
     assert auc(step.monogenicity, line.monogenicity) == pytest.approx(of_m, abs=0.01)
-    assert auc(step.breakthroughness, line.breakthroughness) == pytest.approx(of_breakthroughness, abs=0.02)
-    assert auc(-step.linearity, -line.linearity) == pytest.approx(of_linearity, abs=0.02)
+    assert auc(step.breakthroughness, line.breakthroughness) == pytest.approx(of_breakthroughness, abs=0.01)
+    assert auc(-step.linearity, -line.linearity) == pytest.approx(of_linearity, abs=0.01)
 
 
 @pytest.mark.parametrize(("sigma", "expected"), [(0.1, 1.0), (0.3, 0.9999), (0.6, 0.9944), (1.0, 0.9481)])
 def test_monogenicity_tells_one_step_from_four(sigma, expected):
-    curves = synthetic(4000, sigma, np.random.default_rng(1))
+    curves = synthetic(20_000, sigma, np.random.default_rng(1))
     step, four = (curve_scores(curves[name], LN_SCALE).monogenicity for name in ("step", "four"))
     assert auc(step, four) == pytest.approx(expected, abs=0.01)
 
