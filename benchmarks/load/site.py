@@ -125,24 +125,39 @@ def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def memory(first: int) -> int:
-    """Bytes of a process and all below it; what several share is counted once.
+    """Bytes of a process and all below it; what several share is counted once, whoever else on the machine shares it.
 
     Left out are mapped arrays, and the memory that PostgreSQL shares out: its size is a setting, and it fills slowly.
     """
-    total = _own(first)
+    own, files = 0, dict[str, int]()
+    for pid in _family(first):
+        for mapping, file, counts in _mappings(pid):
+            if not file:
+                own += counts["Pss"]  # shared by nobody but a parent and its children
+            elif not file.endswith((".npy", "/dev/zero")):
+                files[mapping] = max(files.get(mapping, 0), counts["Rss"])
+    return 1024 * (own + sum(files.values()))
+
+
+def _family(first: int) -> Iterator[int]:
+    yield first
     with suppress(OSError):
         for task in Path(f"/proc/{first}/task").iterdir():
-            total += sum(memory(int(pid)) for pid in (task / "children").read_text().split())
-    return total
+            for pid in (task / "children").read_text().split():
+                yield from _family(int(pid))
 
 
-def _own(pid: int) -> int:
-    total, counts = 0, True
+def _mappings(pid: int) -> Iterator[tuple[str, str, dict[str, int]]]:
+    """Every mapping of a process: file and place, the file's path ("" where there is none), what is there in KiB."""
+    head: list[str] = []
+    counts: dict[str, int] = {}
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-            first = line.split(maxsplit=1)[0]
-            if not first.endswith(":"):  # the head of a mapping: range, rights, …, file
-                counts = not line.endswith((".npy", "/dev/zero (deleted)"))
-            elif counts and first == "Pss:":
-                total += 1024 * int(line.split()[1])
-    return total
+            first, rest = line.split(maxsplit=1)
+            if not first.endswith(":"):  # range, rights, place, device, inode, path
+                head, counts = line.split(maxsplit=5), {}
+            elif first in ("Rss:", "Pss:"):
+                counts[first[:-1]] = int(rest.split()[0])
+            elif first == "VmFlags:":
+                file = head[5].removesuffix(" (deleted)") if len(head) > 5 and head[4] != "0" else ""
+                yield f"{file} {head[1]} {head[2]}", file, counts
