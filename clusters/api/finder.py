@@ -241,11 +241,12 @@ def tokens_at(columns: Columns, indices: np.ndarray) -> list[dict[str, Any]]:
     """What is known of some predictions, in the order of their indices given."""
     if not len(indices):
         return []
-    head = rows.table_head(columns)
+    table = rows.TableRows(columns)
+    head = table.head
     known = [name for name in head[N_FACTS:] if name in NAMES]
     losses = rows.scores_of(columns, indices).get("loss")
     found = []
-    for i, row in enumerate(rows.rows_of(columns, indices)):
+    for i, row in enumerate(table.of(indices)):
         facts: dict[str, Any] = dict.fromkeys(NAMES) | dict(zip(head[:N_FACTS], row[:N_FACTS], strict=True))
         facts |= dict(zip(known, row[N_FACTS : N_FACTS + len(known)], strict=True))
         facts["loss_nats"] = None if losses is None else float(losses[i])

@@ -20,6 +20,7 @@ from clusters.values.finding import (
     LASSO_STEPS,
     MOST_CORNERS,
     ORDERS,
+    SHAPES,
     Bounds,
     Criteria,
     Cursor,
@@ -46,6 +47,12 @@ class Asked:
     unit: Unit
     after: Cursor | None = None
     token: int | None = None
+
+    @property
+    def shapes(self) -> tuple[str, ...]:
+        """Rises and peaks that it speaks of: tables show these too."""
+        named = {name for name, _ in self.criteria.bounds} | {ORDERS[self.sort].column}
+        return tuple(key for key in SHAPES if key in named)
 
     def having(self, **changes: Any) -> Asked:
         """The same question with parts of its criteria changed, from the first page on."""

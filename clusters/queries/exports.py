@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from itertools import islice
 from typing import Any
 
 import numpy as np
 from django.db.models import Prefetch
 
-from clusters.display import token_label
 from clusters.models import Cluster, Label, LabelRevision, Run
 from clusters.queries.access import User
 from clusters.queries.clusters import flat_indices, labels_of, ladder
-from clusters.queries.finder import rows
 from clusters.queries.finder.columns import Columns
+from clusters.queries.finder.rows import TableRows
 from clusters.queries.finder.search import Found
 from clusters.queries.label_history import was_seen
 from clusters.queries.labels import visible_labels
-from clusters.stored.arrays import bundle_of, corpus_of, vocabulary_of
-from clusters.values.finding import SCORES
+from clusters.stored.arrays import bundle_of
+from clusters.values.finding import MEASURES
 from clusters.values.tables import ROWS_AT_ONCE, Block, Column, Table
 from compute.numerics.curves import CLASS_NAMES
 
@@ -70,6 +68,7 @@ LABEL_COLUMNS = (
 )
 INTEGERS = ("index", "document", "position", "token_id")
 FLAGS = ("is_induced", "is_clustered")
+UNITS = {measure.name: measure.unit for measure in MEASURES.values()}
 LABELS_AT_ONCE = 100
 
 
@@ -105,21 +104,21 @@ def memberships_table(run: Run, clusterings: Sequence[tuple[str, int]]) -> Table
     return Table(f"{run.slug}-memberships", MEMBERSHIP_COLUMNS, blocks, len(flat) * len(clusterings))
 
 
-def tokens_table(columns: Columns, found: Found) -> Table:
+def tokens_table(columns: Columns, found: Found, shapes: Sequence[str] = ()) -> Table:
     """Every prediction that was found, by place in the corpus, with its scores and its losses over size."""
-    reader = _Tokens(columns)
+    reader = TableRows(columns, shapes)
 
     def blocks() -> Iterator[Block]:
         for block in found.blocks():
             for first in range(0, len(block), ROWS_AT_ONCE):
                 yield reader.block(block[first : first + ROWS_AT_ONCE])
 
-    return Table(f"{columns.run.slug}-tokens", reader.columns, blocks, found.count)
+    return Table(f"{columns.run.slug}-tokens", tuple(map(_token_column, reader.head)), blocks, found.count)
 
 
 def clustered_table(columns: Columns, clusterings: Sequence[tuple[str, int]]) -> Table:
     """Every clustered token: one row each, with its label at every k and affinity."""
-    run, reader = columns.run, _Tokens(columns)
+    run, reader = columns.run, TableRows(columns)
     flat = flat_indices(run)
     names = [Column(f"{affinity}_k{k}", "integer", "", "label of its cluster") for affinity, k in clusterings]
 
@@ -129,7 +128,7 @@ def clustered_table(columns: Columns, clusterings: Sequence[tuple[str, int]]) ->
             stop = first + ROWS_AT_ONCE
             yield [*reader.block(np.asarray(flat[first:stop])), *(np.asarray(own[first:stop]) for own in labels)]
 
-    return Table(f"{run.slug}-clustered", (*reader.columns, *names), blocks, len(flat))
+    return Table(f"{run.slug}-clustered", (*map(_token_column, reader.head), *names), blocks, len(flat))
 
 
 def labels_table(user: User, run: Run) -> Table:
@@ -159,38 +158,6 @@ def has_tokens(run: Run) -> bool:
     return all(has(name) for name in ("corpus/token_ids", "corpus/offsets", "vocabulary/bytes", "vocabulary/offsets"))
 
 
-class _Tokens:
-    """Reads the columns of the finder's table for any predictions."""
-
-    def __init__(self, columns: Columns) -> None:
-        self._columns = columns
-        self._labels: dict[int, str] = {}
-
-    @cached_property
-    def columns(self) -> tuple[Column, ...]:
-        return tuple(_token_column(name) for name in rows.table_head(self._columns))
-
-    def block(self, indices: np.ndarray) -> list[Any]:
-        columns = self._columns
-        documents, positions = corpus_of(columns.run).locate(indices)
-        codes = columns.facets[indices].astype(np.int64) - 1
-        kinds, _, _, induced, clustered = np.unravel_index(codes, columns.facets_shape)
-        ids = columns.answers[indices].astype(np.int64) - 1
-        scores = [np.asarray(columns.values(key)[indices]) for key in SCORES if key in columns.scores]
-        losses = [np.asarray(one[indices]) for one in columns.size_losses]
-        return [
-            indices, documents, positions, ids, self._answers(ids), [columns.kinds[kind] for kind in kinds.tolist()],
-            rows.classes_of(columns, indices), induced.tolist(), clustered.tolist(), *scores, *losses,
-        ]  # fmt: skip
-
-    def _answers(self, ids: np.ndarray) -> list[str]:
-        vocabulary, known = vocabulary_of(self._columns.run), self._labels
-        numbers = ids.tolist()
-        for token_id in set(numbers) - known.keys():
-            known[token_id] = token_label(vocabulary, token_id)
-        return [known[number] for number in numbers]
-
-
 def _token_column(name: str) -> Column:
     if name in INTEGERS:
         return Column(name, "integer")
@@ -199,7 +166,7 @@ def _token_column(name: str) -> Column:
     if name in ("answer", "kind", "class"):
         meaning = f"one of {', '.join((*CLASS_NAMES, 'unknown'))}" if name == "class" else ""
         return Column(name, "text", "", meaning)
-    return Column(name, "number", "nats" if name.startswith("loss_nats") else "")
+    return Column(name, "number", "nats" if name.startswith("loss_nats") else UNITS.get(name, ""))
 
 
 def _ranks(run: Run, affinity: str, k: int) -> np.ndarray:

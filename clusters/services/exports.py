@@ -64,7 +64,7 @@ def table_of(user: User, run: Run, kind: str, query: str = "") -> Table:
         conditions = asked_of(asked, columns.offer)
         if unknown := unknown_conditions(asked, conditions, columns.offer):
             raise BadRequest(f"The finder has no such condition here: {', '.join(unknown)[:200]}.")
-        return tables.tokens_table(columns, search(columns, conditions.criteria))
+        return tables.tokens_table(columns, search(columns, conditions.criteria), conditions.shapes)
     if kind == Kind.LABELS:
         return tables.labels_table(user, run)
     raise Missing(f"There is no table “{kind[:40]}”", f"There are {', '.join(table_kinds())}.")

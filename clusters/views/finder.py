@@ -17,9 +17,9 @@ from clusters.forms.finder import Asked, asked_of, lasso_text
 from clusters.htmx import render_page, wants_fragment
 from clusters.queries.clusters import visible_run
 from clusters.queries.exports import tokens_table
-from clusters.queries.finder import rows
 from clusters.queries.finder.columns import Columns
 from clusters.queries.finder.pages import page_of
+from clusters.queries.finder.rows import TableRows
 from clusters.queries.finder.search import density, facet_counts, search
 from clusters.queries.missing import Missing
 from clusters.values.finding import LEAST_SIZES, ORDERS, Criteria
@@ -42,7 +42,7 @@ def index(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespo
     asked = asked_of(request.GET, columns.offer)
     found = search(columns, asked.criteria)
     if twin == "csv" and not request.GET.get("figure"):
-        return stream(request, tokens_table(columns, found), twin)
+        return stream(request, tokens_table(columns, found, asked.shapes), twin)
     indices, after = page_of(columns, found, ORDERS[asked.sort], PAGE_SIZE, asked.after)
     parts = Parts(columns, asked, reverse("clusters:tokens", args=[slug]))
     next_href = parts.href(asked.other(after=after)) if after else ""
@@ -125,15 +125,15 @@ def _why_unscored(columns: Columns) -> str:
 
 def _payload(parts: Parts, n_found: int, indices: Sequence[int], next_href: str) -> dict[str, Any]:
     columns = parts.columns
-    head = rows.table_head(columns)
+    table = TableRows(columns, parts.asked.shapes)
     facets = {
         facet["key"]: {bar["text"]: bar["n"] for bar in (*facet["bars"], *facet["more"])}
         for facet in parts.facets(facet_counts(columns, parts.asked.criteria))
     }
-    listed = rows.rows_of(columns, np.asarray(indices, np.int64))
+    listed = table.of(np.asarray(indices, np.int64))
     return {
         "n_found": n_found, "n_predictions": columns.n, "sort": parts.asked.sort, "facets": facets,
-        "tokens": [dict(zip(head, row, strict=True)) for row in listed],
+        "tokens": [dict(zip(table.head, row, strict=True)) for row in listed],
         "next": next_href.replace("/tokens/?", "/tokens.json?") or None,
     }  # fmt: skip
 

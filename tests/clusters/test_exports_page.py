@@ -9,6 +9,7 @@ import tarfile
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -20,11 +21,9 @@ from django.utils import timezone
 from clusters.models import Cluster, Export, Label, Run
 from clusters.queries.finder import rows as finder_rows
 from clusters.queries.finder.columns import Columns
-from clusters.queries.finder.search import search
 from clusters.services import export_job
 from clusters.services import exports as services
 from clusters.services.labels import Content, save_label
-from clusters.values.finding import Criteria
 from compute.bundle import open_bundle
 from compute.errors import ComputeError, StorageError
 from compute.jobs.run import Outcome, run_next_shard
@@ -103,12 +102,12 @@ def test_clustered_tokens_have_their_label_at_every_k(client, run):
 
 def test_tokens_are_the_finder_s_rows(client, run):
     columns = Columns(run)
-    expected = list(finder_rows.all_rows(columns, search(columns, Criteria())))
+    table = finder_rows.TableRows(columns)
+    expected = table.of(np.arange(columns.n))
     lines = content(client.get(f"{PAGE}tokens.jsonl")).splitlines()
-    head = finder_rows.table_head(columns)
     assert len(lines) - 1 == len(expected) == n_predictions()
     for line, row in zip(lines, expected[:50], strict=False):
-        assert json.loads(line) == pytest.approx(dict(zip(head, row, strict=True)), nan_ok=True)
+        assert json.loads(line) == pytest.approx(dict(zip(table.head, row, strict=True)), nan_ok=True)
 
 
 def test_tokens_obey_the_finder_s_conditions(client, run):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 
 import numpy as np
@@ -79,3 +81,19 @@ def test_runs_without_enough_training_are_not_asked_for_it(client, run):
     response = client.get("/runs/synthetic/tokens/?step_rise_min=1")
     assert response.status_code == 400
     assert b"step_rise_min is no threshold of this run" in response.content
+
+
+def test_tables_of_what_was_found_by_its_shape_show_that_shape(client, run):
+    peaks = by_size(run).peak
+    query = {"peak_min": float(np.quantile(peaks, 0.9))}
+    response = client.get("/runs/synthetic/tokens.csv", query)
+    *rows, end = csv.DictReader(io.StringIO(b"".join(response.streaming_content).decode()))
+    assert end["index"] == "# end"
+    assert len(rows) > 10
+    for row in rows:
+        assert float(row["peak_bits"]) == pytest.approx(peaks[int(row["index"])])
+        assert "rise_bits" not in row
+    listed = client.get("/runs/synthetic/tokens.json", {"sort": "rise"}).json()["tokens"]
+    rises = [one["rise_bits"] for one in listed]
+    assert rises == sorted(rises, reverse=True)
+    assert "peak_bits" not in client.get("/runs/synthetic/tokens.json").json()["tokens"][0]

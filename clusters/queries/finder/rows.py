@@ -1,20 +1,18 @@
-"""What is read of single predictions that were found: for a page's list, and all of them for a table."""
+"""What is read of single predictions that were found: for a page's list, and for tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from clusters.display import token_label
 from clusters.queries.finder.columns import Columns
-from clusters.queries.finder.search import Found
 from clusters.stored.arrays import array_of, corpus_of, vocabulary_of
-from clusters.values.finding import SCORES
+from clusters.values.finding import MEASURES, SCORES
 from compute.numerics.curves import CLASS_NAMES
-
-ROWS_AT_ONCE = 20_000
 
 
 def scores_of(columns: Columns, indices: np.ndarray) -> dict[str, np.ndarray]:
@@ -43,44 +41,46 @@ def classes_of(columns: Columns, indices: np.ndarray) -> list[str]:
     return [CLASS_NAMES[code] if code < len(CLASS_NAMES) else "unknown" for code in codes]
 
 
-def table_head(columns: Columns) -> list[str]:
-    """Names of the columns of `table_rows`."""
-    losses = [f"loss_nats {size['lm']}" for size in columns.sizes] if columns.size_losses else []
-    scores = [SCORES[key].name for key in SCORES if key in columns.scores]
-    return ["index", "document", "position", "token_id", "answer", "kind", "class", "is_induced", "is_clustered",
-            *scores, *losses]  # fmt: skip
+class TableRows:
+    """Rows of the finder's table for any predictions, column by column.
 
+    Scores and losses over size that the run has are always among them, shapes (keys of `SHAPES`) where they are named.
+    """
 
-def all_rows(columns: Columns, found: Found) -> Iterator[list[Any]]:
-    """Rows of all predictions found, by place in the corpus, read block by block."""
-    labels: dict[int, str] = {}
-    for block in found.blocks():
-        for first in range(0, len(block), ROWS_AT_ONCE):
-            yield from _rows(columns, block[first : first + ROWS_AT_ONCE], labels)
+    def __init__(self, columns: Columns, shapes: Sequence[str] = ()) -> None:
+        self._columns = columns
+        self._measured = [*(key for key in SCORES if key in columns.scores), *shapes]
+        self._labels: dict[int, str] = {}
 
+    @cached_property
+    def head(self) -> list[str]:
+        """Names of the columns."""
+        sizes = self._columns.sizes if self._columns.size_losses else []
+        facts = ["index", "document", "position", "token_id", "answer", "kind", "class", "is_induced", "is_clustered"]
+        return [*facts, *(MEASURES[key].name for key in self._measured), *(f"loss_nats {one['lm']}" for one in sizes)]
 
-def rows_of(columns: Columns, indices: np.ndarray) -> list[list[Any]]:
-    """Rows of some predictions."""
-    return list(_rows(columns, indices, {}))
+    def block(self, indices: np.ndarray) -> list[Any]:
+        """One array or list a column."""
+        columns = self._columns
+        documents, positions = corpus_of(columns.run).locate(indices)
+        codes = columns.facets[indices].astype(np.int64) - 1
+        kinds, _, _, induced, clustered = np.unravel_index(codes, columns.facets_shape)
+        ids = columns.answers[indices].astype(np.int64) - 1
+        return [
+            indices, documents, positions, ids, self._answers(ids), [columns.kinds[kind] for kind in kinds.tolist()],
+            classes_of(columns, indices), induced.astype(bool).tolist(), clustered.astype(bool).tolist(),
+            *(np.asarray(columns.values(key)[indices]) for key in self._measured),
+            *(np.asarray(one[indices]) for one in columns.size_losses),
+        ]  # fmt: skip
 
+    def of(self, indices: np.ndarray) -> list[list[Any]]:
+        """Row by row, as plain values."""
+        block = (one.tolist() if isinstance(one, np.ndarray) else one for one in self.block(indices))
+        return list(map(list, zip(*block, strict=True)))
 
-def _rows(columns: Columns, indices: np.ndarray, labels: dict[int, str]) -> Iterator[list[Any]]:
-    documents, positions = corpus_of(columns.run).locate(indices)
-    kinds, _, _, induced, clustered = np.unravel_index(
-        columns.facets[indices].astype(np.int64) - 1, columns.facets_shape
-    )
-    ids = (columns.answers[indices].astype(np.int64) - 1).tolist()
-    vocabulary = vocabulary_of(columns.run)
-    for token_id in set(ids) - labels.keys():
-        labels[token_id] = token_label(vocabulary, token_id)
-    scores = scores_of(columns, indices)
-    values = [scores[key].tolist() for key in SCORES if key in columns.scores]
-    yield from map(
-        list,
-        zip(
-            indices.tolist(), documents.tolist(), positions.tolist(), ids, (labels[i] for i in ids),
-            (columns.kinds[kind] for kind in kinds.tolist()), classes_of(columns, indices),
-            induced.astype(bool).tolist(), clustered.astype(bool).tolist(), *values,
-            *curves_of(columns, indices).T.tolist(), strict=True,
-        ),
-    )  # fmt: skip
+    def _answers(self, ids: np.ndarray) -> list[str]:
+        vocabulary, known = vocabulary_of(self._columns.run), self._labels
+        numbers = ids.tolist()
+        for token_id in set(numbers) - known.keys():
+            known[token_id] = token_label(vocabulary, token_id)
+        return [known[number] for number in numbers]
