@@ -13,7 +13,7 @@ _READERS = ("settings.py", "env.py", "providers.py")
 ELSEWHERE = frozenset(
     {
         *("QW_SITE", "QW_BACKUPS", "QW_OUTER_PROXIES", "QW_VERSION", "QW_HTTP_PORT", "QW_HTTPS_PORT"),  # compose
-        *("QW_WEB_MEMORY", "QW_WORKER_MEMORY", "QW_GPU_WORKER_MEMORY", "QW_DATABASE_MEMORY"),  # compose
+        *("QW_WEB_MEMORY", "QW_WORKER_MEMORY", "QW_GPU_WORKER_MEMORY", "QW_DATABASE_MEMORY", "QW_GPU"),  # compose
         *("QW_CPU_WORKERS", "QW_CPU_QUEUES", "QW_PRIVATE_ADDRESS", "QW_DATA"),  # compose
         *("QW_THREADS", "QW_HUB_CACHE"),  # what computes, without Django
         *("QW_FAULT_FIGURES", "QW_FUZZ_EXAMPLES", "QW_PEOPLE", "QW_WRITES", "QW_KEY"),  # tests and measurements

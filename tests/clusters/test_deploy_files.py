@@ -56,6 +56,43 @@ def test_workers_end_by_sigterm_as_it_is(file: str) -> None:
     assert "REMAP_SIGTERM" not in (REPOSITORY / file).read_text()
 
 
+@pytest.mark.parametrize("file", ["docker-compose.yml", "deploy/worker.yml"])
+def test_every_gpu_worker_sees_one_card_of_its_own(file: str) -> None:
+    found = {name: one for name, one in services(file).items() if name.startswith("worker-gpu")}
+    cards = {}
+    for name, service in found.items():
+        [card] = service["deploy"]["resources"]["reservations"]["devices"]
+        cards[name] = card["device_ids"]
+        assert service["environment"]["QW_DEVICE"] == "cuda", name  # it counts only what it sees
+    assert cards == {"worker-gpu": ["${QW_GPU:-0}"], "worker-gpu-1": ["1"]}
+    assert [one["profiles"] for one in found.values()] == [["gpu"], ["gpu-1"]]
+
+
+def test_secrets_in_files_reach_every_service_of_ours() -> None:
+    ours = {name for name, one in services("docker-compose.yml").items() if "env_file" in one}
+    assert ours <= services("deploy/secrets.yml").keys()
+
+
+def test_the_web_server_has_time_to_end_its_answers() -> None:
+    graceful = re.search(r"graceful_timeout, keepalive = 60, (\d+)", (REPOSITORY / "deploy/gunicorn.py").read_text())
+    assert graceful
+    assert int(services("docker-compose.yml")["web"]["stop_grace_period"].removesuffix("s")) > int(graceful[1])
+
+
+def test_the_proxy_gives_a_long_table_the_time_it_takes() -> None:
+    """Its limit is of a whole answer: at the paper's size a table takes minutes, and cannot be resumed."""
+    found = re.search(r"\bwrite (\d+)h\b", (REPOSITORY / "deploy/Caddyfile").read_text())
+    assert found
+    assert int(found[1]) >= 1
+
+
+@pytest.mark.parametrize("file", ["docker-compose.yml", "deploy/worker.yml"])
+def test_the_index_of_torch_is_taken_from_where_compose_reads_its_variables(file: str) -> None:
+    built = [one["build"]["args"] for one in services(file).values() if one.get("build", {}).get("args")]
+    assert built
+    assert all(args == {"TORCH_INDEX": "${TORCH_INDEX:-}"} for args in built)
+
+
 def test_only_the_proxy_publishes_ports() -> None:
     assert [name for name, service in services("docker-compose.yml").items() if "ports" in service] == ["proxy"]
 

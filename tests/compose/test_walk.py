@@ -198,7 +198,7 @@ def run(stack: Stack, admin: httpx.Client) -> dict[str, Any]:
 
 def test_a_run_survives_its_worker_being_killed(run: dict[str, Any], measured: Any) -> None:
     requeued = [line for line in run["log"] if "queued again" in line]
-    measured(2, "containers: a worker's child and then all of it killed", runner="celery", database="postgresql",
+    measured(2, "containers: a worker's child and then all of it killed", runner="celery", database="postgres",
              seconds=round(run["seconds"]), requeued=len(requeued))  # fmt: skip
     assert requeued, run["log"]
 
@@ -262,7 +262,7 @@ def test_a_service_that_is_restarted_comes_back(
     say(f"{service} restarted: pages again after {seconds} s")
     row = {"postgres": 6, "broker": 4, "worker-cpu": 22, "web": 22}.get(service)
     if row:
-        measured(row, f"containers: {service} restarted", runner="celery", database="postgresql",
+        measured(row, f"containers: {service} restarted", runner="celery", database="postgres",
                  seconds_until_pages=seconds)  # fmt: skip
 
 
@@ -292,5 +292,5 @@ def test_an_empty_host_is_as_it_was_after_a_restoration(
     with stack.browser(cookies=dict(admin.cookies)) as browser:
         assert "by the form" in browser.get(f"{run['path']}k/4/clusters/0/").text
     stack.manage("verify", "walk")  # every file against its hash
-    measured(24, "containers: volumes destroyed, restored on an empty host", runner="celery", database="postgresql",
+    measured(24, "containers: volumes destroyed, restored on an empty host", runner="celery", database="postgres",
              seconds_backup=round(saved), seconds_restore=round(time.monotonic() - began))  # fmt: skip
