@@ -4,10 +4,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from quantaweb import env
+
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", "/tmp/prometheus")  # noqa: S108 (the container's own; no command's)
 bind = "0.0.0.0:8000"
-workers = int(os.environ.get("QW_WEB_PROCESSES") or 2)
-threads = int(os.environ.get("QW_WEB_THREADS") or 4)
+os.environ.setdefault("QW_WEB_PROCESSES", "2")  # settings, which read the same, hear of it
+workers = env.integer("QW_WEB_PROCESSES", 2, least=1)
+threads = env.integer("QW_WEB_THREADS", 4, least=2)
 worker_class = "gthread"
 timeout, graceful_timeout, keepalive = 60, 30, 5
 max_requests, max_requests_jitter = 5000, 500

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from compute import environment
 from compute.errors import ConfigError
 from compute.store.address import StoreAddress, store_address
 
@@ -23,15 +24,19 @@ _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 def text(name: str, default: str = "") -> str:
     """The value, or what the file named by NAME_FILE holds."""
-    file = os.environ.get(f"{name}_FILE")
-    if file:
-        if _SECRET.search(name):
-            secret_files[name] = Path(file).absolute()
-        try:
-            return Path(file).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ImproperlyConfigured(f"{name}_FILE names {file}, which cannot be read: {error.strerror}.") from error
-    return os.environ.get(name, default)
+    if (file := os.environ.get(f"{name}_FILE")) and _SECRET.search(name):
+        secret_files[name] = Path(file).absolute()
+    with _stopping_the_start():
+        return environment.text(name, default)
+
+
+@contextlib.contextmanager
+def _stopping_the_start() -> Iterator[None]:
+    """What the computing side says of a setting, as Django wants to hear it."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ImproperlyConfigured(str(error)) from error
 
 
 def flag(name: str, default: bool = False) -> bool:
@@ -42,10 +47,15 @@ def flag(name: str, default: bool = False) -> bool:
 
 
 def integer(name: str, default: int, *, least: int = 0) -> int:
-    value = text(name, str(default))
-    if not value.isdecimal() or int(value) < least:
-        raise ImproperlyConfigured(f"{name} is {value!r}; it must be a whole number of at least {least}.")
-    return int(value)
+    with _stopping_the_start():
+        return environment.integer(name, default, least=least)
+
+
+def of_what_computes() -> None:
+    """Refuse at the start what the computing side, which reads these by itself, would refuse in the middle of a job."""
+    with _stopping_the_start():
+        environment.threads()
+        environment.converted_cache()
 
 
 def choice(name: str, default: str, choices: Sequence[str]) -> str:
@@ -168,7 +178,7 @@ def folders(name: str) -> list[Path]:
 
 def store() -> StoreAddress | None:
     """The artifact store that QW_STORE_URL and its like name; None without."""
-    try:
+    with _stopping_the_start():
         return store_address(
             text("QW_STORE_URL"),
             endpoint=text("QW_STORE_ENDPOINT"),
@@ -177,8 +187,18 @@ def store() -> StoreAddress | None:
             is_insecure=flag("QW_STORE_INSECURE"),
             patience=integer("QW_STORE_PATIENCE_SECONDS", 120, least=1),
         )
-    except ConfigError as error:
-        raise ImproperlyConfigured(str(error)) from error
+
+
+def language_model() -> tuple[str, str]:
+    """The base of an OpenAI-compatible API, and what it calls its model; the first is empty where none is asked."""
+    url, name = text("QW_SUGGEST_URL").rstrip("/"), text("QW_SUGGEST_MODEL")
+    if url and not (url.startswith(("http://", "https://")) and urlsplit(url).hostname):
+        raise ImproperlyConfigured(
+            "QW_SUGGEST_URL must be the http(s) address of an OpenAI-compatible API, like https://api.example.org/v1."
+        )
+    if url and not name:
+        raise ImproperlyConfigured("QW_SUGGEST_URL is set; name the endpoint’s model in QW_SUGGEST_MODEL too.")
+    return url, name
 
 
 def secret_key(file: Path) -> str:

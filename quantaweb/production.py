@@ -9,13 +9,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
 SHORTEST_SECRET, FEWEST_SIGNS = 50, 10
 SHORTEST_METRICS_KEY = 20
-_PLACEHOLDER = re.compile(r"(?i)change.?me|placeholder|insecure|example|replace.?(me|this)|your.?secret|(.)\2{7}")
+SHORTEST_PASSWORD = 12  # of the database, the broker and the cache
+_PLACEHOLDER = re.compile(
+    r"(?i)change.?me|placeholder|insecure|example|replace.?(?:me|this)|your.?(?:secret|password|key)|in.a.file|(.)\1{7}"
+)
+_IN_A_FILE = "in-a-file"  # what stands in .env where Compose asks for a password that lies in a file
 _NETWORK_DISKS = re.compile(
     r"nfs\d?|cifs|smb\d?|smbfs|fuse\.sshfs|ceph|fuse\.ceph|lustre|glusterfs|fuse\.glusterfs|gpfs|beegfs|afs"
 )
@@ -36,8 +40,14 @@ class Start:
     site_url: str
     database: Mapping[str, Any]
     runner: str
+    database_password: str  # QW_DATABASE_PASSWORD; what is sent stands in `database`
     broker_url: str
     cache_url: str
+    broker_password: str  # QW_BROKER_PASSWORD; what is sent stands in the two addresses
+    mail_server: Mapping[str, Any] | None
+    issuer: str
+    suggest_url: str
+    suggest_private: bool
     web_processes: int
     proxies: int
     metrics_key: str
@@ -53,12 +63,30 @@ class Start:
     def is_sqlite(self) -> bool:
         return str(self.database["ENGINE"]).endswith("sqlite3")
 
+    @property
+    def redis(self) -> dict[str, str]:
+        """Addresses of the servers that are really asked, by the setting that names them."""
+        broker = {"QW_BROKER_URL": self.broker_url} if self.runner == "celery" else {}
+        return {"QW_CACHE_URL": self.cache_url} | broker
+
+    @property
+    def passwords(self) -> dict[str, str]:
+        """Those that are really sent to the database, the broker and the cache, by the setting that holds them."""
+        found = {}
+        if not self.is_sqlite:
+            sent = str(self.database.get("PASSWORD") or "")
+            found["QW_DATABASE_PASSWORD" if sent == self.database_password else "QW_DATABASE_URL"] = sent
+        for name, address in self.redis.items():
+            sent = unquote(urlsplit(address).password or "")
+            found["QW_BROKER_PASSWORD" if sent == self.broker_password else name] = sent
+        return {name: sent for name, sent in found.items() if sent}
+
 
 def refuse(start: Start, mounts: str = "/proc/self/mountinfo") -> None:
     """Raise unless it is safe to start so."""
     checks: list[Callable[[Start], Iterator[str]]] = [_always]
     if start.is_production:
-        checks += [_openness, _secret, _addresses, _servers, _processes, _files]
+        checks += [_openness, _secret, _addresses, _servers, _passwords, _in_the_clear, _processes, _files]
     said = [sentence for check in checks for sentence in check(start)]
     if start.is_sqlite and (kind := network_disk(Path(str(start.database["NAME"])), mounts)):
         said.append(
@@ -82,7 +110,12 @@ def is_loopback(host: str) -> bool:
 
 
 def _always(start: Start) -> Iterator[str]:
-    if start.metrics_key and len(start.metrics_key) < SHORTEST_METRICS_KEY:
+    if _PLACEHOLDER.search(start.metrics_key):
+        yield (
+            "QW_METRICS_KEY is still a placeholder, which anybody can read up. "
+            "Take what `openssl rand -hex 32` prints, or leave it out."
+        )
+    elif start.metrics_key and len(start.metrics_key) < SHORTEST_METRICS_KEY:
         yield (
             f"QW_METRICS_KEY has {len(start.metrics_key)} characters and can be guessed; take at least "
             f"{SHORTEST_METRICS_KEY}, such as what `openssl rand -hex 32` prints."
@@ -160,10 +193,7 @@ def _servers(start: Start) -> Iterator[str]:
         start.is_sqlite or host.startswith("/") or is_loopback(host) or database.get("PASSWORD") or has_other_proof
     ):
         yield f"The database at {host} is asked without a password; set QW_DATABASE_PASSWORD (or …_FILE)."
-    servers = {"QW_CACHE_URL": start.cache_url} | (
-        {"QW_BROKER_URL": start.broker_url} if start.runner == "celery" else {}
-    )
-    for name, address in servers.items():
+    for name, address in start.redis.items():
         parts = urlsplit(address)
         if (
             parts.scheme.startswith(("redis", "sentinel"))
@@ -174,6 +204,52 @@ def _servers(start: Start) -> Iterator[str]:
                 f"{name} names a server at {parts.hostname} that asks for no password; whoever reaches it gives our "
                 "workers orders. Set QW_BROKER_PASSWORD (or …_FILE)."
             )
+
+
+def _passwords(start: Start) -> Iterator[str]:
+    """Those that are given; where a server on this machine asks for none, none is needed."""
+    how = "Take what `openssl rand -hex 32` prints, and tell the server too."
+    for name, password in start.passwords.items():
+        if password == _IN_A_FILE and name.endswith("_PASSWORD"):
+            yield f"{name} says {_IN_A_FILE}, but no file is named; set {name}_FILE, as deploy/secrets.yml does."
+        elif _PLACEHOLDER.search(password):
+            yield f"{name} holds a password that is still a placeholder, which anybody can read up. {how}"
+        elif len(password) < SHORTEST_PASSWORD:
+            yield (
+                f"{name} holds a password of {len(password)} characters, which can be guessed; it needs "
+                f"{SHORTEST_PASSWORD}. {how}"
+            )
+
+
+def _in_the_clear(start: Start) -> Iterator[str]:
+    """Other servers that would be told secrets and texts, or asked who somebody is, without TLS."""
+    issuer, suggest, mail = urlsplit(start.issuer), urlsplit(start.suggest_url), start.mail_server
+    if issuer.scheme == "http" and not is_loopback(issuer.hostname or ""):
+        yield (
+            f"QW_OIDC_ISSUER names {issuer.hostname} by http://; whoever is on the way there could sign in as anybody. "
+            "Name it by https://."
+        )
+    name = suggest.hostname or ""
+    if suggest.scheme == "http" and not is_loopback(name) and not (start.suggest_private and not _is_public(name)):
+        private = "" if start.suggest_private else "; or, where it lies in a private network, set QW_SUGGEST_PRIVATE=1"
+        yield (
+            f"QW_SUGGEST_URL names {name} by http://; texts and the key would cross the network for everybody to read. "
+            f"Name it by https://{private}."
+        )
+    has_tls = mail and (mail["EMAIL_USE_TLS"] or mail["EMAIL_USE_SSL"])
+    if mail and mail["EMAIL_HOST_PASSWORD"] and not has_tls and not is_loopback(mail["EMAIL_HOST"]):
+        yield (
+            f"The mail server {mail['EMAIL_HOST']} would be sent its password without TLS, for everybody on the way to "
+            "read. Write smtp:// or smtps:// in QW_EMAIL_URL, or starttls or tls in QW_EMAIL_SECURITY."
+        )
+
+
+def _is_public(name: str) -> bool:
+    """Whether a name is an address that everybody can reach, written as such."""
+    try:
+        return ipaddress.ip_address(name.partition("%")[0]).is_global
+    except ValueError:
+        return False
 
 
 def _processes(start: Start) -> Iterator[str]:

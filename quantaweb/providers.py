@@ -15,6 +15,7 @@ class Providers:
     ways: list[dict[str, str]] = field(default_factory=list)
     settings: dict[str, dict[str, object]] = field(default_factory=dict)
     origins: list[str] = field(default_factory=list)  # where a form of ours may lead
+    issuer: str = ""  # of OpenID Connect
 
     @property
     def apps(self) -> list[str]:
@@ -26,6 +27,7 @@ def named() -> Providers:
     """None of them unless a provider is named."""
     found = Providers()
     if issuer := env.address("QW_OIDC_ISSUER"):
+        found.issuer = issuer
         oidc = {
             "provider_id": "oidc",
             "name": env.text("QW_OIDC_NAME") or str(urlsplit(issuer).hostname),

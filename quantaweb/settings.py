@@ -305,6 +305,7 @@ KEEP_ATTEMPTS_DAYS = env.integer("QW_KEEP_ATTEMPTS_DAYS", 30, least=1)  # to sig
 KEEP_NOTICES_DAYS = env.integer("QW_KEEP_NOTICES_DAYS", 180, least=1)
 KEEP_AUDIT_DAYS = env.integer("QW_KEEP_AUDIT_DAYS", 0)  # 0 keeps it for good
 RUNNER = env.choice("QW_RUNNER", "local", ("local", "celery"))
+env.of_what_computes()
 DEVICE = env.device("QW_DEVICE")  # that workers compute on; jobs for a GPU wait in its own queue
 QUEUES = env.several("QW_QUEUES", ("gpu", "cpu", "site"))  # that the local runner takes jobs from
 OPEN_JOBS_PER_PERSON = env.integer("QW_OPEN_JOBS_PER_PERSON", 5, least=1)  # runs; administrators are exempt
@@ -359,16 +360,9 @@ LOGGING = logs.configuration(LOG_FORMAT, LOG_LEVEL)
 SENTRY_DSN = env.text("QW_SENTRY_DSN")  # where errors are reported, without what people wrote; empty: nowhere
 
 # ── suggestions by a language model ──
-SUGGEST_URL = env.text("QW_SUGGEST_URL").rstrip("/")  # base of an OpenAI-compatible API; empty: off
-SUGGEST_MODEL = env.text("QW_SUGGEST_MODEL")
+SUGGEST_URL, SUGGEST_MODEL = env.language_model()  # an OpenAI-compatible API; empty: off
 SUGGEST_PRIVATE = env.flag("QW_SUGGEST_PRIVATE")  # its name may lead into a private network
 SUGGEST_KEY = env.text("QW_SUGGEST_KEY")  # only workers send it; no page, log or job names it
-if SUGGEST_URL and not (SUGGEST_URL.startswith(("http://", "https://")) and urlsplit(SUGGEST_URL).hostname):
-    raise ImproperlyConfigured(
-        "QW_SUGGEST_URL must be the http(s) address of an OpenAI-compatible API, like https://api.example.org/v1."
-    )
-if SUGGEST_URL and not SUGGEST_MODEL:
-    raise ImproperlyConfigured("QW_SUGGEST_URL is set; name the endpoint’s model in QW_SUGGEST_MODEL too.")
 
 UNKNOWN_VARIABLES = names.unknown()  # of ours; `manage.py check` says which names were meant
 production.refuse(
@@ -382,8 +376,14 @@ production.refuse(
         site_url=SITE_URL,
         database=DATABASES["default"],
         runner=RUNNER,
+        database_password=env.text("QW_DATABASE_PASSWORD"),
         broker_url=CELERY_BROKER_URL,
         cache_url=CACHE_URL,
+        broker_password=env.text("QW_BROKER_PASSWORD"),
+        mail_server=MAIL_SERVER,
+        issuer=_providers.issuer,
+        suggest_url=SUGGEST_URL,
+        suggest_private=SUGGEST_PRIVATE,
         web_processes=WEB_PROCESSES,
         proxies=PROXIES,
         metrics_key=METRICS_KEY,

@@ -38,9 +38,11 @@ class CountField(serializers.CharField):
 class TheoryParameters(One):
     def get_fields(self) -> dict[str, serializers.Field]:
         knobs = {knob.name: _field(knob) for knob in KNOBS}
-        case = serializers.CharField(required=False, max_length=40, help_text=f"One of {', '.join(CASES)}.")
+        case = serializers.CharField(
+            required=False, allow_blank=True, max_length=40, help_text=f"One of {', '.join(CASES)}."
+        )
         lists = {
-            name: serializers.CharField(required=False, max_length=LONGEST, help_text=text)
+            name: serializers.CharField(required=False, allow_blank=True, max_length=LONGEST, help_text=text)
             for name, text in LISTS.items()
         }
         return {**knobs, "case": case, **lists, **super().get_fields()}
@@ -118,7 +120,7 @@ def _field(knob: Knob) -> serializers.Field:
     kind = CountField if knob.name == "n_quanta" else KnobField
     usual = "" if knob.default is None else f" ({knob.default:g})"
     words = f"{knob.symbol}: {knob.words}{usual}." if knob.symbol != knob.words else f"{knob.words}{usual}."
-    return kind(required=False, max_length=40, help_text=words)
+    return kind(required=False, allow_blank=True, max_length=40, help_text=words)
 
 
 def _over(knobs: Knobs, limit: Limit, amounts: list[float] | None) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ class LabForm(forms.Form):
     reads: type[LabConfig]
     lists: dict[str, type] = {}
     places: dict[str, str] = {}
+    others: dict[str, str] = {}  # settings that a field of another name holds: the field, by the setting
     most_listed = 60
 
     name = forms.CharField(label="Name", max_length=80, help_text="Letters, digits, dots, dashes.")
@@ -87,6 +88,7 @@ class LabForm(forms.Form):
     def _placed(self, sentence: str) -> tuple[str | None, str]:
         """The field that a sentence about the settings belongs to, and the sentence as the form names it."""
         first, _, rest = sentence.partition(" ")
+        first = self.others.get(first, first)
         if first in self.base_fields:
             return first, f"{self.base_fields[first].label} {rest}"
         return next((name for words, name in self.places.items() if words in sentence), None), sentence

@@ -15,7 +15,8 @@ class ParityForm(LabForm):
 
     reads = ParityConfig
     lists = {"alphas": float, "widths": int, "sizes": int, "data_widths": int, "seeds": int}
-    places = {"training set": "sizes", "samples is": "sizes", "samples names": "sizes", "Batches": "batch_size"}
+    places = {"training set": "sizes", "Batches": "batch_size"}
+    others = {"samples": "sizes"}
     most_listed = 200
 
     n_tasks = forms.IntegerField(label="Tasks T", help_text="Each is a parity of its own bits.")

@@ -73,7 +73,7 @@ def _checked(fields: dict[str, Any]) -> dict[str, Any]:
         found[name] = fields.get(name)
         if found[name] is not None and not _is_exponent(found[name]):
             problems[name] = (
-                f"{symbol} is {found[name]:g}; an exponent lies between −{MOST_EXPONENT:g} and {MOST_EXPONENT:g}."
+                f"{symbol} is {found[name]:g}; where loss falls its exponent is above 0 and at most {MOST_EXPONENT:g}."
             )
     if all(fields.get(name) is None for name in EXPONENTS):
         problems["alpha_n"] = "Give one exponent at least."
@@ -86,7 +86,7 @@ def _checked(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_exponent(value: float) -> bool:
-    return math.isfinite(value) and abs(value) <= MOST_EXPONENT
+    return math.isfinite(value) and 0 < value <= MOST_EXPONENT
 
 
 def _link_problem(link: str) -> str:

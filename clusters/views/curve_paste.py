@@ -46,7 +46,7 @@ def show(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     makers = _makers(asked, points, reading) if points and reading else {}
     if twin:
         figure = request.GET.get("figure")
-        drawn = [chart for slug, make in makers.items() if figure in (None, slug) and (chart := make())]
+        drawn = twins.drawn(makers, figure)
         return twins.answer(
             twin, name="curve", head=(OVER[asked.over], f"loss, {asked.unit}"), charts=drawn, figure=figure,
             rows=zip(points.x, points.y, strict=True) if points else [],

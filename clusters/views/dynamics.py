@@ -94,7 +94,7 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     makers = _makers(read)
     if twin:
         figure = request.GET.get("figure")
-        drawn = [chart for slug, make in makers.items() if figure in (None, slug) and (chart := make())]
+        drawn = twins.drawn(makers, figure)
         return twins.answer(
             twin, name=f"{run.slug}-dynamics", head=HEAD, rows=map(_row, read.laws), charts=drawn, figure=figure,
             payload=_payload(read, drawn) if twin == "json" else None,

@@ -163,10 +163,25 @@ def experiment_context(request: HttpRequest, experiment: Experiment) -> dict[str
         "shown": shown(experiment),
         "lab": LABS[experiment.kind],
         "lab_href": reverse(f"clusters:{PAGES[experiment.kind]}-lab"),
+        "like_href": like_href(experiment.kind, experiment.slug),
+        "beyond": [
+            {"href": like_href(experiment.kind, one.key), "title": one.title}
+            for one in LABS[experiment.kind].presets
+            if one.needs_gpu
+        ],
         "settings": listed(experiment.config),
         "may_manage": may_manage_experiment(request.user, experiment),
         **progress_context(experiment),
     }
+
+
+def like_href(kind: str, name: str) -> str:
+    """The lab's form, filled from a preset or an experiment."""
+    page = PAGES[kind]
+    own = (
+        f"kind={kind}&like={name}#own-{kind}" if sum(one == page for one in PAGES.values()) > 1 else f"like={name}#own"
+    )
+    return f"{reverse(f'clusters:{page}-lab')}?{own}"
 
 
 def listed(config: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -58,7 +58,7 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     figure = request.GET.get("figure")
     makers = _makers(run, found, networks, asked)
     if twin:
-        drawn = [chart for slug, make in makers.items() if figure in (None, slug) and (chart := make())]
+        drawn = twins.drawn(makers, figure)
         return twins.answer(
             twin, name=f"{run.slug}-losses", head=HEAD, rows=map(_row, found), charts=drawn, figure=figure,
             payload=_payload(run, found, asked, drawn) if twin == "json" else None,

@@ -33,7 +33,7 @@ def lab(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     slope, complaint = measured_slope(request.GET)
     readout = read_backwards(toy_slopes(), slope) if slope is not None else None
     if twin:
-        return _twin(request, twin, readout)
+        return _twin(request, twin, readout, complaint)
     kind = chosen(request.GET, "kind", KINDS, KINDS[0])
     forms = {one: form(initial=_initial(request, one)) for one, form in FORMS.items()}
     return _page(request, forms, readout, complaint, opened=kind if {"kind", "like"} & set(request.GET) else "")
@@ -78,9 +78,9 @@ def _page(
     return render_page(request, "labs/qdg_bias.html", ctx, status=status)
 
 
-def _twin(request: HttpRequest, twin: str, readout: Readout | None) -> HttpResponseBase:
+def _twin(request: HttpRequest, twin: str, readout: Readout | None, complaint: str) -> HttpResponseBase:
     found = visible_experiments(request.user, KINDS)[:MOST]
-    more = {"toy": vars(toy_slopes()), "readout": qdg_bias_toy.readout_payload(readout)}
+    more = {"toy": vars(toy_slopes()), "readout": qdg_bias_toy.readout_payload(readout), "problem": complaint}
     charts = [figures.slopes_chart(toy_slopes(), readout, number=1)]
     figure = request.GET.get("figure")
     return answer_list(twin, "qdg-bias", found, KINDS, payload=more, charts=charts, figure=figure)

@@ -46,7 +46,7 @@ def show(request: HttpRequest, experiment: Experiment, twin: str | None) -> Http
     making = _makers(read)
     if twin:
         figure = request.GET.get("figure")
-        drawn = [chart for name, make in making.items() if figure in (None, name) and (chart := make())]
+        drawn = twins.drawn(making, figure)
         return twins.answer(
             twin, name=experiment.slug, head=HEAD, rows=_rows(known), charts=drawn, figure=figure,
             payload=_payload(read, drawn) if twin == "json" else None,

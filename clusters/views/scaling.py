@@ -82,7 +82,7 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     read = _read(request.GET, run, whole=_whole_axes(request.GET, twin))
     makers = _makers(read)
     if twin:
-        drawn = [chart for slug, make in makers.items() if figure in (None, slug) and (chart := make())]
+        drawn = twins.drawn(makers, figure, *PANELS.values())
         return twins.answer(
             twin, name=f"{run.slug}-scaling", head=HEAD, rows=_rows(read),
             payload=_payload(read, drawn) if twin == "json" else None,

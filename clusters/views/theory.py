@@ -53,7 +53,7 @@ def show(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     makers = _makers(asked.knobs)
     if twin:
         figure = request.GET.get("figure")
-        drawn = [make() for slug, make in makers.items() if figure in (None, slug)]
+        drawn = twins.drawn(makers, figure)
         table = model.table_over_n(asked.knobs, model.n_grid(model.reach(asked.knobs)))
         return twins.answer(
             twin, name="theory", head=HEAD, rows=zip(*table.values(), strict=True), charts=drawn, figure=figure,

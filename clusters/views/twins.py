@@ -97,6 +97,20 @@ def _embeddable(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResp
     return shown
 
 
+def drawn(makers: Mapping[str, Callable[[], Chart | None]], figure: str | None, *panels: str) -> list[Chart]:
+    """The figure that was asked for, by slug, or all that there are; 404 with their names where it is none of them."""
+    if not figure:
+        return [chart for make in makers.values() if (chart := make())]
+    if figure in panels:
+        return []
+    if figure not in makers:
+        raise _no_figure(figure, [*makers, *panels])
+    chart = makers[figure]()
+    if chart is None:
+        raise Http404(f"There is nothing to draw here as “{figure}”.")
+    return [chart]
+
+
 def links_context(request: HttpRequest, *twins: str, base: str = "") -> dict[str, Any]:
     """What templates need to link to this page's twins: `twins`, `twin_path`, `twin_query`."""
     stem = base or request.path.rstrip("/")
@@ -194,8 +208,11 @@ def _chosen(charts: Sequence[Chart], slug: str, *others: str) -> Chart:
     for chart in charts:
         if chart["slug"] == slug:
             return chart
-    known = ", ".join([*(chart["slug"] for chart in charts), *others]) or "none"
-    raise Http404(f"This page has no figure “{slug}”. Its figures: {known}.")
+    raise _no_figure(slug, [*(chart["slug"] for chart in charts), *others])
+
+
+def _no_figure(slug: str, known: Sequence[str]) -> Http404:
+    return Http404(f"This page has no figure “{slug}”. Its figures: {', '.join(known) or 'none'}.")
 
 
 def _named(response: Any, filename: str) -> Any:

@@ -14,6 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from compute import environment
 from compute.config import HubRef
 from compute.errors import CheckpointError
 
@@ -115,7 +116,7 @@ def hub_cache() -> Path:
 
 def converted_cache() -> Path:
     """Where weights that were no safetensors lie as safetensors: QW_HUB_CACHE, or beside Hugging Face's cache."""
-    own = os.environ.get("QW_HUB_CACHE")
+    own = environment.converted_cache()
     return _folder(own) if own else hub_cache().parent / "quantaweb"
 
 

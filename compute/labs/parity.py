@@ -83,7 +83,7 @@ class ParityConfig(LabConfig):
             self.at_least(name, 1, self.n_steps)
         first, last = self.fit_from or 0, self.fit_to or MOST_STEPS
         if first >= last:
-            raise ConfigError(f"fit_from is {first} and fit_to {last}; the first must be the smaller one.")
+            raise ConfigError(f"fit_from is {first:,}, which does not lie before {last:,}, where the fit ends.")
 
     def _check_tasks(self) -> None:
         if self.k > self.n_bits:
@@ -102,7 +102,7 @@ class ParityConfig(LabConfig):
         if fewest < self.batch_size and not self.is_batch_capped:
             raise ConfigError(
                 f"A training set of {fewest:,} samples is smaller than a batch of {self.batch_size:,}. Make batches "
-                "smaller, the set larger, or set is_batch_capped, so that a small set is taken whole at every step."
+                "smaller, the set larger, or let a small set be taken whole (is_batch_capped, --cap-batch)."
             )
 
     def _check_size(self) -> None:

@@ -170,7 +170,7 @@ def reach(knobs: Knobs) -> float:
 def n_grid(last: float) -> Floats:
     """Whole numbers from 1 to `last`, evenly in the logarithm: each at first, fewer later."""
     grid = np.unique(np.round(np.geomspace(1, max(last, 1), N_POINTS)))
-    return np.unique(np.append(grid, math.floor(last)))
+    return np.unique(np.append(grid, float(math.floor(last))))
 
 
 def resource_curve(knobs: Knobs, resource: Resource) -> ResourceCurve:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compute import environment
 from compute.config import CheckpointRef, RunConfig
 from compute.errors import CheckpointError, ConfigError
 from compute.registry import expected_non_embedding
@@ -71,9 +72,10 @@ def precision_of(run: Run, ref: CheckpointRef) -> str:
 
 def n_threads() -> int:
     """QW_THREADS, or what OpenMP is told, or every core that this process may use."""
-    for name in ("QW_THREADS", "OMP_NUM_THREADS"):
-        if os.environ.get(name, "").isdecimal():
-            return max(1, int(os.environ[name]))
+    if own := environment.threads():
+        return own
+    if (told := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():
+        return max(1, int(told))
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

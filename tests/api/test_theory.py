@@ -50,6 +50,10 @@ def test_no_number_is_null(client):
     assert found["over_n"]["loss"][0] == 1
 
 
+def test_a_blank_knob_stands_as_it_is_by_itself(client):
+    assert client.get(THEORY, {"first_steps": "", "tau": "", "case": "", "N": ""}).json() == client.get(THEORY).json()
+
+
 @pytest.mark.parametrize(
     ("query", "name", "sentence"),
     [

@@ -250,6 +250,7 @@ def test_no_figure_of_that_name(client, swept):
     assert "This page has no figure “nonsense”" in page(
         client, "/labs/parity/made-up.svg", status=404, figure="nonsense"
     )
+    assert "Its figures: tasks, " in page(client, "/labs/parity/made-up.csv", status=404, figure="nonsense")
 
 
 def test_a_private_experiment_is_its_owner_s_alone(client, tmp_path):

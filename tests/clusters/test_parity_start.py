@@ -108,7 +108,7 @@ def test_settings_of_ones_own_are_started(client, runner):
         ({"is_online": None, "sizes": ""}, "sizes", "Nothing to train on"),
         ({"log_every": "0"}, "log_every", "it must be at least 1"),
         ({"learning_rate": "0"}, "learning_rate", "it must be above 0"),
-        ({"fit_from": "900", "fit_to": "100"}, "fit_from", "the first must be the smaller one"),
+        ({"fit_from": "900", "fit_to": "100"}, "fit_from", "Fit α_S from step is 900, which does not lie before 100"),
         ({"seeds": ", ".join(map(str, range(300)))}, "seeds", "These are 300 numbers; at most 200 are taken"),
         ({"name": "no spaces here"}, "name", "may hold letters, digits"),
     ],

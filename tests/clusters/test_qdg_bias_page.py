@@ -82,6 +82,7 @@ def test_a_slope_is_read_backwards_and_kept_in_the_address(client):
 @pytest.mark.parametrize(("slope", "sentence"), [("steep", "“steep” is no number"), ("1e9", "is out of reach")])
 def test_what_is_no_slope_is_said_to_be_none(client, slope, sentence):
     assert sentence in page(client, LAB, slope=slope)
+    assert sentence in told(client, LAB[:-1], slope=slope)["problem"]
 
 
 @pytest.mark.parametrize(

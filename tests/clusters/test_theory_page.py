@@ -83,6 +83,19 @@ def test_a_fragment_holds_what_follows_and_nothing_else(client):
     assert "<form" in back.content.decode()
 
 
+@pytest.mark.parametrize("suffix", ["/", ".json", ".csv"])
+def test_knobs_at_their_bounds_together_are_answered(client, suffix):
+    """More quanta than a whole number of the machine holds."""
+    query = {"n_parameters": "1e30", "n_samples": "1e30", "n_steps": "1e30", "tau": "1e-9"}
+    assert client.get(f"/theory{suffix}", query).status_code == 200
+
+
+def test_a_figure_that_is_none_is_answered_with_those_there_are(client):
+    response = client.get("/theory.svg?figure=foo")
+    assert response.status_code == 404
+    assert "Its figures: use, " in response.content.decode()
+
+
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [

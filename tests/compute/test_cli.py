@@ -38,6 +38,12 @@ def test_a_run_prints_the_path_of_its_bundle(published, tiny_suite, capsys):
     assert capsys.readouterr().out.strip() == str(published)
 
 
+def test_threads_that_are_no_number_are_refused_with_a_sentence(tiny_suite, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("QW_THREADS", "four")
+    assert main(own(tiny_suite, tmp_path)) == REFUSED
+    assert "QW_THREADS is 'four'; it must be a whole number of at least 1." in capsys.readouterr().err
+
+
 def test_the_settings_reach_the_run(published):
     config = open_bundle(published).manifest["config"]
     assert config["clustering"]["ks"] == [2, 5]

@@ -117,7 +117,7 @@ def test_pieces_train_networks_of_the_same_widths() -> None:
         ({"learning_rate": math.nan}, "learning_rate is nan"),
         ({"weight_decay": -0.1}, "weight_decay is -0.1"),
         ({"log_every": 171}, "log_every is 171; it must be at least 1 and at most 170"),
-        ({"fit_from": 50, "fit_to": 50}, "fit_from is 50 and fit_to 50"),
+        ({"fit_from": 50, "fit_to": 50}, "fit_from is 50, which does not lie before 50"),
         ({"seeds": list(range(1000))}, "8,000 networks are asked for; at most 5,000"),
         ({"n_tasks": 28, "n_steps": 10_000_000, "log_every": 1}, "losses; at most 1,073,741,824 are kept"),
         ({"rate": 1}, "There is no setting 'rate'"),

@@ -16,7 +16,8 @@ from quantaweb import env, names, production, roles
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "f3b1c27d9a04e865" * 4
-POSTGRESQL = {"ENGINE": "django.db.backends.postgresql", "HOST": "postgres", "PASSWORD": "hush", "NAME": "quantaweb"}
+HUSH = "hush-9a04e865"
+POSTGRESQL = {"ENGINE": "django.db.backends.postgresql", "HOST": "postgres", "PASSWORD": HUSH, "NAME": "quantaweb"}
 SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "/data/quantaweb.sqlite3"}
 SAFE = production.Start(
     debug=False,
@@ -28,23 +29,30 @@ SAFE = production.Start(
     site_url="https://quanta.example.org",
     database=POSTGRESQL,
     runner="celery",
-    broker_url="redis://:hush@broker:6379/0",
-    cache_url="redis://:hush@cache:6379/0",
+    database_password=HUSH,
+    broker_url=f"redis://:{HUSH}@broker:6379/0",
+    cache_url=f"redis://:{HUSH}@cache:6379/0",
+    broker_password=HUSH,
+    mail_server=None,
+    issuer="",
+    suggest_url="",
+    suggest_private=False,
     web_processes=2,
     proxies=1,
     metrics_key="",
     data_dir=Path("/nowhere"),
 )
+MAIL = {"EMAIL_HOST": "mail.example.org", "EMAIL_HOST_PASSWORD": "hush", "EMAIL_USE_TLS": False, "EMAIL_USE_SSL": False}
 LAPTOP = replace(SAFE, hosts=["localhost", "127.0.0.1", "[::1]"], behind_tls=False, secret="", site_url="", proxies=0,
                  database=SQLITE, runner="local", cache_url="", web_processes=1)  # fmt: skip
 COMPOSE = {
     "QW_ALLOWED_HOSTS": "quanta.example.org",
     "QW_SECRET_KEY": SECRET,
     "QW_DATABASE_URL": "postgres://quantaweb@postgres:5432/quantaweb",
-    "QW_DATABASE_PASSWORD": "hush-hush",
+    "QW_DATABASE_PASSWORD": HUSH,
     "QW_BROKER_URL": "redis://broker:6379/0",
     "QW_CACHE_URL": "redis://cache:6379/0",
-    "QW_BROKER_PASSWORD": "hush-hush",
+    "QW_BROKER_PASSWORD": HUSH,
     "QW_RUNNER": "celery",
     "QW_BEHIND_TLS": "1",
     "QW_PROXIES": "1",
@@ -88,6 +96,24 @@ def test_a_laptop_and_a_guarded_site_start() -> None:
         ({"cache_url": "redis://cache:6379/0"}, "QW_CACHE_URL names a server at cache"),
         ({"cache_url": ""}, "2 web processes would each count"),
         ({"metrics_key": "guess"}, "QW_METRICS_KEY has 5 characters"),
+        ({"metrics_key": "change-me-" + SECRET}, "QW_METRICS_KEY is still a placeholder"),
+        ({"database": POSTGRESQL | {"PASSWORD": "hush"}, "database_password": "hush"},
+         "QW_DATABASE_PASSWORD holds a password of 4 characters, .* it needs 12"),
+        ({"database": POSTGRESQL | {"PASSWORD": "hush", "HOST": "127.0.0.1"}}, "QW_DATABASE_URL holds .* 4 characters"),
+        ({"database": POSTGRESQL | {"PASSWORD": "your-password"}}, "QW_DATABASE_URL holds .* still a placeholder"),
+        ({"broker_url": "redis://:hush@broker:6379/0"}, "QW_BROKER_URL holds a password of 4 characters"),
+        ({"broker_url": "redis://:%68ush-hush-h@broker:6379/0"}, "QW_BROKER_URL holds a password of 11 characters"),
+        ({"cache_url": "redis://:changeme-hush@cache:6379/0"}, "QW_CACHE_URL holds .* still a placeholder"),
+        ({"database": POSTGRESQL | {"PASSWORD": "in-a-file"}, "database_password": "in-a-file"},
+         "QW_DATABASE_PASSWORD says in-a-file, .* set QW_DATABASE_PASSWORD_FILE"),
+        ({"cache_url": "redis://:in-a-file@cache:6379/0", "broker_password": "in-a-file"},
+         "QW_BROKER_PASSWORD says in-a-file, .* set QW_BROKER_PASSWORD_FILE"),
+        ({"issuer": "http://id.example.org"}, "QW_OIDC_ISSUER names id.example.org by http://"),
+        ({"issuer": "http://10.0.0.5:8080/realm"}, "QW_OIDC_ISSUER names 10.0.0.5 by http://"),
+        ({"suggest_url": "http://lm.example.org/v1"}, "QW_SUGGEST_URL names lm.example.org .*; or, .*_PRIVATE=1"),
+        ({"suggest_url": "http://10.0.0.5/v1"}, "QW_SUGGEST_URL names 10.0.0.5 by http://"),
+        ({"suggest_url": "http://8.8.8.8/v1", "suggest_private": True}, "QW_SUGGEST_URL .* Name it by https://[.]$"),
+        ({"mail_server": MAIL}, "The mail server mail.example.org would be sent its password without TLS"),
     ],
 )  # fmt: skip
 def test_what_is_unsafe_is_refused_with_a_sentence(change: dict[str, object], said: str) -> None:
@@ -113,6 +139,31 @@ def test_what_is_unsafe_is_refused_with_a_sentence(change: dict[str, object], sa
 )
 def test_what_nobody_else_reaches_needs_no_password(change: dict[str, object]) -> None:
     production.refuse(replace(SAFE, **change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"issuer": "https://id.example.org"},
+        {"issuer": "http://127.0.0.1:8080/realm"},
+        {"suggest_url": "https://lm.example.org/v1"},
+        {"suggest_url": "http://[::1]:11434/v1"},
+        {"suggest_url": "http://ollama:11434/v1", "suggest_private": True},
+        {"suggest_url": "http://10.0.0.5/v1", "suggest_private": True},
+        {"mail_server": MAIL | {"EMAIL_USE_TLS": True}},
+        {"mail_server": MAIL | {"EMAIL_USE_SSL": True}},
+        {"mail_server": MAIL | {"EMAIL_HOST_PASSWORD": ""}},
+        {"mail_server": MAIL | {"EMAIL_HOST": "localhost"}},
+    ],
+)
+def test_what_is_told_to_others_goes_by_tls_or_stays_in_the_house(change: dict[str, object]) -> None:
+    production.refuse(replace(SAFE, **change))
+
+
+def test_a_password_that_is_sent_to_nobody_may_be_a_placeholder() -> None:
+    production.refuse(replace(SAFE, database_password="in-a-file", broker_password="in-a-file"))
+    production.refuse(replace(SAFE, broker_url="redis://:hush@broker:6379/0", runner="local"))
+    production.refuse(replace(LAPTOP, database=POSTGRESQL | {"PASSWORD": "q"}, issuer="http://id.example.org"))
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "127.0.0.1", "127.9.9.9", "[::1]", "::1", "a.localhost"])
@@ -165,6 +216,76 @@ def test_the_check_for_deploying_finds_nothing_in_compose_s_environment(tmp_path
     done = started("", tmp_path, COMPOSE, "manage.py", "check", "--deploy", "--fail-level", "WARNING")
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert "no issues (0 silenced)" in done.stdout
+
+
+UNSAFE = {
+    "QW_OIDC_ISSUER": {
+        "QW_OIDC_ISSUER": "http://id.example.org", "QW_OIDC_CLIENT_ID": "q", "QW_OIDC_CLIENT_SECRET": "q",
+    },
+    "QW_SUGGEST_URL": {"QW_SUGGEST_URL": "http://lm.example.org/v1", "QW_SUGGEST_MODEL": "big"},
+    "QW_EMAIL_URL": {"QW_EMAIL_URL": "smtp+plain://ana:hush@mail.example.org"},
+    "QW_EMAIL_SECURITY": {
+        "QW_EMAIL_HOST": "mail.example.org", "QW_EMAIL_USER": "ana", "QW_EMAIL_PASSWORD": "hush",
+        "QW_EMAIL_SECURITY": "none",
+    },
+    "QW_METRICS_KEY": {"QW_METRICS_KEY": "replace-me-with-a-long-key"},
+    "QW_DATABASE_PASSWORD": {"QW_DATABASE_PASSWORD": "in-a-file"},
+    "QW_DATABASE_URL": {"QW_DATABASE_URL": "postgres://quantaweb:hush@postgres:5432/quantaweb"},
+    "QW_BROKER_PASSWORD": {"QW_BROKER_PASSWORD": "in-a-file"},
+    "QW_THREADS": {"QW_THREADS": "four"},
+    "QW_HUB_CACHE_FILE": {"QW_HUB_CACHE_FILE": "/nowhere/at-all"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_the_check_for_deploying_ends_with_a_sentence_that_names_the_setting(tmp_path: Path, name: str) -> None:
+    done = started("", tmp_path, COMPOSE | UNSAFE[name], "manage.py", "check", "--deploy", "--fail-level", "WARNING")
+    assert done.returncode != 0
+    assert name in done.stderr.splitlines()[-1]
+    assert "hush" not in done.stderr
+
+
+def test_a_password_in_a_file_is_what_is_used_whatever_env_says_beside_it(tmp_path: Path) -> None:
+    own = {"QW_DATABASE_PASSWORD": "in-a-file", "QW_BROKER_PASSWORD": "in-a-file"}
+    for name in tuple(own):
+        (file := tmp_path / name).write_text(f"{HUSH}\n")
+        file.chmod(0o600)
+        own[f"{name}_FILE"] = str(file)
+    done = started("", tmp_path, COMPOSE | own, "manage.py", "check", "--deploy", "--fail-level", "WARNING")
+    assert done.returncode == 0, done.stderr
+
+
+def gunicorn(folder: Path, own: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """The server's settings as deploy/gunicorn.py makes them, and what the site's settings say then."""
+    (folder / "said.py").write_text(
+        "from quantaweb import settings\n"
+        "print('settings', settings.WEB_PROCESSES, settings.WEB_THREADS)\n"
+        "application = lambda *_: []\n"
+    )
+    options = ["--config", "deploy/gunicorn.py", "--check-config", "--print-config"]
+    own = {"PROMETHEUS_MULTIPROC_DIR": str(folder), "PYTHONPATH": str(folder)} | own
+    return started("", folder, own, "-m", "gunicorn", *options, "said:application")
+
+
+def test_gunicorn_and_the_settings_read_the_same(tmp_path: Path) -> None:
+    (tmp_path / "processes").write_text("3\n")
+    (tmp_path / "threads").write_text("6\n")
+    files = {"QW_WEB_PROCESSES_FILE": tmp_path / "processes", "QW_WEB_THREADS_FILE": tmp_path / "threads"}
+    for own, processes, threads in (
+        ({}, 2, 4),
+        ({"QW_WEB_PROCESSES": "5"}, 5, 4),
+        ({"QW_WEB_PROCESSES": "5"} | {name: str(file) for name, file in files.items()}, 3, 6),
+    ):
+        done = gunicorn(tmp_path, own)
+        assert f"settings {processes} {threads}" in done.stdout, done.stderr
+        assert re.search(rf"^workers *= {processes}$", done.stdout, re.MULTILINE), done.stdout
+        assert re.search(rf"^threads *= {threads}$", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_gunicorn_says_in_a_sentence_what_is_no_number(tmp_path: Path) -> None:
+    done = gunicorn(tmp_path, {"QW_WEB_THREADS": "1"})
+    assert done.returncode != 0
+    assert "QW_WEB_THREADS is '1'; it must be a whole number of at least 2." in done.stderr
 
 
 def test_on_a_laptop_the_check_for_deploying_only_misses_tls(tmp_path: Path) -> None:
@@ -232,6 +353,8 @@ def test_a_slip_of_the_pen_is_told_with_the_name_that_was_meant(tmp_path: Path) 
     assert names.unknown({"QW_LOGLEVEL": "1", "QW_RUNER": "celery", "PATH": ""}) == [
         ("QW_LOGLEVEL", "QW_LOG_LEVEL"), ("QW_RUNER", "QW_RUNNER"),
     ]  # fmt: skip
+    compose_s = {"QW_SITE": "", "QW_SITE_FILE": "", "QW_KEY": "", "QW_ALIVE_FILE": "", "QW_THREADS_FILE": ""}
+    assert names.unknown(compose_s) == [("QW_SITE_FILE", "QW_SITE")]  # Compose reads none from a file
     done = started("", tmp_path, {"QW_SECRET_KEYFILE": "x"}, "manage.py", "check")
     assert done.returncode == 0
     assert "QW_SECRET_KEYFILE is set, but no such setting exists" in done.stderr
