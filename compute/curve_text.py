@@ -151,11 +151,16 @@ def _rows(text: str) -> list[tuple[str, list[str]]]:
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             rows.append((f"Line {number}", _cells(line)))
-    if rows and not any(map(_is_number, rows[0][1])) and len(rows) > 1 and any(c.strip() for c in rows[0][1]):
-        rows = rows[1:]  # a head
+    if len(rows) > 1 and _is_head(rows[0][1]):
+        rows = rows[1:]
     if not rows:
         raise FitError("There is nothing to read yet: write a line for each point, scale and loss.")
     return rows
+
+
+def _is_head(cells: list[str]) -> bool:
+    """Words and no number; "1,5" is neither, and is told to be none."""
+    return not any(map(_is_number, cells)) and any(letter.isalpha() for cell in cells for letter in cell)
 
 
 def _cells(line: str) -> list[str]:
@@ -196,7 +201,7 @@ def _loss(where: str, cell: str) -> float:
 def _checked_scale(where: str, scale: float | None) -> float:
     if scale is None or math.isnan(scale):
         raise FitError(f"{where} has no scale: a gap. Leave the point out, or write its scale.")
-    if not 0 < scale < math.inf:
+    if scale <= 0:
         raise FitError(f"{where} has the scale {_shown(scale)}; scales must be above 0, for curves are read over their "
                        "logarithm. Leave the point out.")  # fmt: skip
     return _within(where, "scale", float(scale), SCALES)
@@ -205,7 +210,7 @@ def _checked_scale(where: str, scale: float | None) -> float:
 def _checked_loss(where: str, loss: float | None) -> float:
     if loss is None or math.isnan(loss):
         raise FitError(f"{where} has no loss: a gap. Leave the point out, or write its loss.")
-    if not 0 <= loss < math.inf:
+    if loss < 0:
         raise FitError(f"{where} has the loss {_shown(loss)}; a loss lies at 0 or above. Mend it, or leave the point "
                        "out.")  # fmt: skip
     return _within(where, "loss", float(loss), LOSSES) if loss else 0.0

@@ -182,3 +182,14 @@ def test_the_command_prints_a_dimension(tmp_path, capsys):
     said = capsys.readouterr().out
     assert said.startswith(("dimension 0.9", "dimension 1.0"))
     assert "500 of 3,000 points" in said
+
+
+def test_a_first_line_with_decimal_commas_is_no_head():
+    with pytest.raises(FitError, match="Line 1 says “1,5”, which is no number"):
+        curve_from_text("1,5;3,2\n2;2.8\n3;2")
+
+
+@pytest.mark.parametrize(("text", "what"), [("1{0} 2\n10 1", "scale"), ("10 2{0}\n20 1", "loss")])
+def test_a_number_too_long_for_any_machine_is_one_that_nobody_measures(text, what):
+    with pytest.raises(FitError, match=f"has the {what} inf, which is none that anybody measures"):
+        curve_from_text(text.format("0" * 5000))
