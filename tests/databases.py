@@ -66,7 +66,8 @@ class Site:
 def database_settings(url: str) -> dict[str, Any]:
     values = dict(dj_database_url.parse(url))
     if values["ENGINE"].endswith("sqlite3"):
-        values["OPTIONS"] = dict(settings.DATABASES["default"].get("OPTIONS", {})) or {
+        own = settings.DATABASES["default"]
+        values["OPTIONS"] = (dict(own.get("OPTIONS", {})) if own["ENGINE"].endswith("sqlite3") else {}) or {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA busy_timeout=20000;",

@@ -8,6 +8,7 @@
         database.dump             pg_dump's custom format
 
 Bundles are immutable, so what was saved once is never copied again. The secret key is not in it: keep that elsewhere.
+What backups share, and how old ones go, is in `backup_folder.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -31,14 +31,16 @@ from django.db import connection, transaction
 
 from clusters.models import RegisteredCorpus, Run
 from clusters.queries.bundles import HOLDERS
+from clusters.services import postgres
 from clusters.services.audit import record
+from clusters.services.backup_folder import FORMAT, MANIFEST, OBJECTS, PARTIAL, VERSION, held, place
 from clusters.services.bundles import TRASH
-from compute.bundle import file_sha256
+from compute.bundle import file_sha256, sync_directory
 from compute.errors import StorageError
 from compute.models import Job
 
-FORMAT, VERSION = "quantaweb-backup", 1
 BEGUN = "restoring"  # a file in the data folder while a backup is brought back
+WORDS = "clusters_token_words"  # SQLite's own tables of the index of words begin so
 ACTION = "site.backup"  # of the audit's entry that tells when there was one
 Report = Callable[[str], None]
 
@@ -64,56 +66,61 @@ class Backup:
 def back_up(folder: Path, *, report: Report = lambda text: None) -> Backup:
     """Save the database and what it names. A damaged file is told, and does not keep the rest from being saved."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    partial = Path(folder) / f".{stamp}.partial"
-    partial.mkdir(parents=True)
-    try:
-        rows, kept, dump = _save_database(partial)
-        report(f"database: {sum(rows.values()):,} rows")
-        saved = _Objects(Path(folder) / "objects")
-        folders = [entry for one in kept if (entry := saved.keep(one, report))]
-        manifest: dict[str, Any] = {
-            "format": FORMAT, "version": VERSION, "made_at": stamp, "database": dump, "rows": rows,
-            "data_folder": str(settings.DATA_DIR), "folders": folders, "problems": saved.problems,
-        }  # fmt: skip
-        manifest["database"]["sha256"] = file_sha256(partial / dump["file"])
-        _write(partial / "manifest.json", json.dumps(manifest, indent=1).encode())
-        final = Path(folder) / stamp
-        partial.rename(final)
-        record(None, ACTION, stamp, files=saved.n, new=saved.n_new, problems=len(saved.problems))
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    objects = Path(folder) / OBJECTS
+    objects.mkdir(parents=True, exist_ok=True)
+    partial = Path(folder) / PARTIAL.format(stamp)
+    with held(Path(folder)):
+        partial.mkdir()
+        try:
+            rows, kept, dump = _save_database(partial)
+            report(f"database: {sum(rows.values()):,} rows")
+            saved = _Objects(objects)
+            folders = [entry for one in kept if (entry := saved.keep(one, report))]
+            manifest: dict[str, Any] = {
+                "format": FORMAT, "version": VERSION, "made_at": stamp, "database": dump, "rows": rows,
+                "data_folder": str(settings.DATA_DIR), "folders": folders, "problems": saved.problems,
+            }  # fmt: skip
+            manifest["database"]["sha256"] = file_sha256(partial / dump["file"])
+            _write(partial / MANIFEST, json.dumps(manifest, indent=1).encode())
+            final = Path(folder) / stamp
+            partial.rename(final)
+            record(None, ACTION, stamp, files=saved.n, new=saved.n_new, problems=len(saved.problems))
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return Backup(final, sum(rows.values()), saved.n, saved.n_new, saved.problems)
 
 
 def restore(backup: Path, *, replace: bool = False, report: Report = lambda text: None) -> dict[str, int]:
     """Bring back everything; give the rows of each table, which are those that the backup counted.
 
-    Nothing is touched before every object was found with the hash that its name says. If it is cut short, the same
-    command goes on: what stands in the database then is this backup's.
+    Nothing is touched before every object was found with the hash that its name says. The database is replaced at once
+    or not at all, tables that the backup does not know included. If it is cut short after that, the same command goes
+    on: what stands in the database then is this backup's.
     """
-    manifest = _read_manifest(backup)
-    objects = backup.parent / "objects"
-    _check_objects(manifest, objects, report)
-    begun = Path(settings.DATA_DIR) / BEGUN
-    if not replace and not _is_begun(begun, manifest) and _has_rows():
-        raise StorageError(
-            "This site's database is not empty, and restoring would replace it. Restore into a new one, or repeat with "
-            "--replace to lose what is there."
-        )
-    if manifest["database"]["engine"] != connection.vendor:
-        raise StorageError(
-            f"The backup is of {manifest['database']['engine']}, and this site uses {connection.vendor}: set "
-            "QW_DATABASE_URL to a database of the same kind."
-        )
-    _note_begin(begun, manifest)
-    _load_database(backup / manifest["database"]["file"])
-    for entry in manifest["folders"]:
-        _bring_back(entry, objects, report)
-    _move_jobs(manifest["data_folder"])
-    found = _counted(manifest["rows"])
-    if wrong := {name: n for name, n in manifest["rows"].items() if found.get(name) != n}:
-        raise StorageError(f"After restoring, these tables have other numbers of rows than the backup: {wrong}.")
-    begun.unlink()
+    with held(backup.parent):
+        manifest = _read_manifest(backup)
+        objects = backup.parent / OBJECTS
+        _check_objects(manifest, objects, report)
+        begun = Path(settings.DATA_DIR) / BEGUN
+        if not replace and not _is_begun(begun, manifest) and _is_in_use():
+            raise StorageError(
+                "This site's database is not empty, and restoring would replace it. Restore into a new one, or repeat "
+                "with --replace to lose what is there."
+            )
+        if manifest["database"]["engine"] != connection.vendor:
+            raise StorageError(
+                f"The backup is of {manifest['database']['engine']}, and this site uses {connection.vendor}: set "
+                "QW_DATABASE_URL to a database of the same kind."
+            )
+        _note_begin(begun, manifest)
+        _load_database(backup / manifest["database"]["file"])
+        for entry in manifest["folders"]:
+            _bring_back(entry, objects, report)
+        _move_jobs(manifest["data_folder"])
+        found = _counted(manifest["rows"])
+        if wrong := {name: n for name, n in manifest["rows"].items() if found.get(name) != n}:
+            raise StorageError(f"After restoring, these tables have other numbers of rows than the backup: {wrong}.")
+        begun.unlink()
     return found
 
 
@@ -135,26 +142,25 @@ def _save_database(folder: Path) -> tuple[dict[str, int], list[Kept], dict[str, 
     """Save one moment of the database; rows by table and the folders it names, of the same moment."""
     if connection.vendor == "sqlite":
         file = folder / "database.sqlite3"
-        connection.ensure_connection()
+        there = _there()
         with closing(sqlite3.connect(file)) as copy:
             connection.connection.backup(copy)
             saved = copy.cursor()
-            return _rows(saved), _named(saved), {"file": file.name, "engine": "sqlite"}
+            return _rows(saved, _tables() & there), _named(saved, there), {"file": file.name, "engine": "sqlite"}
     file = folder / "database.dump"
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute("SELECT pg_export_snapshot()")
         [snapshot] = cursor.fetchone()
-        _postgres("pg_dump", "--format=custom", "--no-owner", f"--snapshot={snapshot}", f"--file={file}")
-        return _rows(cursor), _named(cursor), {"file": file.name, "engine": "postgresql"}
+        postgres.dump(file, snapshot)
+        there = _there()
+        return _rows(cursor, _tables() & there), _named(cursor, there), {"file": file.name, "engine": "postgresql"}
 
 
 def _load_database(file: Path) -> None:
+    """Put what the file holds in the place of everything that is there: all of it, or nothing and an error."""
     if connection.vendor == "postgresql":
-        connection.close()
-        name = str(connection.settings_dict["NAME"])
-        _postgres("pg_restore", "--clean", "--if-exists", "--no-owner", "--single-transaction", f"--dbname={name}",
-                  str(file))  # fmt: skip
+        postgres.load(file)
         return
     with closing(sqlite3.connect(file)) as saved:
         connection.ensure_connection()
@@ -162,40 +168,35 @@ def _load_database(file: Path) -> None:
     connection.close()
 
 
-def _postgres(program: str, *arguments: str) -> None:
-    """Run one of PostgreSQL's own programs on this site's database."""
-    given = connection.settings_dict
-    names = {"PGHOST": "HOST", "PGPORT": "PORT", "PGUSER": "USER", "PGPASSWORD": "PASSWORD", "PGDATABASE": "NAME"}
-    environment = os.environ | {name: str(given[key]) for name, key in names.items() if given.get(key)}
-    try:
-        subprocess.run([program, *arguments], env=environment, check=True, capture_output=True, text=True)
-    except FileNotFoundError as error:
-        raise StorageError(f"{program} is not installed here; install PostgreSQL's client programs.") from error
-    except subprocess.CalledProcessError as error:
-        last = (error.stderr or "").strip().splitlines()[-1:] or ["no reason given"]
-        raise StorageError(f"{program} failed: {last[0]}") from error
+def _there() -> set[str]:
+    """The tables of this database, which may be of an older or newer release than this code."""
+    return set(connection.introspection.table_names())
 
 
-def _tables() -> list[str]:
-    return sorted({model._meta.db_table for model in apps.get_models(include_auto_created=True) if model._meta.managed})
+def _tables() -> set[str]:
+    return {model._meta.db_table for model in apps.get_models(include_auto_created=True) if model._meta.managed}
 
 
-def _rows(cursor: Any, tables: Iterable[str] = ()) -> dict[str, int]:
+def _rows(cursor: Any, tables: Iterable[str]) -> dict[str, int]:
     found = {}
-    for table in tables or _tables():
+    for table in sorted(tables):
         cursor.execute(f'SELECT COUNT(*) FROM "{table}"')  # noqa: S608 (names of our own tables)
         found[table] = int(cursor.fetchone()[0])
     return found
 
 
 def _counted(tables: Iterable[str]) -> dict[str, int]:
-    there = set(connection.introspection.table_names())
+    there = _there()
     with connection.cursor() as cursor:
-        return _rows(cursor, [table for table in tables if table in there])
+        return _rows(cursor, there.intersection(tables))
 
 
-def _has_rows() -> bool:
-    there = set(connection.introspection.table_names())
+def _is_in_use() -> bool:
+    """Whether somebody would miss what is there: runs, people, jobs, or tables that this release has never made."""
+    there = _there()
+    made = {model._meta.db_table for model in apps.get_models(include_auto_created=True, include_swapped=True)}
+    if [name for name in there - made if name != "django_migrations" and not name.startswith(WORDS)]:
+        return True
     own = {Run._meta.db_table, "auth_user", Job._meta.db_table} & there
     with connection.cursor() as cursor:
         for table in own:
@@ -205,17 +206,17 @@ def _has_rows() -> bool:
     return False
 
 
-def _named(cursor: Any) -> list[Kept]:
+def _named(cursor: Any, there: set[str]) -> list[Kept]:
     """The folders that the database names."""
     found: list[Kept] = []
     for model in HOLDERS:
-        table = model._meta.db_table
-        cursor.execute(f'SELECT bundle_sha256, bundle_path FROM "{table}" ORDER BY id')  # noqa: S608
-        found += [Kept("bundle", key, Path(path)) for key, path in cursor.fetchall() if key]
-    cursor.execute(
-        f"SELECT id, source FROM \"{RegisteredCorpus._meta.db_table}\" WHERE kind = 'upload' ORDER BY id"  # noqa: S608
-    )
-    return found + [Kept("corpus", str(pk), Path(source).parent) for pk, source in cursor.fetchall()]
+        if (table := model._meta.db_table) in there:
+            cursor.execute(f'SELECT bundle_sha256, bundle_path FROM "{table}" ORDER BY id')  # noqa: S608
+            found += [Kept("bundle", key, Path(path)) for key, path in cursor.fetchall() if key]
+    if (table := RegisteredCorpus._meta.db_table) in there:
+        cursor.execute(f"SELECT id, source FROM \"{table}\" WHERE kind = 'upload' ORDER BY id")  # noqa: S608
+        found += [Kept("corpus", str(pk), Path(source).parent) for pk, source in cursor.fetchall()]
+    return found
 
 
 # ── files, by hash ──
@@ -246,20 +247,20 @@ class _Objects:
     def _put(self, path: Path, stated: str) -> str:
         """Save a file once; a stated hash that is there already is that of a bundle's file, which never changes."""
         self.n += 1
-        if stated and _place(self.folder, stated).exists():
+        if stated and place(self.folder, stated).exists():
             return stated
-        self.folder.mkdir(parents=True, exist_ok=True)
         partial = self.folder / f".{uuid.uuid4().hex}.partial"
         try:
             shutil.copyfile(path, partial)
             sha256 = file_sha256(partial)
             if stated and sha256 != stated:
                 raise StorageError(f"{path.name} is not as its hash says.")
-            target = _place(self.folder, sha256)
+            target = place(self.folder, sha256)
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _sync(partial)
                 partial.rename(target)
+                sync_directory(target.parent)
                 self.n_new += 1
         finally:
             partial.unlink(missing_ok=True)
@@ -287,17 +288,13 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink())
 
 
-def _place(objects: Path, sha256: str) -> Path:
-    return objects / sha256[:2] / sha256
-
-
 def _check_objects(manifest: dict[str, Any], objects: Path, report: Report) -> None:
     wanted = sorted({sha256 for entry in manifest["folders"] for sha256 in entry["files"].values()})
     for i, sha256 in enumerate(wanted, 1):
-        place = _place(objects, sha256)
-        if not place.is_file() or file_sha256(place) != sha256:
+        path = place(objects, sha256)
+        if not path.is_file() or file_sha256(path) != sha256:
             raise StorageError(
-                f"Object {sha256} is {'damaged' if place.is_file() else 'missing'} in {objects}; nothing was restored."
+                f"Object {sha256} is {'damaged' if path.is_file() else 'missing'} in {objects}; nothing was restored."
             )
         if i % 200 == 0:
             report(f"checked {i:,} of {len(wanted):,} files")
@@ -315,13 +312,14 @@ def _bring_back(entry: dict[str, Any], objects: Path, report: Report) -> None:
                 if not path.resolve().is_relative_to(partial.resolve()):
                     raise StorageError(f"The backup names a file outside its folder: {name}.")
                 path.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(_place(objects, sha256), path)
+                shutil.copyfile(place(objects, sha256), path)
     if entry["kind"] == "bundle":
-        for model in HOLDERS:
+        there = _there()
+        for model in (one for one in HOLDERS if one._meta.db_table in there):
             model._default_manager.filter(bundle_sha256=entry["key"]).update(bundle_path=str(target))
         return
-    corpus = RegisteredCorpus.objects.get(pk=entry["key"])
-    RegisteredCorpus.objects.filter(pk=corpus.pk).update(source=str(target / Path(corpus.source).name))
+    corpus = RegisteredCorpus.objects.filter(pk=entry["key"])
+    corpus.update(source=str(target / Path(corpus.values_list("source", flat=True).get()).name))
 
 
 @contextmanager
@@ -347,7 +345,7 @@ def _move_jobs(old: str) -> None:
 
 def _read_manifest(backup: Path) -> dict[str, Any]:
     try:
-        manifest: dict[str, Any] = json.loads((backup / "manifest.json").read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = json.loads((backup / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StorageError(f"{backup} is no backup: it has no manifest.json that can be read.") from error
     if manifest.get("format") != FORMAT or manifest.get("version") != VERSION:

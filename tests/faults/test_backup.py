@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,15 +15,17 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import connection
 
+from clusters.embedded.startup import unapplied_migrations
 from clusters.models import Cluster, Experiment, Label, RegisteredCorpus, Run
-from clusters.services import backup, people
+from clusters.services import backup, people, postgres
 from clusters.services.backup import back_up, restore
 from clusters.services.experiments import receive
 from clusters.services.labels import Content, save_label
 from clusters.services.runs import delete_run
 from clusters.stored.arrays import experiment_array, forget_bundles
-from compute.bundle import open_bundle
+from compute.bundle import file_sha256, open_bundle
 from compute.errors import StorageError
 from compute.labs import frame
 from compute.models import Job
@@ -199,3 +203,129 @@ def test_a_manifest_cannot_write_outside_its_folder(lived_in, tmp_path) -> None:
     with pytest.raises(StorageError, match="outside its folder"):
         restore(done.path, replace=True)
     assert not list(tmp_path.rglob("escaped"))
+
+
+# ── back to an older release's tables ──
+
+
+@pytest.fixture
+def of_the_release_before(lived_in, tmp_path) -> Path:
+    """A backup of tables as the release before had them; the site has been upgraded since, and used."""
+    Experiment.objects.all().delete()
+    call_command("migrate", "compute", "0004", verbosity=0)
+    call_command("migrate", "clusters", "0010", verbosity=0)
+    done = back_up(tmp_path / "backups")
+    assert done.problems == []
+    call_command("migrate", verbosity=0)
+    Label.objects.update(name="written since")
+    Experiment.objects.create(kind="parity", name="new", config={}, job=Job.objects.get(), bundle_sha256="")
+    return done.path
+
+
+def tables() -> set[str]:
+    return set(connection.introspection.table_names())
+
+
+def test_a_backup_of_an_older_release_replaces_newer_tables(of_the_release_before) -> None:
+    restore(of_the_release_before, replace=True)
+    assert "clusters_run" in tables()
+    assert "clusters_experiment" not in tables()
+    assert [leaf for leaf in unapplied_migrations() if "experiment" in leaf]
+    call_command("migrate", verbosity=0)
+    assert unapplied_migrations() == []
+    assert Label.objects.get().name == "comma after the day"
+    assert not Experiment.objects.exists()
+    open_bundle(Run.objects.get().bundle_path).verify()
+    Experiment.objects.create(kind="parity", name="newer", config={}, job=Job.objects.get(), bundle_sha256="")
+
+
+def test_newer_tables_without_rows_are_not_replaced_unasked(of_the_release_before) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE clusters_thing_of_tomorrow (id integer)")
+    call_command("flush", interactive=False, verbosity=0, allow_cascade=True)
+    with pytest.raises(StorageError, match="not empty"):
+        restore(of_the_release_before)
+    restore(of_the_release_before, replace=True)
+    assert "clusters_thing_of_tomorrow" not in tables()
+    call_command("migrate", verbosity=0)
+    call_command("flush", interactive=False, verbosity=0, allow_cascade=True)
+    restore(of_the_release_before)  # a new site, whose tables are known
+    assert Label.objects.count() == 1
+
+
+@pytest.mark.parametrize("site", ["postgres"], indirect=True)
+def test_a_dump_that_breaks_off_leaves_everything_as_it_was(of_the_release_before) -> None:
+    file, manifest = of_the_release_before / "database.dump", of_the_release_before / "manifest.json"
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) * 3 // 4])
+    stated = json.loads(manifest.read_text())
+    stated["database"]["sha256"] = file_sha256(file)
+    manifest.write_text(json.dumps(stated))
+    with pytest.raises(StorageError, match="pg_restore failed"):
+        restore(of_the_release_before, replace=True)
+    assert Label.objects.get().name == "written since"
+    assert Experiment.objects.get().name == "new"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import django
+django.setup()
+from clusters.services import backup, postgres
+send, sent = postgres._rows, []
+def rows(script):
+    sent.append(1)
+    if len(sent) == 12:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return send(script)
+postgres._rows = rows
+backup.restore(Path(sys.argv[1]), replace=True)
+"""
+
+
+@pytest.mark.parametrize("site", ["postgres"], indirect=True)
+def test_a_restore_that_is_killed_between_tables_leaves_the_old_rows(site, of_the_release_before) -> None:
+    assert site.start("-c", KILLED, str(of_the_release_before)).wait(60) == -signal.SIGKILL
+    assert Label.objects.get().name == "written since"
+    assert Experiment.objects.get().name == "new"
+    restore(of_the_release_before, replace=True)
+    assert Label.objects.count() == 1
+    assert "clusters_experiment" not in tables()
+
+
+@pytest.mark.parametrize("site", ["postgres"], indirect=True)
+def test_a_backup_asks_the_database_for_as_much_tls_as_the_site_does(site, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "sslmode", "verify-full")
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "sslrootcert", "/data/ca.pem")
+    program = tmp_path / "pg_dump"
+    program.write_text('#!/bin/sh\necho "asked $PGSSLMODE by $PGSSLROOTCERT" >&2\nexit 1\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(StorageError, match="pg_dump failed: asked verify-full by /data/ca.pem"):
+        postgres.dump(tmp_path / "dump", "00000003-00000001-1")
+
+
+@pytest.mark.parametrize("site", ["postgres"], indirect=True)
+def test_what_is_not_of_the_sites_schema_outlives_a_restore(lived_in, tmp_path) -> None:
+    """Extensions with what is made of them, and other schemas; everything else of the schema is the backup's again."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE EXTENSION pg_trgm")
+        cursor.execute("CREATE INDEX of_pg_trgm ON clusters_label USING gin (name gin_trgm_ops)")
+        cursor.execute("CREATE TYPE mood AS ENUM ('glad')")
+        cursor.execute("CREATE TABLE own_moods (id serial PRIMARY KEY, mood mood, run bigint REFERENCES clusters_run)")
+        cursor.execute("CREATE SCHEMA elsewhere CREATE TABLE kept (id integer)")
+        done = back_up(tmp_path / "backups")
+        cursor.execute("INSERT INTO elsewhere.kept VALUES (7)")
+        cursor.execute("CREATE VIEW moods AS SELECT mood FROM own_moods")
+        cursor.execute("CREATE FUNCTION cheer(mood) RETURNS mood LANGUAGE sql AS 'SELECT $1'")
+    restore(done.path, replace=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM elsewhere.kept")
+        assert cursor.fetchall() == [(7,)]
+        cursor.execute("SELECT to_regclass('moods'), to_regproc('cheer'), to_regclass('of_pg_trgm')")
+        assert cursor.fetchone() == (None, None, "of_pg_trgm")
+        cursor.execute("SELECT similarity('comma', 'commas') > 0.5")
+        assert cursor.fetchone() == (True,)
+        cursor.execute("INSERT INTO own_moods (mood) VALUES ('glad') RETURNING id")
+        assert cursor.fetchone() == (1,)
