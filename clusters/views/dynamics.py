@@ -15,7 +15,7 @@ from django.urls import URLPattern, reverse
 
 from clusters.charts import dynamics as figures
 from clusters.charts.chart import Chart
-from clusters.charts.dynamics_heat import heat_chart
+from clusters.charts.dynamics_heat import heat_chart, heat_title
 from clusters.charts.numbers import count, fixed, percent
 from clusters.charts.sequence import Theory
 from clusters.forms.dynamics import Asked, asked_of
@@ -39,7 +39,7 @@ from compute.numerics.emergence import BELOW_FROM_START, CROSSED, NEVER
 
 N_ENDS = 7  # listed
 LEAST_FITTED = 3  # checkpoints in a window
-LATER = ("density", "peak")  # below the first screens: fetched when they are seen
+LATER = ("density", "peak", "heat")  # below the first screens: fetched when they are seen
 HEAD = ("network", "non-embedding parameters", "alpha_S", "low", "high", "R squared", "first step", "last step",
         "points", "published alpha_S", "last mean loss, nats", "at step", "above the law, share",
         "lowest mean loss, nats", "at step")  # fmt: skip
@@ -315,6 +315,7 @@ def _cluster_context(run: Run, read: Read) -> dict[str, Any]:
     query |= {"threshold": f"{read.asked.threshold:.4g}", "unit": read.asked.unit}
     return {
         "k": own.k,
+        "heat_title": heat_title(learned.shown, learned.rho),
         "affinity": own.affinity,
         "ks": sorted(one["k"] for one in entries if one["affinity"] == own.affinity),
         "affinities": list(dict.fromkeys(one["affinity"] for one in entries)),
