@@ -279,6 +279,16 @@ def test_an_unfinished_experiment_shows_how_far_it_is(client, swept):
     assert told(client) == {"experiment": "made-up", "found": None}
 
 
+def test_a_failed_experiment_promises_nothing_and_leads_to_other_settings(client, swept):
+    job = Job.objects.create(name="made-up", kind="parity", config={}, state=Job.State.FAILED, error="It diverged.")
+    Experiment.objects.update(bundle_sha256="", found={}, job=job)
+    html = page(client)
+    assert "It diverged." in html
+    assert "Its figures appear here" not in html
+    assert 'href="/labs/parity/?like=made-up#own">Start one like it' in html
+    assert "start one like it with others" in html
+
+
 def test_the_page_asks_few_questions_of_the_database(client, several):
     client.force_login(UserFactory())
     page(client)

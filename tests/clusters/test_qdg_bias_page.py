@@ -22,6 +22,7 @@ from clusters.models import Experiment
 from clusters.queries.rank_frequency import toy_slopes
 from clusters.values.facts import ToySlopes
 from clusters.values.qdg_bias import ParityQdg, read_backwards
+from compute.labs import LABS
 from compute.models import Job
 from compute.numerics.ranks import envelope, fit_envelope
 from tests.api.seeds import SCOPES, bearer, make_key
@@ -385,3 +386,13 @@ def test_the_rank_frequency_page_is_corrected_by_an_experiment_that_is_named(cli
 def test_tasks_of_few_samples_are_counted_in_words_that_agree(counts, said):
     known = SimpleNamespace(present=list(range(len(counts))), counts=counts)
     assert said in _means_reading(known, len(counts))
+
+
+def test_an_experiment_leads_to_one_like_it_and_to_the_paper_s_scale(client, parity):
+    one = Experiment.objects.get()
+    html = page(client, one.get_absolute_url())
+    assert f'href="{LAB}?kind=parity-qdg&amp;like={one.slug}#own-parity-qdg">Start one like it' in html
+    larger = [preset for preset in LABS["parity-qdg"].presets if preset.needs_gpu]
+    assert larger
+    for preset in larger:
+        assert f'href="{LAB}?kind=parity-qdg&amp;like={preset.key}#own-parity-qdg">{preset.title}</a>' in html
