@@ -106,6 +106,19 @@ document.addEventListener("change", (event) => {
   if (event.target.matches?.("[data-submit]")) event.target.form?.requestSubmit();
 });
 
+// ── a choice made while the scripts were still on their way counts like any other ──
+const hasChanged = (field) => {
+  if (field.type === "range") return field.hasAttribute("value") && field.value !== field.defaultValue;
+  if (!field.options) return field.checked !== field.defaultChecked && (field.checked || field.type === "checkbox");
+  return field.selectedIndex !== Math.max(0, [...field.options].findIndex((option) => option.defaultSelected));
+};
+addEventListener("DOMContentLoaded", () => {
+  for (const field of document.querySelectorAll("[data-submit], [data-slider], input[type=range]")) {
+    if (field.form?.autocomplete !== "off" || !hasChanged(field)) continue;
+    for (const name of ["input", "change"]) field.dispatchEvent(new Event(name, { bubbles: true }));
+  }
+});
+
 // ── Back: a page from the browser's memory says again what its address asks for ──
 addEventListener("pageshow", (event) => {
   if (event.persisted) for (const form of document.querySelectorAll("form[autocomplete=off]")) form.reset();
