@@ -81,7 +81,7 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
         if twin:
             payload = {"experiment": experiment.slug, "found": None}
             return twins.answer(twin, name=experiment.slug, payload=payload, head=HEAD, rows=())
-        return render_page(request, "labs/addition_open.html", experiment_context(request, experiment))
+        return render_page(request, "labs/open.html", experiment_context(request, experiment))
     known = queries.sweep(experiment)
     read = Read(experiment, known, asked_of(request.GET, known))
     making = _makers(read)

@@ -40,6 +40,7 @@ _LABS = (
     ("curve-paste", "Curves of your own", "Paste losses over scale: scores, class and laws.", ""),
     ("exponents", "Exponents across studies", "What others measured, beside what was measured here.", ""),
 )  # fmt: skip
+_NAMES = {"parity": "Sparse parity", "qdg-bias": "QDG’s bias", "grokking": "Grokking"}  # in a trail
 _UNSET = {"fit_from": "chosen here", "fit_to": "chosen here", "samples": "new batches"}  # what None stands for
 _STATUS = {"": ("half", "not finished"), "succeeded": ("on", "finished")}
 
@@ -156,12 +157,13 @@ def start(
 
 
 def experiment_context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
-    """What "labs/_masthead.html" and "labs/_progress.html" show of an experiment."""
+    """What "labs/_trail.html", "labs/open.html", "labs/_progress.html" and "labs/_manage.html" show of an experiment."""
     return {
         "here": "labs",
         "experiment": experiment,
         "shown": shown(experiment),
         "lab": LABS[experiment.kind],
+        "lab_name": _NAMES[PAGES[experiment.kind]],
         "lab_href": reverse(f"clusters:{PAGES[experiment.kind]}-lab"),
         "like_href": like_href(experiment.kind, experiment.slug),
         "beyond": [

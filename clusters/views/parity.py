@@ -33,7 +33,7 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
         if twin:
             payload_of_none = {"experiment": experiment.slug, "found": None}
             return twins.answer(twin, name=experiment.slug, payload=payload_of_none, head=HEAD, rows=())
-        return render_page(request, "labs/parity_open.html", experiment_context(request, experiment))
+        return render_page(request, "labs/open.html", experiment_context(request, experiment))
     known = queries.sweep(experiment)
     read = Read(experiment, known, _asked(request.GET, experiment, known))
     making = makers(read)

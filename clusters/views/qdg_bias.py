@@ -93,7 +93,7 @@ def show(request: HttpRequest, slug: str, twin: str | None = None) -> HttpRespon
     if not experiment.is_finished:
         if twin:
             return twins.answer(twin, name=experiment.slug, payload={"experiment": experiment.slug, "found": None})
-        return render_page(request, "labs/qdg_bias_open.html", experiment_context(request, experiment))
+        return render_page(request, "labs/open.html", experiment_context(request, experiment))
     page = qdg_bias_toy if experiment.kind == KINDS[0] else qdg_bias_parity
     return page.show(request, experiment, twin)
 

@@ -214,7 +214,7 @@ def test_a_failed_experiment_leads_to_another_like_it(client):
     Experiment.objects.create(slug="wild", name="wild", kind="addition", config=config, job=job)
     html = page(client, "/labs/grokking/wild/")
     assert sentence in html
-    assert "It stopped before its last network was trained." in html
+    assert "It stopped before its results were whole." in html
     assert 'href="/labs/grokking/?like=wild#own"' in html
 
 

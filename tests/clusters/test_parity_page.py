@@ -274,7 +274,7 @@ def test_an_unfinished_experiment_shows_how_far_it_is(client, swept):
     job = Job.objects.create(name="made-up", kind="parity", config={}, state=Job.State.QUEUED)
     Experiment.objects.update(bundle_sha256="", found={}, job=job)
     html = page(client)
-    assert "Its figures appear here as soon as its last network is trained" in html
+    assert "Its figures appear here as soon as its last part is computed" in html
     assert 'id="experiment-progress"' in html
     assert told(client) == {"experiment": "made-up", "found": None}
 
