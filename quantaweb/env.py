@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
 from compute import environment
@@ -121,6 +122,33 @@ def server(name: str, password: str = "") -> str:
         host = parts.netloc.rpartition("@")[2]
         return parts._replace(netloc=f"{parts.username or ''}:{quote(secret, safe='')}@{host}").geturl()
     return value
+
+
+def origins(name: str) -> list[str]:
+    """Other sites, as a browser names them: https://lab.example.org."""
+    found = listed(name)
+    for origin in found:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}" or not parts.netloc:
+            raise ImproperlyConfigured(
+                f"{name} names {origin!r}; write whole origins with commas between them, such as "
+                "https://lab.example.org, and nothing after the host."
+            )
+    return found
+
+
+def database(name: str, default: str) -> dict[str, Any]:
+    """Django's settings of the database at an address: a PostgreSQL, or an SQLite in a file."""
+    try:
+        found: dict[str, Any] = {**dj_database_url.parse(text(name) or default)}
+    except ValueError:  # whose own words may quote the password
+        found = {"ENGINE": "", "NAME": ""}
+    if not found["ENGINE"].endswith(("postgresql", "sqlite3")) or found["NAME"] in ("", ":memory:"):
+        raise ImproperlyConfigured(
+            f"{name} names no database that this site can use; write postgres://user:password@host:5432/name, where "
+            "signs of the password other than letters and digits are written as % and their code, or sqlite:////folder/file."
+        )
+    return found
 
 
 def mail_server() -> dict[str, Any] | None:

@@ -167,11 +167,9 @@ def _addresses(start: Start) -> Iterator[str]:
             yield f"QW_SITE_URL is {start.site_url}, but QW_BEHIND_TLS serves https:// alone; mend one of them."
     for origin in start.origins:
         parts = urlsplit(origin)
-        if not parts.hostname or parts.scheme not in ("http", "https"):
-            yield f"QW_TRUSTED_ORIGINS names {origin!r}; write whole origins, such as https://quanta.example.org."
-        elif start.behind_tls and parts.scheme != "https":
+        if start.behind_tls and parts.scheme != "https":
             yield f"QW_TRUSTED_ORIGINS names {origin}, not https://; whoever is on its network could post as others."
-        elif not _is_allowed(parts.hostname.removeprefix("*"), start.hosts):
+        elif not _is_allowed(str(parts.hostname).removeprefix("*"), start.hosts):
             yield f"QW_TRUSTED_ORIGINS lets {origin} post here, which QW_ALLOWED_HOSTS does not list; mend one of them."
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 from quantaweb import logs
 
 KEPT = ("event_id", "timestamp", "level", "logger", "platform", "release", "environment", "server_name", "sdk", "type")
@@ -12,12 +14,23 @@ KEPT_OF_FRAMES = ("filename", "function", "module", "lineno", "in_app")
 
 
 def start(dsn: str, role: str, transport: Any = None) -> None:
-    """Begin to report; nothing is timed, and no library but Django, Celery and the log is listened to."""
+    """Begin to report; nothing is timed, and no library but Django, Celery and the log is listened to.
+
+    ImproperlyConfigured where the address is none of a Sentry.
+    """
     import sentry_sdk
     from sentry_sdk.integrations.celery import CeleryIntegration
     from sentry_sdk.integrations.django import DjangoIntegration
     from sentry_sdk.integrations.logging import LoggingIntegration
+    from sentry_sdk.utils import BadDsn, Dsn
 
+    try:
+        Dsn(dsn)
+    except BadDsn as error:
+        raise ImproperlyConfigured(
+            "QW_SENTRY_DSN is no address of a Sentry; copy the DSN that it shows for the project, such as "
+            "https://key@sentry.example.org/42."
+        ) from error
     sentry_sdk.init(
         dsn=dsn,
         environment=role,

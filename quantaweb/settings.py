@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -22,7 +21,7 @@ SECRET_KEY = env.secret_key(DATA_DIR / "secret_key")
 ALLOWED_HOSTS = env.listed("QW_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 PORT = env.integer("PORT", 8000, least=1)
 HAS_OWN_SECRET, HAS_OWN_HOSTS = bool(env.text("QW_SECRET_KEY")), bool(env.text("QW_ALLOWED_HOSTS"))
-CSRF_TRUSTED_ORIGINS = env.listed("QW_TRUSTED_ORIGINS")
+CSRF_TRUSTED_ORIGINS = env.origins("QW_TRUSTED_ORIGINS")
 BEHIND_TLS = env.flag("QW_BEHIND_TLS")
 INSECURE_HTTP = env.flag("QW_INSECURE_HTTP")  # it is meant that others read and send everything in the clear
 ROLE = roles.current()
@@ -88,11 +87,7 @@ TEMPLATES = [
 ]
 
 # ── database: SQLite in the data folder, or whatever QW_DATABASE_URL names ──
-DATABASES = {
-    "default": dj_database_url.parse(
-        env.text("QW_DATABASE_URL") or f"sqlite:///{quote(str(DATA_DIR / 'quantaweb.sqlite3'))}"
-    )
-}
+DATABASES = {"default": env.database("QW_DATABASE_URL", f"sqlite:///{quote(str(DATA_DIR / 'quantaweb.sqlite3'))}")}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
@@ -227,7 +222,7 @@ SPECTACULAR_SETTINGS = {
         "LawName": "clusters.api.schema.LAW_NAMES",
     },
 }
-CORS_ALLOWED_ORIGINS = env.listed("QW_CORS_ORIGINS")
+CORS_ALLOWED_ORIGINS = env.origins("QW_CORS_ORIGINS")
 CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "if-match", "if-none-match", "idempotency-key"]
 CORS_EXPOSE_HEADERS = ["ETag", "Idempotent-Replayed", "Link", "Location", "Retry-After"]

@@ -157,7 +157,7 @@ def start(
 
 
 def experiment_context(request: HttpRequest, experiment: Experiment) -> dict[str, Any]:
-    """What "labs/_trail.html", "labs/open.html", "labs/_progress.html" and "labs/_manage.html" show of an experiment."""
+    """What "labs/_trail.html", "labs/open.html", "_progress.html" and "_manage.html" beside them show."""
     return {
         "here": "labs",
         "experiment": experiment,

@@ -87,6 +87,7 @@ def test_what_is_no_site_is_refused(monkeypatch: pytest.MonkeyPatch, value: str)
         ({"QW_SIGNUP_ROLES": "labeler,admin"}, "QW_SIGNUP_ROLES names admin"),
         ({"QW_OIDC_ISSUER": "https://id.example.org"}, "QW_OIDC_CLIENT_ID is not"),
         ({"QW_GITHUB_CLIENT_ID": "x"}, "QW_GITHUB_CLIENT_SECRET is not"),
+        ({"QW_SENTRY_DSN": "errors.example.org"}, "QW_SENTRY_DSN is no address of a Sentry"),
     ],
 )
 def test_half_a_setting_stops_the_start_with_a_sentence(tmp_path: Path, own: dict[str, str], said: str) -> None:
@@ -95,6 +96,41 @@ def test_half_a_setting_stops_the_start_with_a_sentence(tmp_path: Path, own: dic
     done = subprocess.run([sys.executable, "-c", SAY_WHERE], env=given, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode != 0
     assert said in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgress://ana:hush@h/db", "postgres://ana:hush#hush@h:5432/db", "postgres://ana:hush@h:port/db",
+        "postgres://ana:hush@h", "mysql://ana:hush@h/db", "sqlite://", "h/db",
+    ],
+)  # fmt: skip
+def test_what_names_no_database_is_refused_without_its_password(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("QW_DATABASE_URL", value)
+    with pytest.raises(env.ImproperlyConfigured, match="QW_DATABASE_URL names no database that") as caught:
+        env.database("QW_DATABASE_URL", "sqlite:///here")
+    assert "hush" not in str(caught.value)
+
+
+def test_a_database_is_named_by_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env.database("QW_DATABASE_URL", "sqlite:////data/one.sqlite3")["NAME"] == "/data/one.sqlite3"
+    monkeypatch.setenv("QW_DATABASE_URL", "postgres://ana:p%23s@h:5433/db")
+    found = env.database("QW_DATABASE_URL", "sqlite:////data/one.sqlite3")
+    assert [found[key] for key in ("USER", "PASSWORD", "HOST", "PORT", "NAME")] == ["ana", "p#s", "h", 5433, "db"]
+
+
+@pytest.mark.parametrize(
+    "value", ["quanta.example.org", "https://a.example.org/", "ftp://a", "https://", "https://a, b"]
+)
+def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("QW_CORS_ORIGINS", value)
+    with pytest.raises(env.ImproperlyConfigured, match="write whole origins"):
+        env.origins("QW_CORS_ORIGINS")
+
+
+def test_origins_stand_between_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QW_CORS_ORIGINS", "https://*.example.org, http://localhost:3000")
+    assert env.origins("QW_CORS_ORIGINS") == ["https://*.example.org", "http://localhost:3000"]
 
 
 @pytest.mark.parametrize("value", ["cpu", "cuda", "cuda:1"])
