@@ -36,6 +36,12 @@ UPGRADING = Outage(
     "Its database is being brought up to date. What was saved is safe; nothing was saved by this request.",
     30,
 )
+DAMAGED = Outage(
+    "The database is damaged",
+    "What it holds cannot be read. Whoever runs this site has to look at its disk, and to restore a backup.",
+    60,
+)
+_DAMAGED = ("XX001", "XX002", "SQLITE_CORRUPT", "SQLITE_NOTADB")
 _FULL = ("53100", "SQLITE_FULL")  # PostgreSQL's and SQLite's own names
 _BUSY = ("55P03", "40P01", "57014", "SQLITE_BUSY", "SQLITE_LOCKED")
 _UNDEFINED = ("42P01", "42703")  # a table, a column that is not there (yet)
@@ -47,6 +53,8 @@ def outage_of(error: BaseException | None) -> Outage | None:
     """Why the database cannot be used, where this error says so; None for all that is a bug or a person's mistake."""
     if isinstance(error, DatabaseError) and _lacks_something(error) and _is_being_upgraded():
         return UPGRADING
+    if isinstance(error, DatabaseError) and _name(error).startswith(_DAMAGED):
+        return DAMAGED
     if not isinstance(error, (OperationalError, InterfaceError)):
         return None
     name = _name(error)

@@ -179,3 +179,24 @@ def test_a_database_with_tls_is_asked_for_it(tmp_path: Path) -> None:
     rest = {key: value for key, value in os.environ.items() if not key.startswith("QW_")}
     said = subprocess.run([sys.executable, "-c", say], env=rest | own, cwd=ROOT, capture_output=True, check=True)
     assert "'sslmode': 'verify-full', 'sslrootcert': '/ca.pem'" in said.stdout.decode()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("sqlite:///{here}/new.sqlite3", "The database lacks tables of this release; `python manage.py migrate`"),
+        ("sqlite:///{here}/text.sqlite3", "The database is damaged (file is not a database)."),
+        ("postgres://ana:hush-hush@127.0.0.1:1/db", "The database cannot be reached ("),
+    ],
+)
+def test_a_command_without_a_usable_database_ends_with_a_sentence(tmp_path: Path, address: str, said: str) -> None:
+    (tmp_path / "text.sqlite3").write_text("no database " * 99)
+    rest = {key: value for key, value in os.environ.items() if not key.startswith("QW_")}
+    given = rest | {"QW_DATA_DIR": str(tmp_path), "QW_DATABASE_URL": address.format(here=tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "verify"], env=given, cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(said), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hush" not in done.stderr

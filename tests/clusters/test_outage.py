@@ -6,9 +6,9 @@ import sqlite3
 
 import psycopg
 import pytest
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
-from clusters.views.outage import AWAY, BUSY, FULL, outage_of
+from clusters.views.outage import AWAY, BUSY, DAMAGED, FULL, outage_of
 
 ADDRESSES = ("/", "/jobs/", "/runs/demo/", "/labels/", "/runs/demo/losses/")
 
@@ -20,10 +20,10 @@ def raised(cause: Exception, kind: type[Exception] = OperationalError) -> Except
     return error
 
 
-def of_sqlite(name: str) -> Exception:
+def of_sqlite(name: str, kind: type[Exception] = OperationalError) -> Exception:
     cause = sqlite3.OperationalError(name)
     cause.sqlite_errorname = name
-    return raised(cause)
+    return raised(cause, kind)
 
 
 @pytest.fixture
@@ -48,6 +48,9 @@ def away(monkeypatch: pytest.MonkeyPatch) -> None:
         (of_sqlite("SQLITE_FULL"), FULL),
         (of_sqlite("SQLITE_BUSY_SNAPSHOT"), BUSY),
         (of_sqlite("SQLITE_CANTOPEN"), AWAY),
+        (of_sqlite("SQLITE_NOTADB", DatabaseError), DAMAGED),
+        (of_sqlite("SQLITE_CORRUPT_INDEX", DatabaseError), DAMAGED),
+        (raised(psycopg.errors.DataCorrupted("invalid page in block 3")), DAMAGED),
         (of_sqlite("SQLITE_ERROR"), None),  # no such table: a bug, or migrations that are missing
         (raised(psycopg.errors.OutOfMemory("out of memory")), None),
         (ValueError("x"), None),
