@@ -1,7 +1,8 @@
 """Writes docs/reliability.md's table from what the fault tests measured: `python -m tests.faults.table FIGURES`.
 
-Several measurements of one thing become their median and range. A row that nothing was measured for says so, and the
-command then ends with status 1.
+The table holds one line for every fault, with its telling figures over all trials; below it stands every trial by
+itself. Several measurements of one thing become their median and range. A row that nothing was measured for says so,
+and the command then ends with status 1.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import statistics
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,12 +48,40 @@ ROWS: dict[int, tuple[str, str]] = {
     23: ("A migration is interrupted", "run again, it succeeds; until then the site says that it is not ready"),
     24: ("Restored on an empty host", "counts, hashes and labels are equal"),
 }
+# what tells most of a fault, over all of its trials: figure → the sum of all, or the worst
+TELLING: dict[int, dict[str, Callable[[list[float]], float]]] = {
+    1: {"kills": sum, "labels_lost": sum, "steps_repeated": max, "seconds_until_queued": max},
+    2: {"kills": sum, "labels_lost": sum, "rows_lost": sum, "steps_repeated": max, "seconds_until_queued": max},
+    3: {"seconds_until_queued": max},
+    4: {"steps_repeated": max, "task_finished_seconds": max, "queued_jobs_taken_seconds": max},
+    5: {"connections_reset": sum, "seconds_until_taken": max},
+    6: {"answers_503": sum, "answers_500": sum, "recovered_seconds": max, "steps_repeated": max},
+    7: {"times_full": sum, "partial_bundles_seen": sum},
+    8: {"failed": sum, "attempts": max},
+    9: {"claims": max, "dropped": sum, "steps_repeated": max},
+    10: {"writes_taken": sum, "seconds_until_it_ended": max},
+    11: {"files": sum, "noticed": sum, "seconds_to_notice": max},
+    12: {"failures": sum, "asked_again": sum, "seconds_waited": max},
+    13: {"writes": sum, "lost": sum, "words_in_history": min},
+    14: {"inputs": sum, "broken": sum, "slowest_seconds": max, "most_megabytes": max, "files_elsewhere": sum},
+    15: {"pages": sum, "dialogs": sum, "requests_elsewhere": sum, "violations_of_the_policy": sum},
+    16: {"requests": sum, "answers_5xx": sum},
+    17: {"requests": sum, "answers_5xx": sum},
+    18: {"requests": sum, "answers_5xx": sum},
+    19: {"requests": sum, "files_opened": sum, "connections": sum},
+    20: {"requests": sum, "rows_changed": sum, "answered_otherwise": sum},
+    21: {"steps_repeated": max, "leases_lost": sum},
+    22: {"seconds_until_queued": max, "seconds_until_it_ended": max, "attempts_lost": sum},
+    23: {"kills": sum, "rows_lost": sum, "answered_500": sum, "seconds": max},
+    24: {"kills": sum, "rows": sum, "files": sum, "different": sum},
+}
 Key = tuple[str, str, str, str]
+Trials = dict[Key, dict[str, list[Any]]]
 
 
-def read(file: Path) -> dict[int, dict[Key, dict[str, list[Any]]]]:
+def read(file: Path) -> dict[int, Trials]:
     """Row → (what, runner, database, scale) → figure → every value measured."""
-    rows: dict[int, dict[Key, dict[str, list[Any]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    rows: dict[int, Trials] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for line in file.read_text(encoding="utf-8").splitlines():
         found = json.loads(line)
         key = (found["what"], found["runner"], found["database"], found["scale"])
@@ -61,32 +91,67 @@ def read(file: Path) -> dict[int, dict[Key, dict[str, list[Any]]]]:
     return rows
 
 
-def table(rows: dict[int, dict[Key, dict[str, list[Any]]]]) -> str:
-    """The Markdown of all rows, in order; row 0 holds what belongs to no single fault."""
-    lines = ["| # | fault | promise | shown on | measured |", "|---|---|---|---|---|"]
+def table(rows: dict[int, Trials]) -> str:
+    """The Markdown of all rows, in order, and of their trials; row 0 holds what belongs to no single fault."""
+    lines = ["| # | fault | promise | measured, over all trials |", "|---|---|---|---|"]
     for number, (fault, promise) in ROWS.items():
         found = rows.get(number, {})
-        where = sorted({" · ".join(filter(None, (runner, database))) for _, runner, database, _ in found} - {""})
-        measured = "<br>".join(_measurement(key, figures) for key, figures in sorted(found.items()))
-        lines.append(
-            f"| {number} | {fault} | {promise} | {', '.join(where) or '–'} | {measured or '**not measured**'} |"
+        said = (
+            f"{_telling(number, found)} ([{len(found)} trial{'s' * (len(found) > 1)}](#row-{number}))"
+            if found
+            else "**not measured**"
         )
-    others = [f"- {_measurement(key, figures)}" for key, figures in sorted(rows.get(0, {}).items())]
-    return "\n".join([*lines, "", *others]).rstrip() + "\n"
+        lines.append(f"| {number} | {fault} | {promise} | {said} |")
+    for number, (fault, _) in [*ROWS.items(), (0, ("How work spreads over machines", ""))]:
+        if found := rows.get(number, {}):
+            heading = f"{number} · {fault}" if number else fault
+            lines += [
+                "",
+                f'<a id="row-{number}"></a>',
+                "",
+                f"### {heading}",
+                "",
+                "| trial | on | figures |",
+                "|---|---|---|",
+            ]
+            lines += [_trial(key, figures) for key, figures in sorted(found.items())]
+    return "\n".join(lines) + "\n"
 
 
-def _measurement(key: Key, figures: dict[str, list[Any]]) -> str:
+def _telling(number: int, trials: Trials) -> str:
+    """The telling figures of a fault, each over all trials that have it."""
+    said = []
+    for name, over_all in TELLING[number].items():
+        if values := [value for figures in trials.values() for value in figures.get(name, ())]:
+            least = "at most " if over_all is max and max(values) else ""
+            said.append(f"{name.replace('_', ' ')} {least}{_number(over_all(values))}")
+    return "; ".join(said)
+
+
+def _trial(key: Key, figures: dict[str, list[Any]]) -> str:
     what, runner, database, scale = key
     where = ", ".join(filter(None, (runner, database, "full periods" if scale == "full" else "")))
     values = "; ".join(f"{name.replace('_', ' ')} {_value(found)}" for name, found in figures.items())
-    return f"{what}{f' ({where})' if where else ''}{f': {values}' if values else ''}".replace("|", "\\|")
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in (what, where, values)) + " |"
 
 
 def _value(found: list[Any]) -> str:
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in found):
-        return ", ".join(dict.fromkeys(map(str, found)))
-    middle = f"{statistics.median(found):,.4g}"
-    return middle if min(found) == max(found) else f"{middle} ({min(found):,.4g} to {max(found):,.4g})"
+        return ", or ".join(dict.fromkeys(map(_plain, found)))
+    middle = _number(statistics.median(found))
+    return middle if min(found) == max(found) else f"{middle} ({_number(min(found))} to {_number(max(found))})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {n}" for name, n in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def main(file: Path) -> int:
@@ -94,8 +159,8 @@ def main(file: Path) -> int:
     document = DOCUMENT.read_text(encoding="utf-8")
     before, _, rest = document.partition(BEGIN)
     _, _, after = rest.partition(END)
-    day = datetime.now(UTC).date()
-    DOCUMENT.write_text(f"{before}{BEGIN}\nMeasured on {day}.\n\n{table(rows)}{END}{after}", encoding="utf-8")
+    day = datetime.fromtimestamp(file.stat().st_mtime, UTC).date()
+    DOCUMENT.write_text(f"{before}{BEGIN}\nMeasured on {day}.\n\n{table(rows)}\n{END}{after}", encoding="utf-8")
     missing = [number for number in ROWS if number not in rows]
     if missing:
         print(f"Nothing was measured for {', '.join(map(str, missing))}.", file=sys.stderr)
