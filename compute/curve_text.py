@@ -87,7 +87,7 @@ def curve_from_text(text: str, *, ladder: str = "") -> Points:
         return _of_ladder(rows, ladder)
     pairs: list[tuple[str, float, float]] = []
     for where, cells in rows:
-        if len(cells) == 1:
+        if len(cells) == 1 and _is_number(cells[0]):
             raise FitError(
                 f"{where} holds one number, “{_short(cells[0])}”. Write scale and loss on each line, or choose whose "
                 "sizes the losses belong to."
@@ -97,7 +97,7 @@ def curve_from_text(text: str, *, ladder: str = "") -> Points:
                 f"{where} holds {len(cells)} cells; a line is a scale and a loss. Write numbers with a decimal point "
                 "and without commas between thousands."
             )
-        pairs.append((where, _scale(where, cells[0]), _loss(where, cells[1])))
+        pairs.append((where, _scale(where, cells[0]), _loss(where, cells[-1])))
     return _points(pairs)
 
 
@@ -148,7 +148,7 @@ def _check_lengths(n_scales: int, n_losses: int) -> None:
 def _rows(text: str) -> list[tuple[str, list[str]]]:
     """Where each line stands and its cells, without head, empty lines and remarks."""
     rows = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             rows.append((f"Line {number}", _cells(line)))
     if len(rows) > 1 and _is_head(rows[0][1]):

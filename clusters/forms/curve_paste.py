@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import get_args
 from urllib.parse import urlencode
 
 from django.http import QueryDict
@@ -14,10 +15,11 @@ from clusters.parameters import chosen
 from clusters.values.readings import Unit
 from compute.curve_text import LADDERS, Points, curve_from_text
 from compute.errors import FitError
+from compute.numerics.theories import Over
 
 LONGEST_QUERY = 8_000  # bytes of an address that every server takes
 LONGEST_NAME = 120
-OVER = {
+OVER: dict[Over, str] = {
     "parameters": "non-embedding parameters",
     "samples": "training samples",
     "steps": "training step",
@@ -32,7 +34,7 @@ class CurveQuery:
     text: str = ""
     ladder: str = ""  # whose sizes the losses belong to; "" where the text says scales itself
     unit: Unit = "nats"  # of the losses
-    over: str = "parameters"
+    over: Over = "parameters"
     name: str = ""
 
     @cached_property
@@ -88,13 +90,13 @@ def curve_query(query: QueryDict) -> CurveQuery:
     return CurveQuery(
         text=query.get("text", "").replace("\0", ""),
         ladder=ladder,
-        unit="bits" if chosen(query, "unit", ("nats", "bits"), "nats") == "bits" else "nats",
+        unit=chosen(query, "unit", get_args(Unit), "nats"),
         over="parameters" if ladder else chosen(query, "over", list(OVER), "parameters"),
         name=query.get("name", "").replace("\0", "").strip()[:LONGEST_NAME],
     )
 
 
-def lab_href(points: Iterable[tuple[float, float]], *, over: str, name: str) -> str:
+def lab_href(points: Iterable[tuple[float, float]], *, over: Over, name: str) -> str:
     """Where a curve of the site, in nats, is open in the lab; "" where it has too few points."""
     known = [(x, y) for x, y in points if x > 0 and y == y and y >= 0]
     if len({x for x, _ in known}) < 2:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compute.numerics.bnsl import Break, BrokenPowerLaw
+from compute.numerics.theories import Over
 
 # bits at the paper's seven sizes, read from the vector graphics of its Figures 4 and 12
 PAPER_TOKENS: tuple[tuple[str, str], ...] = (
@@ -17,7 +18,7 @@ PAPER_TOKENS: tuple[tuple[str, str], ...] = (
     ("normal", "6.744 5.545 4.527 3.648 3.243 2.774 1.354"),
     ("consumer", "9.252 7.311 6.309 5.248 5.180 4.363 3.965"),
 )
-MADE_UP: tuple[tuple[str, str, str], ...] = (
+MADE_UP: tuple[tuple[str, Over, str], ...] = (
     ("double descent", "parameters", "1e5 3.2\n3e5 2.1\n1e6 1.6\n3e6 2.4\n1e7 3.3\n3e7 1.9\n1e8 1.1\n3e8 0.8\n1e9 0.7"),
     ("inverse scaling", "parameters", "2e7 0.9\n8e7 1.1\n3e8 1.6\n8e8 2.0\n2.5e9 2.9\n6.4e9 3.6"),
 )
@@ -30,7 +31,7 @@ class Example:
 
     name: str
     text: str
-    over: str = "parameters"
+    over: Over = "parameters"
     ladder: str = ""
     unit: str = "nats"
 

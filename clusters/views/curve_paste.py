@@ -28,9 +28,12 @@ from clusters.views.law_tables import law_rows, summary
 from clusters.views.throttling import too_many
 from compute.curve_text import LADDERS, MOST_POINTS, Points
 from compute.numerics.fits import CurveReading, Shape, fitted_places
+from compute.numerics.manifold import Dimension
+from compute.numerics.theories import Over, Quanta
 
 Maker = Callable[[], Chart | None]
 UNITS: tuple[Unit, ...] = ("nats", "bits")
+LETTERS: dict[Over, str] = {"parameters": "N", "samples": "D", "steps": "S", "scale": ""}  # of an exponent
 
 
 def show(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
@@ -126,7 +129,7 @@ def _result(asked: CurveQuery, points: Points, reading: CurveReading, makers: di
     return {
         "n": len(points.x), "reading": reading, "laws": laws,
         "charts": {slug.replace("-", "_"): make() for slug, make in makers.items()},
-        "note": reading.note, "rival": _rival(reading),
+        "note": reading.note, "rival": _rival(reading, asked.over),
         **_scores(asked, reading),
     }  # fmt: skip
 
@@ -165,19 +168,41 @@ def _other_shapes(shape: Shape, reading: CurveReading) -> list[dict[str, str]]:
     ]  # fmt: skip
 
 
-def _rival(reading: CurveReading) -> dict[str, str] | None:
+def _rival(reading: CurveReading, over: Over) -> dict[str, Any] | None:
     """What the exponent means to two theories."""
-    power, manifold = reading.power, reading.manifold
+    power = reading.power
     if power is None:
         return None
-    alpha = {"alpha": fixed(power.alpha, 3), "interval": _interval(power.low, power.high, 3)}
-    if manifold is None:
-        return alpha | {"falls": ""}
-    return alpha | {
-        "falls": "yes", "use": fixed(1 + power.alpha, 3), "use_interval": _interval(1 + power.low, 1 + power.high, 3),
-        "data": fixed(power.alpha / (1 + power.alpha), 3),
-        "dimension": fixed(manifold.value, 1), "dimension_interval": _interval(manifold.low, manifold.high, 1),
+    found = reading.theories(over)
+    return {
+        "letter": LETTERS[over], "exponent": fixed(power.alpha, 3), "interval": _interval(power.low, power.high, 3),
+        "falls": power.alpha > 0, "why_no_quanta": found.no_quanta, "why_no_manifold": found.no_manifold,
+        "quanta": found.quanta and _quanta(found.quanta, over),
+        "manifold": found.manifold and _manifold(found.manifold),
+        "of_unknown": "if this is over parameters" if over == "scale" else "",
     }  # fmt: skip
+
+
+def _quanta(found: Quanta, over: Over) -> dict[str, str]:
+    """The exponent of use, and the exponent that follows from it over the other kind of resource."""
+    name, value, low, high = "expected over parameters, α", found.alpha, found.low, found.high
+    if over in ("parameters", "scale"):
+        name = "expected over data, α / (1 + α)"
+        value, low, high = _over_data(value), _over_data(low), _over_data(high)
+    return {
+        "alpha": f"{found.alpha:.4g}", "use": fixed(1 + found.alpha, 3),
+        "use_interval": _interval(1 + found.low, 1 + found.high, 3),
+        "other": name, "other_value": fixed(value, 3), "other_interval": _interval(low, high, 3),
+    }  # fmt: skip
+
+
+def _over_data(alpha: float) -> float:
+    """The exponent over data where that over parameters is α; the ends of an interval may lie at 0 and below."""
+    return alpha / (1 + alpha) if -1 < alpha < math.inf else math.nan
+
+
+def _manifold(found: Dimension) -> dict[str, str]:
+    return {"dimension": fixed(found.value, 1), "interval": _interval(found.low, found.high, 1)}
 
 
 def _interval(low: float, high: float, digits: int) -> str:
@@ -190,7 +215,7 @@ def _interval(low: float, high: float, digits: int) -> str:
 
 def _payload(asked: CurveQuery, reading: CurveReading | None, drawn: list[Chart]) -> dict[str, Any]:
     about = {"name": asked.name, "over": asked.over, "unit": asked.unit}
-    return about | (reading.to_json() if reading else {"x": [], "loss_nats": []}) | {"figures": drawn}
+    return about | (reading.to_json(asked.over) if reading else {"x": [], "loss_nats": []}) | {"figures": drawn}
 
 
 curve_paste_urls: list[URLPattern] = [*twins.page("labs/curves", show, "curve-paste")]

@@ -14,6 +14,7 @@ from compute.curve_text import LADDERS, Points, curve_from_numbers, curve_from_t
 from compute.errors import ConfigError
 from compute.numerics.bnsl import NARROWEST, is_determined, is_sharp
 from compute.numerics.laws import Trial
+from compute.numerics.theories import OVER, Over, TheoryReadings
 
 LAW_NAMES = {
     "power": "power law", "offset": "with a floor", "break-1": "one break", "break-2": "two breaks",
@@ -32,6 +33,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--sizes", choices=list(LADDERS), help="whose sizes the losses belong to, where the file holds losses alone"
     )
     command.add_argument("--unit", choices=("nats", "bits"), default="nats", help="of the losses (nats)")
+    command.add_argument(
+        "--over", choices=OVER, default="parameters", help="what the scales are, for what theories read (parameters)"
+    )
     command.add_argument("--json", action="store_true", help="write everything as JSON, losses in nats")
     command.set_defaults(do=fit)
     text = "intrinsic dimension of points by how their neighbours grow in number"
@@ -48,10 +52,11 @@ def fit(arguments: argparse.Namespace) -> None:
     from compute.numerics.fits import LN2, CurveReading, read_curve
 
     points = _points(arguments)
+    over: Over = "parameters" if arguments.sizes else arguments.over
     factor = LN2 if arguments.unit == "bits" else 1.0
     reading: CurveReading = read_curve(points.x, [y * factor for y in points.y])
     if arguments.json:
-        print(json.dumps(reading.to_json(), indent=1))
+        print(json.dumps(reading.to_json(over), indent=1))
         return
     print(f"{len(points.x)} points from {points.x[0]:g} to {points.x[-1]:g}. {reading.note}".rstrip())
     shape = reading.shape
@@ -77,10 +82,17 @@ def fit(arguments: argparse.Namespace) -> None:
         print(_law(trial, is_best=is_best, factor=1 / factor, least=min(reading.loss_nats)))
     alpha = reading.power
     print(f"power law: alpha {alpha.alpha:.4f}{_interval(alpha.low, alpha.high)}, R² {alpha.r_squared:.3f}")
-    if reading.manifold is not None:
-        d = reading.manifold
-        print(f"quanta: use falls as rank to the −{1 + alpha.alpha:.3f}; "
-              f"manifold: dimension 4/alpha = {d.value:.1f}{_interval(d.low, d.high)}")  # fmt: skip
+    print(_theories(reading.theories(over)))
+
+
+def _theories(found: TheoryReadings) -> str:
+    """Both readings on a line each; the one sentence where the loss does not fall."""
+    q, d = found.quanta, found.manifold
+    quanta = found.no_quanta
+    if q is not None:
+        quanta = f"quanta: α {q.alpha:.4f}{_interval(q.low, q.high)}, use falls as rank to the −{1 + q.alpha:.3f}"
+    manifold = f"manifold: dimension 4/alpha = {d.value:.1f}{_interval(d.low, d.high)}" if d else found.no_manifold
+    return "\n".join(dict.fromkeys((quanta, manifold)))
 
 
 def dimension(arguments: argparse.Namespace) -> None:
@@ -93,6 +105,11 @@ def dimension(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"{arguments.file} cannot be read as points ({error}). Give a .npy file.") from error
     if table.ndim != 2 or table.dtype.kind not in "fiu":
         raise ConfigError(f"{arguments.file} holds {table.dtype} of shape {table.shape}; give points × coordinates.")
+    if arguments.cosines and table.shape[0] != table.shape[1]:
+        raise ConfigError(
+            f"{arguments.file} holds a table of {table.shape[0]:,} × {table.shape[1]:,}; cosines are of every pair of "
+            "points, as many rows as columns. Leave --cosines out for points × coordinates."
+        )
     rows = np.arange(len(table))
     if 0 < arguments.sample < len(table):
         rows = np.sort(np.random.default_rng(arguments.seed).choice(len(table), arguments.sample, replace=False))

@@ -90,3 +90,20 @@ def test_a_null_is_a_gap(client):
 
 def test_fields_may_be_chosen(client):
     assert set(get(client, "fits", x="1,10,100", y="4,3,2", fields="best,n_points")) == {"best", "n_points"}
+
+
+def test_what_the_scales_are_decides_what_theories_read(client):
+    x = [10.0**i for i in range(3, 9)]
+    curve = {"x": x, "y": [4 * one ** (-1 / 3) for one in x]}
+    typed = {name: ",".join(map(repr, values)) for name, values in curve.items()}
+    over_samples = get(client, "fits", over="samples", **typed)
+    assert over_samples["quanta"]["alpha"] == pytest.approx(0.5)
+    assert over_samples["manifold_dimension"] is None
+    client.force_login(UserFactory())
+    sent = client.post("/api/v1/fits/", curve | {"over": "samples"}, content_type="application/json")
+    assert sent.json()["quanta"] == over_samples["quanta"]
+    over_size = get(client, "fits", **typed)
+    assert over_size["quanta"]["alpha"] == pytest.approx(1 / 3)
+    assert over_size["manifold_dimension"]["value"] == pytest.approx(12)
+    get(client, "fits", 400, over="epochs", **typed)
+    get(client, "curve-scores", 400, over="samples", **typed)

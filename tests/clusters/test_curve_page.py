@@ -73,6 +73,32 @@ def test_the_manifold_is_read_with_its_interval(client):
     assert (d["low"], d["high"]) == pytest.approx((4 / alpha["high"], 4 / alpha["low"]))
 
 
+OVER_DATA = "\n".join(f"{x:.6g} {4 * x ** (-1 / 3):.9g}" for x in np.geomspace(1e3, 1e6, 8))
+
+
+@pytest.mark.parametrize("over", ["samples", "steps"])
+def test_over_data_the_exponent_stands_for_another_alpha(client, over):
+    text = page(client, text=OVER_DATA, over=over)
+    for words in ("1.500", "expected over parameters, α", "/theory/?alpha=0.5", f"nothing in an exponent over {over}"):
+        assert words in text
+    assert "dimension d̂" not in text
+    assert "1.333" not in text
+    told = twin(client, text=OVER_DATA, over=over)
+    assert told["quanta"]["alpha"] == pytest.approx(0.5)
+    assert told["manifold_dimension"] is None
+
+
+def test_a_scale_that_nobody_named_is_read_as_parameters_and_says_so(client):
+    text = page(client, text=OVER_DATA, over="scale")
+    assert text.count("if this is over parameters") == 3
+    assert "1.333" in text
+
+
+def test_an_exponent_that_no_alpha_gives_is_said(client):
+    steep = "\n".join(f"1e{i} {10 ** (-1.5 * i):.6g}" for i in range(1, 6))
+    assert "no α gives 1.5" in page(client, text=steep, over="samples")
+
+
 def test_the_number_of_breaks_is_chosen_by_the_held_out_points(client):
     example = made_up_examples()[-1]
     told = twin(client, text=example.text, over="steps")
@@ -109,7 +135,7 @@ def test_curves_that_do_not_fall_are_called_so(client, name, words):
         ("1 2", "There is one point; a curve needs two or more"),
         ("1 2\n2 -1", "Line 2 has the loss −1"),
         ("0 2\n2 1", "Line 1 has the scale 0"),
-        ("<script>alert(1)</script>", "holds one number, “<script>alert(1)</script>”"),
+        ("<script>alert(1)</script>", "Line 1 says “<script>alert(1)</script>”, which is no number"),
     ],
 )
 def test_what_is_no_curve_is_said_on_page_and_twin(client, text, sentence):

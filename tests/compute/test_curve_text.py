@@ -62,6 +62,7 @@ def test_a_column_of_losses_belongs_to_the_sizes_chosen(text):
         ("5,2", "one point; a curve needs two or more"),
         ("5,2\n5,3", "All 2 points have the scale 5"),
         ("3\n2", "Line 1 holds one number, “3”"),
+        ("hello\nworld", "Line 2 says “world”, which is no number"),
         ("18,915,328 4.2\n85,056,000 3.7", "Line 1 holds 3 cells; a line is a scale and a loss"),
         ("\n".join(f"{i + 1},1" for i in range(501)), "There are 501 points; 500 at most"),
     ],
@@ -69,6 +70,10 @@ def test_a_column_of_losses_belongs_to_the_sizes_chosen(text):
 def test_what_is_no_curve_is_answered_with_a_sentence(text, sentence):
     with pytest.raises(FitError, match=sentence):
         curve_from_text(text)
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_the_first_number():
+    assert curve_from_text("\ufeff1,3\n10,2").x == (1.0, 10.0)
 
 
 def test_losses_that_do_not_fill_the_sizes_are_counted():
@@ -105,13 +110,15 @@ def test_a_power_law_comes_back_with_its_manifold():
     x = np.geomspace(1e6, 1e10, 20)
     reading = read_curve(x, 10 * x**-0.083)
     assert reading.power.alpha == pytest.approx(0.083, rel=1e-9)
-    assert reading.manifold.value == pytest.approx(48.2, abs=0.05)
-    assert reading.manifold.low == pytest.approx(reading.manifold.high, rel=1e-6)
+    manifold = reading.theories().manifold
+    assert manifold.value == pytest.approx(48.2, abs=0.05)
+    assert manifold.low == pytest.approx(manifold.high, rel=1e-6)
 
 
 def test_a_rising_curve_has_no_manifold_and_says_that_it_rises():
     reading = read_curve([1, 10, 100, 1000], [1.0, 2.0, 3.0, 4.0])
-    assert reading.manifold is None
+    assert reading.theories().manifold is None
+    assert reading.theories().quanta is None
     assert reading.shape.rises
     assert not reading.shape.has_peak
 
@@ -193,3 +200,23 @@ def test_a_first_line_with_decimal_commas_is_no_head():
 def test_a_number_too_long_for_any_machine_is_one_that_nobody_measures(text, what):
     with pytest.raises(FitError, match=f"has the {what} inf, which is none that anybody measures"):
         curve_from_text(text.format("0" * 5000))
+
+
+def test_cosines_are_of_every_pair(tmp_path, capsys):
+    np.save(tmp_path / "points.npy", np.ones((40, 3)))
+    assert main(["dimension", str(tmp_path / "points.npy"), "--cosines"]) == REFUSED
+    assert "holds a table of 40 × 3; cosines are of every pair" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("over", "said"),
+    [
+        ("parameters", "quanta: α 0.3333 (0.3333 to 0.3333), use falls as rank to the −1.333\nmanifold: dimension"),
+        ("steps", "quanta: α 0.5000 (0.5 to 0.5), use falls as rank to the −1.500\nManifold theory’s law is one of"),
+    ],
+)
+def test_the_command_reads_an_exponent_over_what_the_scales_are(over, said, tmp_path, capsys):
+    x = np.geomspace(1e3, 1e6, 8)
+    (tmp_path / "curve.txt").write_text("\n".join(f"{a} {4 * a ** (-1 / 3)}" for a in x))
+    assert main(["fit", str(tmp_path / "curve.txt"), "--over", over]) == 0
+    assert said in capsys.readouterr().out
