@@ -60,6 +60,12 @@ class Start:
         return self.behind_tls or any(not is_loopback(host) for host in self.hosts)
 
     @property
+    def reaches_others(self) -> bool:
+        """Whether it sends passwords and texts to servers of other machines, as a further machine's workers do."""
+        servers = [str(self.database.get("HOST") or ""), *(urlsplit(url).hostname or "" for url in self.redis.values())]
+        return any(not host.startswith("/") and not is_loopback(host) for host in servers)
+
+    @property
     def is_sqlite(self) -> bool:
         return str(self.database["ENGINE"]).endswith("sqlite3")
 
@@ -86,7 +92,9 @@ def refuse(start: Start, mounts: str = "/proc/self/mountinfo") -> None:
     """Raise unless it is safe to start so."""
     checks: list[Callable[[Start], Iterator[str]]] = [_always]
     if start.is_production:
-        checks += [_openness, _secret, _addresses, _servers, _passwords, _in_the_clear, _processes, _files]
+        checks += [_openness, _secret, _addresses, _processes, _files]
+    if start.is_production or start.reaches_others:
+        checks += [_servers, _passwords, _in_the_clear]
     said = [sentence for check in checks for sentence in check(start)]
     if start.is_sqlite and (kind := network_disk(Path(str(start.database["NAME"])), mounts)):
         said.append(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import platform
 import subprocess
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +18,8 @@ from compute.errors import StorageError
 from compute.workspace import Workspace
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "transformers", "tokenizers", "safetensors", "umap-learn")
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("clusters", "compute", "quantaweb")  # the folders of its sources, in an image too
 _STAMP = "log"
 
 
@@ -66,16 +70,25 @@ def run_facts(
     }
 
 
-def code_version() -> str:
-    """The commit that this code was checked out at, or the installed package's version."""
-    root = Path(__file__).resolve().parents[2]
+def code_version(root: Path = ROOT) -> str:
+    """The commit that this code was checked out at; where there is none, as in an image, a hash of its sources."""
     if (root / ".git").exists():
         command = ["git", "-C", str(root), "describe", "--always", "--dirty"]
         try:
             return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
         except (OSError, subprocess.SubprocessError):
             pass
-    return _version("quantaweb")
+    return f"sources-{_hash_of_sources(root)[:12]}"
+
+
+@lru_cache
+def _hash_of_sources(root: Path) -> str:
+    """SHA-256 of every Python file of the project, by its path."""
+    digest = hashlib.sha256()
+    for file in sorted(file for part in PARTS for file in (root / part).rglob("*.py")):
+        digest.update(f"{file.relative_to(root).as_posix()}\0".encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _version(name: str) -> str:

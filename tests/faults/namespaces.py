@@ -9,6 +9,8 @@ import sys
 
 from tests.faults.breaking import Redis
 
+PASSWORD = "of-these-machines-alone"  # of broker and database, which no site asks without one
+
 
 class Network:
     """A bridge with an address of its own, and namespaces each at one end of a cable to it."""
@@ -52,16 +54,19 @@ class Network:
 
 
 class ReachableRedis(Redis):
-    """A redis-server that other machines reach at the bridge's address."""
+    """A redis-server that other machines reach at the bridge's address, with a password."""
 
     address = "127.0.0.1"
 
     @property
     def url(self) -> str:
-        return f"redis://{self.address}:{self.port}/0"
+        return self.url_at(self.address)
+
+    def url_at(self, address: str) -> str:
+        return f"redis://:{PASSWORD}@{address}:{self.port}/0"
 
     def command(self) -> list[str]:
-        return [*super().command(), "--bind", "127.0.0.1", self.address, "--protected-mode", "no"]
+        return [*super().command(), "--bind", "127.0.0.1", self.address, "--requirepass", PASSWORD]
 
 
 def missing() -> str:

@@ -24,7 +24,7 @@ from tests.databases import Site
 from tests.faults.breaking import kill, pid_of, repeated, wait_for, wait_for_state
 from tests.faults.celery_site import CelerySite, asking_through, use_plan
 from tests.faults.figures import Measured
-from tests.faults.namespaces import Network, ReachableRedis, inside, missing
+from tests.faults.namespaces import PASSWORD, Network, ReachableRedis, inside, missing
 from tests.jobs import fake
 from tests.postgres import Server
 from tests.small import small_config
@@ -55,9 +55,9 @@ def cluster(site: Site, network: Network, postgres: Server, tmp_path: Path, sett
     redis = ReachableRedis(tmp_path)
     redis.address = network.address
     redis.start()
-    site.url = f"postgres://postgres@{network.address}/{site.url.rpartition('/')[2]}?tcp_user_timeout=3000"
+    site.url = f"postgres://postgres:{PASSWORD}@{network.address}/{site.url.rpartition('/')[2]}?tcp_user_timeout=3000"
     started = CelerySite(site, redis.url, QW_RESEND_SECONDS="3")
-    with asking_through(f"redis://127.0.0.1:{redis.port}/0", settings):
+    with asking_through(redis.url_at("127.0.0.1"), settings):
         yield started
     started.end()
     redis.kill()

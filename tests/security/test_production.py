@@ -63,12 +63,32 @@ COMPOSE = {
 }
 
 
+WORKER = replace(LAPTOP, database=POSTGRESQL, runner="celery")  # of a further machine, which serves nobody
+
+
 def test_a_laptop_and_a_guarded_site_start() -> None:
     production.refuse(LAPTOP)
+    production.refuse(WORKER)
+    production.refuse(replace(LAPTOP, database=POSTGRESQL | {"PASSWORD": "", "HOST": "/run/postgresql"}))
     production.refuse(SAFE)
     production.refuse(
         replace(SAFE, behind_tls=False, insecure_http=True, proxies=0, site_url="http://quanta.example.org")
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"database": POSTGRESQL | {"PASSWORD": ""}}, "The database at postgres is asked without a password"),
+        ({"database": POSTGRESQL | {"PASSWORD": "hush"}}, "QW_DATABASE_URL holds a password of 4 characters"),
+        ({"database": SQLITE}, "QW_RUNNER=celery shares jobs among machines"),
+        ({"broker_url": "redis://10.8.0.1:6379/0"}, "QW_BROKER_URL names a server at 10.8.0.1"),
+        ({"suggest_url": "http://api.example.org/v1"}, "QW_SUGGEST_URL names api.example.org by http://"),
+    ],
+)
+def test_a_further_machine_is_held_to_what_it_sends_to_others(change: dict[str, object], said: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=said):
+        production.refuse(replace(WORKER, **change))
 
 
 @pytest.mark.parametrize(

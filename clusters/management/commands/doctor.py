@@ -18,6 +18,7 @@ from clusters.embedded.startup import require_data_folder
 from clusters.services.diagnosis import SITE
 from clusters.services.health import Problem, broker, database, findings
 from compute.errors import ComputeError
+from compute.steps.provenance import code_version
 from compute.suites import demo_config, expected_sha256, resolve
 
 OLDEST = (3, 11)
@@ -57,6 +58,11 @@ def python() -> str:
     if sys.version_info < OLDEST:
         raise Problem(f"this is {sys.version.split()[0]}; install Python 3.11 or newer and make .venv again.")
     return sys.version.split()[0]
+
+
+def code() -> str:
+    """Which code this is: what a report of a fault names, and what workers are compared with."""
+    return code_version()
 
 
 def data_folder() -> str:
@@ -113,6 +119,7 @@ def secret() -> str:
 
 CHECKS: dict[str, Callable[[], str]] = {
     "Python": python,
+    "code": code,
     "data folder": data_folder,
     "disk": disk,
     "secret key": secret,
