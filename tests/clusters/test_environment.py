@@ -174,7 +174,7 @@ def test_both_libraries_of_a_redis_with_tls_check_its_certificate(monkeypatch: p
 
 def test_a_database_with_tls_is_asked_for_it(tmp_path: Path) -> None:
     say = "from django.conf import settings; print(settings.DATABASES['default']['OPTIONS'])"
-    address = "postgres://quantaweb:hush@db/quantaweb?sslmode=verify-full&sslrootcert=/ca.pem"
+    address = "postgres://quantaweb:hush-hush-hush@db/quantaweb?sslmode=verify-full&sslrootcert=/ca.pem"
     own = {"QW_DATA_DIR": str(tmp_path), "QW_DATABASE_URL": address, "DJANGO_SETTINGS_MODULE": "quantaweb.settings"}
     rest = {key: value for key, value in os.environ.items() if not key.startswith("QW_")}
     said = subprocess.run([sys.executable, "-c", say], env=rest | own, cwd=ROOT, capture_output=True, check=True)
