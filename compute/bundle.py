@@ -25,6 +25,7 @@ from compute.errors import BundleError, StorageError
 
 FORMAT, VERSION = "quantaweb-bundle", 1
 MAX_HEADER_BYTES = 10_000  # of an array's file
+DAMAGED = ".damaged-"  # a folder that starts so was put aside, and is kept for a while
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 
@@ -142,7 +143,7 @@ class BundleWriter:
         try:
             there.verify()
         except BundleError:
-            target.rename(self.directory / f".damaged-{target.name}-{uuid.uuid4().hex[:12]}")
+            put_aside(target)
             self._partial.rename(target)
 
 
@@ -245,6 +246,12 @@ def folder_here(stored: Path | str, root: Path) -> Path:
     if path.is_dir() or not _FOLDER_NAME.fullmatch(path.name):
         return path
     return root / path.name
+
+
+def put_aside(folder: Path) -> None:
+    """Hide a damaged folder beside its place; how long it is kept counts from now."""
+    os.utime(folder, follow_symlinks=False)
+    folder.rename(folder.with_name(f"{DAMAGED}{folder.name}-{uuid.uuid4().hex[:12]}"))
 
 
 def manifest_sha256(manifest: dict[str, Any]) -> str:

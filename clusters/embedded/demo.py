@@ -18,7 +18,7 @@ from clusters.ingest import ingest
 from clusters.models import Experiment, Run
 from clusters.services.experiments import start_experiment
 from clusters.stored.arrays import forget_bundles
-from compute.bundle import open_bundle
+from compute.bundle import open_bundle, put_aside
 from compute.config import RunConfig
 from compute.errors import BundleError, ComputeError, ConfigError
 from compute.jobs import process, sweep
@@ -69,7 +69,7 @@ def _is_made_of(manifest: dict[str, object], config: RunConfig) -> bool:
 def _put_aside(folder: Path) -> None:
     """A new bundle of the same content wants the same name."""
     if folder.parent == Path(settings.BUNDLE_DIR) and folder.exists():
-        folder.rename(folder.with_name(f".damaged-{folder.name}-{int(time.time())}"))
+        put_aside(folder)
     forget_bundles()
 
 

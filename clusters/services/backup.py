@@ -8,18 +8,16 @@
         database.dump             pg_dump's custom format
 
 Bundles are immutable, so what was saved once is never copied again. The secret key is not in it: keep that elsewhere.
-What backups share, and how old ones go, is in `backup_folder.py`.
+How files are saved and come back is in `backup_files.py`; what backups share, how old ones go, in `backup_folder.py`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
-import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,30 +26,31 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Q
 
 from clusters.models import RegisteredCorpus, Run
-from clusters.queries.bundles import HOLDERS
+from clusters.queries.bundles import HOLDERS, Holder
 from clusters.services import postgres
 from clusters.services.audit import record
-from clusters.services.backup_folder import FORMAT, MANIFEST, OBJECTS, PARTIAL, VERSION, held, place
-from clusters.services.bundles import TRASH
-from compute.bundle import file_sha256, sync_directory
+from clusters.services.backup_files import (
+    Kept,
+    Objects,
+    Report,
+    bring_back,
+    check_objects,
+    no_report,
+    put_back,
+    sync_file,
+)
+from clusters.services.backup_folder import FORMAT, MANIFEST, OBJECTS, PARTIAL, VERSION, held
+from clusters.services.verification import check_again
+from compute.bundle import file_sha256, folder_here
 from compute.errors import StorageError
 from compute.models import Job
 
 BEGUN = "restoring"  # a file in the data folder while a backup is brought back
 WORDS = "clusters_token_words"  # SQLite's own tables of the index of words begin so
 ACTION = "site.backup"  # of the audit's entry that tells when there was one
-Report = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A folder of files that the database names."""
-
-    kind: str  # "bundle" or "corpus"
-    key: str  # a run's bundle_sha256, or the primary key of a corpus
-    path: Path
 
 
 @dataclass(frozen=True)
@@ -60,10 +59,10 @@ class Backup:
     n_rows: int
     n_objects: int
     n_new: int
-    problems: list[str]  # files that could not be saved, in sentences
+    problems: list[str]  # a sentence for each folder that could not be saved whole
 
 
-def back_up(folder: Path, *, report: Report = lambda text: None) -> Backup:
+def back_up(folder: Path, *, report: Report = no_report) -> Backup:
     """Save the database and what it names. A damaged file is told, and does not keep the rest from being saved."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     objects = Path(folder) / OBJECTS
@@ -74,7 +73,7 @@ def back_up(folder: Path, *, report: Report = lambda text: None) -> Backup:
         try:
             rows, kept, dump = _save_database(partial)
             report(f"database: {sum(rows.values()):,} rows")
-            saved = _Objects(objects)
+            saved = Objects(objects)
             folders = [entry for one in kept if (entry := saved.keep(one, report))]
             manifest: dict[str, Any] = {
                 "format": FORMAT, "version": VERSION, "made_at": stamp, "database": dump, "rows": rows,
@@ -90,7 +89,7 @@ def back_up(folder: Path, *, report: Report = lambda text: None) -> Backup:
     return Backup(final, sum(rows.values()), saved.n, saved.n_new, saved.problems)
 
 
-def restore(backup: Path, *, replace: bool = False, report: Report = lambda text: None) -> dict[str, int]:
+def restore(backup: Path, *, replace: bool = False, report: Report = no_report) -> dict[str, int]:
     """Bring back everything; give the rows of each table, which are those that the backup counted.
 
     Nothing is touched before every object was found with the hash that its name says. The database is replaced at once
@@ -99,8 +98,9 @@ def restore(backup: Path, *, replace: bool = False, report: Report = lambda text
     """
     with held(backup.parent):
         manifest = _read_manifest(backup)
+        _check_dump(backup, manifest)
         objects = backup.parent / OBJECTS
-        _check_objects(manifest, objects, report)
+        check_objects(manifest["folders"], objects, report)
         begun = Path(settings.DATA_DIR) / BEGUN
         if not replace and not _is_begun(begun, manifest) and _is_in_use():
             raise StorageError(
@@ -115,13 +115,44 @@ def restore(backup: Path, *, replace: bool = False, report: Report = lambda text
         _note_begin(begun, manifest)
         _load_database(backup / manifest["database"]["file"])
         for entry in manifest["folders"]:
-            _bring_back(entry, objects, report)
+            _note_place(entry, bring_back(entry, objects, report))
+        _doubt_what_is_not_whole(manifest["folders"])
         _move_jobs(manifest["data_folder"])
         found = _counted(manifest["rows"])
         if wrong := {name: n for name, n in manifest["rows"].items() if found.get(name) != n}:
             raise StorageError(f"After restoring, these tables have other numbers of rows than the backup: {wrong}.")
         begun.unlink()
     return found
+
+
+def restore_bundle(backup: Path, name: str, *, report: Report = no_report) -> Path:
+    """Make one bundle's folder what it was, by the name of its run or experiment, or by its own; give its place.
+
+    What is there is put aside. No row changes, but that a run's files are to be checked again.
+    """
+    with held(backup.parent):
+        holder, objects = _holder(name), backup.parent / OBJECTS
+        folders = _read_manifest(backup)["folders"]
+        saved = [one for one in folders if one["key"] == holder.bundle_sha256 and not one.get("lacks")]
+        if not saved:
+            raise StorageError(f"{backup} does not hold the bundle of {name} whole; try another backup.")
+        check_objects(saved[:1], objects, report)
+        place = folder_here(holder.bundle_path, Path(settings.BUNDLE_DIR))
+        put_back(saved[0], place, objects)
+    if isinstance(holder, Run):
+        check_again(holder)
+    return place
+
+
+def _holder(name: str) -> Holder:
+    named = Q(slug=name) | Q(bundle_path__endswith=f"/{name}")
+    found = [one for model in HOLDERS for one in model._default_manager.filter(named).exclude(bundle_sha256="")]
+    if len(found) != 1:
+        raise StorageError(
+            f"{len(found) or 'No'} bundles are named {name!r}. Give the name of a run or an experiment as in its "
+            "address, or that of its bundle's folder."
+        )
+    return found[0]
 
 
 def _note_begin(begun: Path, manifest: dict[str, Any]) -> None:
@@ -219,120 +250,23 @@ def _named(cursor: Any, there: set[str]) -> list[Kept]:
     return found
 
 
-# ── files, by hash ──
-
-
-class _Objects:
-    """The store that all backups of a folder share."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.n, self.n_new = folder, 0, 0
-        self.problems: list[str] = []
-
-    def keep(self, one: Kept, report: Report) -> dict[str, Any] | None:
-        """Save every file of a folder; None, with a problem, where it is not whole."""
-        report(f"{one.kind} {one.path.name}")
-        try:
-            folder = _now_at(one.path)
-            stated = _stated(one.kind, folder)
-            names = {str(path.relative_to(folder)): path for path in _files(folder)}
-            if missing := sorted(set(stated) - set(names)):
-                raise StorageError(f"{', '.join(missing[:3])} missing.")
-            files = {name: self._put(path, stated.get(name, "")) for name, path in names.items()}
-        except (OSError, ValueError, StorageError) as error:
-            self.problems.append(f"{one.kind} {one.path}: {error}")
-            return None
-        return {"kind": one.kind, "key": one.key, "name": one.path.name, "files": files}
-
-    def _put(self, path: Path, stated: str) -> str:
-        """Save a file once; a stated hash that is there already is that of a bundle's file, which never changes."""
-        self.n += 1
-        if stated and place(self.folder, stated).exists():
-            return stated
-        partial = self.folder / f".{uuid.uuid4().hex}.partial"
-        try:
-            shutil.copyfile(path, partial)
-            sha256 = file_sha256(partial)
-            if stated and sha256 != stated:
-                raise StorageError(f"{path.name} is not as its hash says.")
-            target = place(self.folder, sha256)
-            if not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _sync(partial)
-                partial.rename(target)
-                sync_directory(target.parent)
-                self.n_new += 1
-        finally:
-            partial.unlink(missing_ok=True)
-        return sha256
-
-
-def _now_at(path: Path) -> Path:
-    """Where the folder is now: a run that was deleted since the database was read keeps its bundle for some days."""
-    deleted = sorted(path.parent.glob(f"{TRASH}*-{path.name}")) if not path.is_dir() else []
-    return deleted[-1] if deleted else path
-
-
-def _stated(kind: str, folder: Path) -> dict[str, str]:
-    """The hashes that a bundle's manifest says its files have."""
-    if kind != "bundle":
-        return {}
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    stated = {entry["file"]: entry["sha256"] for entry in manifest["arrays"].values()}
-    return stated | {name: entry["sha256"] for name, entry in manifest["files"].items()}
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
-        raise StorageError("the folder is not there.")
-    return (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink())
-
-
-def _check_objects(manifest: dict[str, Any], objects: Path, report: Report) -> None:
-    wanted = sorted({sha256 for entry in manifest["folders"] for sha256 in entry["files"].values()})
-    for i, sha256 in enumerate(wanted, 1):
-        path = place(objects, sha256)
-        if not path.is_file() or file_sha256(path) != sha256:
-            raise StorageError(
-                f"Object {sha256} is {'damaged' if path.is_file() else 'missing'} in {objects}; nothing was restored."
-            )
-        if i % 200 == 0:
-            report(f"checked {i:,} of {len(wanted):,} files")
-
-
-def _bring_back(entry: dict[str, Any], objects: Path, report: Report) -> None:
-    """Put a folder where this site keeps its kind, and let the database know."""
-    report(f"{entry['kind']} {entry['name']}")
-    home = Path(settings.BUNDLE_DIR if entry["kind"] == "bundle" else settings.CORPUS_DIR)
-    target = home / Path(entry["name"]).name
-    if not target.exists():
-        with _partial_folder(target) as partial:
-            for name, sha256 in entry["files"].items():
-                path = partial / name
-                if not path.resolve().is_relative_to(partial.resolve()):
-                    raise StorageError(f"The backup names a file outside its folder: {name}.")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(place(objects, sha256), path)
+def _note_place(entry: dict[str, Any], place: Path) -> None:
+    """Let the database know where a folder is now."""
     if entry["kind"] == "bundle":
         there = _there()
         for model in (one for one in HOLDERS if one._meta.db_table in there):
-            model._default_manager.filter(bundle_sha256=entry["key"]).update(bundle_path=str(target))
+            model._default_manager.filter(bundle_sha256=entry["key"]).update(bundle_path=str(place))
         return
     corpus = RegisteredCorpus.objects.filter(pk=entry["key"])
-    corpus.update(source=str(target / Path(corpus.values_list("source", flat=True).get()).name))
+    corpus.update(source=str(place / Path(corpus.values_list("source", flat=True).get()).name))
 
 
-@contextmanager
-def _partial_folder(target: Path) -> Iterator[Path]:
-    """A folder that gets its name when it is whole."""
-    partial = target.with_name(f".{target.name}.partial-restore")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+def _doubt_what_is_not_whole(folders: list[dict[str, Any]]) -> None:
+    """Runs whose bundle the backup does not hold whole count as unchecked."""
+    whole = {entry["key"] for entry in folders if not entry.get("lacks")}
+    for pk, sha256 in list(Run.objects.values_list("pk", "bundle_sha256")):
+        if sha256 not in whole:
+            Run.objects.filter(pk=pk).update(verified_at=None)
 
 
 def _move_jobs(old: str) -> None:
@@ -350,17 +284,15 @@ def _read_manifest(backup: Path) -> dict[str, Any]:
         raise StorageError(f"{backup} is no backup: it has no manifest.json that can be read.") from error
     if manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
         raise StorageError(f"{backup} is of another kind or version; this release reads version {VERSION}.")
+    return manifest
+
+
+def _check_dump(backup: Path, manifest: dict[str, Any]) -> None:
     file = backup / manifest["database"]["file"]
     if not file.is_file() or file_sha256(file) != manifest["database"]["sha256"]:
         raise StorageError(f"{file.name} is missing or damaged; nothing was restored.")
-    return manifest
 
 
 def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as handle:
-        os.fsync(handle.fileno())
+    sync_file(path)

@@ -17,7 +17,7 @@ from clusters.queries.imports import folder_of
 from clusters.services.imports import ARCHIVE, CONTEXTS, KIND, LABELS, SENT, bundle_folder, finished, forget_files
 from clusters.services.verification import finish
 from compute.archives import require_modest, unpack
-from compute.bundle import Bundle, open_bundle, storage_errors
+from compute.bundle import Bundle, open_bundle, put_aside, storage_errors
 from compute.errors import BundleError, Cancelled, ComputeError
 from compute.jobs import kinds, log
 from compute.models import Job
@@ -124,7 +124,7 @@ def _settle(bundle: Bundle, target: Path) -> None:
         there = open_bundle(target)
         there.verify()
     except BundleError:
-        target.rename(target.with_name(f".damaged-{target.name}-{bundle.sha256[-12:]}"))
+        put_aside(target)
         bundle.path.rename(target)
         return
     if there.sha256 != bundle.sha256:

@@ -20,6 +20,7 @@ from clusters.services.corpora import PARTIAL as PARTIAL_UPLOAD
 from clusters.services.exports import folder_of
 from clusters.services.imports import KEPT_SECONDS as IMPORT_SECONDS
 from clusters.stored.derived import forget_derived
+from compute.bundle import DAMAGED
 from compute.jobs.sweep import forget_files
 from compute.models import Job
 from compute.steps.run import COLUMNS
@@ -152,11 +153,18 @@ def imports() -> Iterator[Left]:
             yield from _unnamed(folder, is_waiting)
 
 
-def trash(days: int) -> Iterator[Left]:
-    """Bundles of deleted runs, kept for a while: a backup that began before may still have to copy them."""
+def trash(root: Path, days: int) -> Iterator[Left]:
+    """What people deleted, kept for a while: a backup that began before may still have to copy it."""
     restore_kept()
-    for folder in _old(Path(settings.BUNDLE_DIR), f"{TRASH}*", days * DAY):
+    for folder in _old(root, f"{TRASH}*", days * DAY):
         yield from _unnamed(folder, lambda name: False)
+
+
+def damaged(days: int) -> Iterator[Left]:
+    """Bundles and uploads that were put aside, because files in them were not as they had been."""
+    for root in (Path(settings.BUNDLE_DIR), Path(settings.CORPUS_DIR)):
+        for folder in _old(root, f"{DAMAGED}*", days * DAY):
+            yield from _unnamed(folder, lambda name: is_named(bundle_path__endswith=f"/{name}"))
 
 
 def partial_bundles() -> Iterator[Left]:

@@ -78,8 +78,8 @@ def _open_shards() -> Families:
     for state in Shard.State.values:
         shards.add_metric([state], counts.get(state, 0))
     yield shards
-    most = Job.objects.filter(state__in=Job.OPEN_STATES).aggregate(most=Max("attempt"))["most"]
-    yield _gauge("quantaweb_attempts", "Most attempts at one shard of the open jobs", most or 0)
+    most = rows.filter(state__in=(Shard.State.QUEUED, Shard.State.RUNNING)).aggregate(most=Max("attempt"))["most"]
+    yield _gauge("quantaweb_attempts", "Most attempts at one shard of the open jobs that is not done", most or 0)
     computing = Shard.objects.filter(job=OuterRef("job")).exclude(phase=INGEST).exclude(state=Shard.State.SUCCEEDED)
     at_work = Q(job__state=Job.State.RUNNING) | Q(job__state=Job.State.STALLED)
     waiting = Shard.objects.filter(~Exists(computing), at_work, phase=INGEST, state=Shard.State.QUEUED).order_by()
@@ -160,11 +160,13 @@ def _runs() -> Families:
 
 def _backups() -> Families:
     """Nothing is told before the first backup: an alert asks for what is absent, too."""
-    last = AuditEvent.objects.filter(action=BACKUP).annotate(now=Now()).order_by("-pk").first()
+    made = AuditEvent.objects.filter(action=BACKUP).annotate(now=Now()).order_by("-pk")
+    whole, last = made.filter(detail__problems=0).first(), made.first()
+    if whole is not None:
+        yield _gauge("quantaweb_backup_age_seconds", "Since the last whole backup", _seconds(whole.at, whole.now))
     if last is not None:
-        yield _gauge("quantaweb_backup_age_seconds", "Since the last backup was whole", _seconds(last.at, last.now))
         n = int(last.detail.get("problems", 0))
-        yield _gauge("quantaweb_backup_problems", "Files that the last backup could not save", n)
+        yield _gauge("quantaweb_backup_problems", "Folders that the last backup could not save whole", n)
 
 
 def _disk() -> Families:

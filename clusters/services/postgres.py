@@ -113,16 +113,29 @@ def _rows(script: IO[bytes]) -> Iterator[bytes]:
     yield bytes(piece)
 
 
+def _environment() -> dict[str, str]:
+    """This process's own, with how the site reaches its database in libpq's variables.
+
+    The server's settings for a connection (`options`) are the site's own: a backup may take its time.
+    """
+    from psycopg.pq import Conninfo  # sites on SQLite need none of it
+
+    given = connection.settings_dict
+    options = {name: value for name, value in given["OPTIONS"].items() if name not in ("options", "client_encoding")}
+    basics = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
+    asked = options | {name: given[key] for name, key in basics.items() if given.get(key)}
+    variables = {one.keyword.decode(): one.envvar.decode() for one in Conninfo.get_defaults() if one.envvar}
+    return os.environ | {variables[name]: str(value) for name, value in asked.items() if name in variables}
+
+
 @contextmanager
 def _started(command: list[str], *, stdout: int) -> Iterator[subprocess.Popen[bytes]]:
     """One of PostgreSQL's own programs, working on this site's database; it must end well. Raises StorageError."""
-    given = connection.settings_dict
-    names = {"PGHOST": "HOST", "PGPORT": "PORT", "PGUSER": "USER", "PGPASSWORD": "PASSWORD", "PGDATABASE": "NAME"}
-    tls = {f"PG{key.upper()}": str(value) for key, value in given["OPTIONS"].items() if key.startswith("ssl")}
-    environment = os.environ | {name: str(given[key]) for name, key in names.items() if given.get(key)} | tls
     with tempfile.TemporaryFile() as said:
         try:
-            process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=said)
+            process = subprocess.Popen(
+                command, env=_environment(), stdin=subprocess.DEVNULL, stdout=stdout, stderr=said
+            )
         except FileNotFoundError as error:
             raise StorageError(f"{command[0]} is not installed here; install PostgreSQL's client programs.") from error
         with process:

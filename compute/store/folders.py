@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from compute.bundle import file_sha256, open_bundle, storage_errors, sync_directory
+from compute.bundle import file_sha256, open_bundle, put_aside, storage_errors, sync_directory
 from compute.errors import BundleError, StorageError
 from compute.store.objects import Store, Tell
 from compute.store.removal import outlast
@@ -168,7 +168,7 @@ def _put_in_place(partial: Path, target: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            target.rename(target.with_name(f".damaged-{target.name}-{uuid4().hex[:12]}"))
+            put_aside(target)
             partial.rename(target)
         sync_directory(target.parent)
 

@@ -15,7 +15,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from clusters.models import Run
-from clusters.services import backup, backup_folder
+from clusters.services import backup, backup_files, backup_folder
 from clusters.services.backup import back_up, restore
 from clusters.services.backup_folder import Thinned, held, thin
 from clusters.services.runs import delete_run
@@ -186,13 +186,13 @@ def test_files_stay_while_one_cannot_be_read(make, folder, how) -> None:
 def test_nothing_goes_while_another_backup_is_written(make, folder, monkeypatch) -> None:
     """Files that the other counts on would go, since it names them only at its end."""
     first, second = make(1), make(2)
-    before, stated, seen = objects(folder), backup._stated, []
+    before, stated, seen = objects(folder), backup_files._stated, []
 
     def meanwhile(*given: Any) -> Any:
         seen.append(thin(second, keep=1))
         return stated(*given)
 
-    monkeypatch.setattr(backup, "_stated", meanwhile)
+    monkeypatch.setattr(backup_files, "_stated", meanwhile)
     done = back_up(folder)
     assert {one.left[:14] for one in seen} == {"another backup"}
     assert dated(folder) == [first.name, second.name, done.path.name]

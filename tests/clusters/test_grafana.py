@@ -39,7 +39,7 @@ def expressions() -> Iterator[str]:
 def told(client: Client, settings: Any, tmp_path: Path, db: None) -> dict[str, set[str]]:
     """Every name of a sample with its labels, on a site where everything has happened."""
     settings.DATA_DIR = tmp_path
-    AuditEvent.objects.create(action=ACTION)
+    AuditEvent.objects.create(action=ACTION, detail={"problems": 0})
     job = Job.objects.create(name="runs", config={}, state=Job.State.RUNNING)
     Shard.objects.create(
         job=job, ordinal=0, phase="losses", phase_number=0, phase_ordinal=0, name="a", unit="tokens",
@@ -71,6 +71,12 @@ def test_every_label_that_is_asked_for_is_there(told: dict[str, set[str]]) -> No
             assert set(LABEL.findall(matchers)) <= BY_PROMETHEUS | told[name], expression
         for group in GROUPED.findall(expression):
             assert {label.strip() for label in group.split(",")} <= has, expression
+
+
+def test_a_check_that_was_asked_for_has_hours_before_it_is_called_late() -> None:
+    """An old run that is checked again counts as unchecked since it was read in."""
+    [rule] = [rule for rule in RULES if "quantaweb_verify_age_seconds" in rule["expr"]]
+    assert rule["for"] == "6h"
 
 
 def test_expressions_are_balanced() -> None:

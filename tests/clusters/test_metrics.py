@@ -74,11 +74,17 @@ def test_what_waits_is_told_by_queue(site: Site) -> None:  # noqa: F811
 
 def test_bundles_that_wait_to_be_read_in(site: Site) -> None:  # noqa: F811
     for state in ("running", "succeeded"):
-        job = Job.objects.create(name="computes", config={}, state=Job.State.RUNNING, attempt=2)
+        job = Job.objects.create(name="computes", config={}, state=Job.State.RUNNING)
         shard_of(job, state=state)
         shard_of(job, ordinal=1, phase="ingest", phase_number=1)
     assert one("quantaweb_ingest_waiting") == 1
-    assert one("quantaweb_attempts") == 2
+
+
+def test_the_most_attempts_are_those_of_any_shard_that_is_not_done(site: Site) -> None:  # noqa: F811
+    job = Job.objects.create(name="computes", config={}, state=Job.State.RUNNING, attempt=1)
+    for ordinal, (state, attempt) in enumerate((("succeeded", 7), ("running", 3), ("running", 1))):
+        shard_of(job, ordinal=ordinal, state=state, attempt=attempt)
+    assert one("quantaweb_attempts") == 3
 
 
 def test_who_works_how_fast_and_how_silently(site: Site) -> None:  # noqa: F811
@@ -128,13 +134,14 @@ def test_runs_that_wait_for_their_check_and_damaged_ones(site: Site) -> None:  #
     assert one("quantaweb_runs_damaged") == 1
 
 
-def test_the_age_of_the_last_backup(site: Site) -> None:  # noqa: F811
-    assert ("quantaweb_backup_age_seconds", frozenset()) not in scraped()
-    for seconds, problems in ((90_000, 3), (3600, 1)):
-        event = AuditEvent.objects.create(action=ACTION, detail={"problems": problems})
+def test_the_age_of_backups_is_that_of_the_last_whole_one(site: Site) -> None:  # noqa: F811
+    age, problems = (("quantaweb_backup_age_seconds", frozenset()), ("quantaweb_backup_problems", frozenset()))
+    for seconds, n, expected in ((95_000, 3, None), (90_000, 0, 90_000), (3600, 1, 90_000), (60, 0, 60)):
+        event = AuditEvent.objects.create(action=ACTION, detail={"problems": n})
         AuditEvent.objects.filter(pk=event.pk).update(at=ago(seconds))
-    assert one("quantaweb_backup_age_seconds") == pytest.approx(3600, abs=30)
-    assert one("quantaweb_backup_problems") == 1
+        found = scraped()
+        assert found.get(age) == (expected and pytest.approx(expected, abs=30))
+        assert found[problems] == n
 
 
 def test_what_the_site_stands_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

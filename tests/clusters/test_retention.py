@@ -32,6 +32,7 @@ from clusters.models import (
 )
 from clusters.services import leftovers
 from clusters.services.retention import KINDS, is_due, tidy
+from compute.bundle import put_aside
 from compute.models import Job, LogLine
 from compute.workspace import Workspace
 from tests.databases import Site, postgres_template, site, sqlite_template  # noqa: F401  (fixtures)
@@ -202,6 +203,18 @@ def test_bundles_of_deleted_runs_go_days_later_and_whole_ones_never(run: Run, da
     assert by_kind() == {"deleted runs": (1, 1000), "abandoned bundles": (1, 1000)}
     assert not any(path.exists() for path in (old, cut))
     assert all(path.exists() for path in (new, at_work, unknown, Path(run.bundle_path)))
+
+
+def test_what_was_put_aside_and_removed_uploads_go_days_later(run: Run, data: Path) -> None:
+    old, new = (aged(file_in(data / "bundles" / f"damaged-{letter}")) for letter in "on")
+    put_aside(old), put_aside(new)
+    [aside] = (data / "bundles").glob(".damaged-damaged-o-*")
+    upload = file_in(data / "corpora" / ".damaged-u")
+    removed, lately = file_in(data / "corpora" / ".trash-0123456789ab-r"), file_in(data / "corpora" / ".trash-0a-l")
+    aged(aside, 8), aged(upload, 8), aged(removed, 8), aged(lately, 6)
+    assert by_kind() == {"damaged folders": (2, 2000), "removed corpora": (1, 1000)}
+    assert [path.exists() for path in (aside, upload, removed, lately)] == [False, False, False, True]
+    assert len(list((data / "bundles").glob(".damaged-damaged-n-*"))) == 1
 
 
 def test_what_gets_a_row_while_it_is_looked_at_stays(data: Path) -> None:

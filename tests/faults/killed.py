@@ -40,13 +40,13 @@ MARKS = {
     },
     "backup": {
         "clusters.services.backup:_save_database": "database",
-        "clusters.services.backup:_stated": "files",
+        "clusters.services.backup_files:_stated": "files",
         "clusters.services.backup:_write": "manifest",
     },
     "restore": {
-        "clusters.services.backup:_check_objects": "checking",
+        "clusters.services.backup:check_objects": "checking",
         "clusters.services.backup:_load_database": "database",
-        "clusters.services.backup:_bring_back": "files",
+        "clusters.services.backup:bring_back": "files",
         "clusters.services.backup:_counted": "counting",
     },
 }  # function → the phase that begins with it

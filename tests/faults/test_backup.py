@@ -20,13 +20,15 @@ from django.db import connection
 from clusters.embedded.startup import unapplied_migrations
 from clusters.models import Cluster, Experiment, Label, RegisteredCorpus, Run
 from clusters.services import backup, people, postgres
-from clusters.services.backup import back_up, restore
+from clusters.services.backup import back_up, restore, restore_bundle
+from clusters.services.corpora import remove_corpus
 from clusters.services.experiments import receive
 from clusters.services.labels import Content, save_label
 from clusters.services.runs import delete_run
-from clusters.stored.arrays import experiment_array, forget_bundles
+from clusters.services.verification import check_again, finish
+from clusters.stored.arrays import bundle_of, experiment_array, forget_bundles
 from compute.bundle import file_sha256, open_bundle
-from compute.errors import StorageError
+from compute.errors import BundleError, StorageError
 from compute.labs import frame
 from compute.models import Job
 from tests.compute.counting import COUNTING, Counting
@@ -146,6 +148,97 @@ def test_a_run_that_is_deleted_while_files_are_copied_is_saved_all_the_same(
         open_bundle(Run.objects.get().bundle_path).verify()
 
 
+def test_a_corpus_that_is_removed_while_files_are_copied_is_saved_all_the_same(
+    site, lived_in, request, settings, tmp_path
+) -> None:
+    def report(text: str) -> None:
+        if text.startswith("database:"):
+            remove_corpus(User.objects.get(username="ada"), RegisteredCorpus.objects.get())
+
+    done = back_up(tmp_path / "backups", report=report)
+    assert done.problems == []
+    assert not (Path(settings.CORPUS_DIR) / "abc").exists()
+    with another_site(site, request, settings, "after"):
+        restore(done.path)
+        assert Path(RegisteredCorpus.objects.get().source).read_text() == '{"text": "hello"}'
+
+
+def test_bundles_whose_folders_are_named_alike_both_come_back(site, lived_in, request, settings, tmp_path) -> None:
+    for seed, name in enumerate(("a", "b"), 1):
+        made = make_run(tmp_path / name, name=name, seed=seed)
+        place = Path(made.bundle_path).rename(tmp_path / name / "bundle")
+        Run.objects.filter(pk=made.pk).update(bundle_path=str(place))
+    done = back_up(tmp_path / "backups")
+    with another_site(site, request, settings, "alike"):
+        restore(done.path)
+        restore(done.path, replace=True)  # which finds them in their places
+        for run in Run.objects.all():
+            assert open_bundle(run.bundle_path).sha256 == run.bundle_sha256
+            open_bundle(run.bundle_path).verify()
+        names = [Path(run.bundle_path).name for run in Run.objects.exclude(slug="kept").order_by("slug")]
+        assert names == ["bundle", f"bundle-{Run.objects.get(slug='b').bundle_sha256[:12]}"]
+        assert len(list(Path(settings.BUNDLE_DIR).iterdir())) == 4
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+def test_what_is_damaged_since_is_put_aside_and_comes_back_whole(site, lived_in, settings, tmp_path) -> None:
+    finish(lived_in)
+    done = back_up(tmp_path / "backups")
+    flip(Path(lived_in.bundle_path) / "curves" / "losses.npy")
+    text = Path(RegisteredCorpus.objects.get().source)
+    text.write_text("something else")
+    check_again(lived_in)
+    finish(lived_in)
+    assert Run.objects.get().damage
+    restore(done.path, replace=True)
+    run = Run.objects.get()
+    assert (bool(run.verified_at), run.damage, run.bundle_path) == (True, "", lived_in.bundle_path)
+    open_bundle(run.bundle_path).verify()
+    assert text.read_text() == '{"text": "hello"}'
+    aside = {folder.parent.name for folder in site.data.glob("*/.damaged-*")}
+    assert aside == {"bundles", "corpora"}
+
+
+def test_one_bundle_comes_back_and_no_row_changes_but_its_runs_check(site, lived_in, tmp_path) -> None:
+    done = back_up(tmp_path / "backups")
+    Label.objects.update(name="written since")
+    experiment = Experiment.objects.get()
+    flip(Path(lived_in.bundle_path) / "curves" / "losses.npy")
+    shutil.rmtree(experiment.bundle_path)
+    Run.objects.update(damage="one file is not as it was")
+    call_command("restore", str(done.path), "--bundle", "kept")
+    call_command("restore", str(done.path), "--bundle", Path(experiment.bundle_path).name)
+    run = Run.objects.get()
+    assert (run.verified_at, run.damage, run.bundle_path) == (None, "", lived_in.bundle_path)
+    for one in (run, experiment):
+        open_bundle(one.bundle_path).verify()
+    assert Label.objects.get().name == "written since"
+    with pytest.raises(CommandError, match="No bundles are named 'other'"):
+        call_command("restore", str(done.path), "--bundle", "other")
+
+
+def test_a_bundle_that_was_not_saved_whole_is_not_trusted(site, lived_in, request, settings, tmp_path) -> None:
+    finish(lived_in)
+    shutil.rmtree(Path(lived_in.bundle_path) / "curves")
+    done = back_up(tmp_path / "backups")
+    assert "curves/class.npy is missing and 8 more" in " ".join(done.problems)
+    assert done.n_objects > 20
+    with pytest.raises(StorageError, match="does not hold the bundle of kept whole"):
+        restore_bundle(done.path, "kept")
+    with another_site(site, request, settings, "doubted"):
+        restore(done.path)
+        run = Run.objects.get()
+        assert run.verified_at is None
+        with pytest.raises(BundleError, match="missing"):
+            open_bundle(run.bundle_path).verify()
+        assert bundle_of(run).array("corpus/token_ids").size
+
+
 @pytest.mark.parametrize("how", ["flipped", "missing"])
 def test_a_damaged_object_stops_before_anything_is_touched(lived_in, tmp_path, how) -> None:
     done = back_up(tmp_path / "backups")
@@ -153,9 +246,7 @@ def test_a_damaged_object_stops_before_anything_is_touched(lived_in, tmp_path, h
     if how == "missing":
         victim.unlink()
     else:
-        content = bytearray(victim.read_bytes())
-        content[-1] ^= 1
-        victim.write_bytes(content)
+        flip(victim)
     Label.objects.update(name="written since")
     with pytest.raises(StorageError, match="nothing was restored"):
         restore(done.path, replace=True)
@@ -163,17 +254,17 @@ def test_a_damaged_object_stops_before_anything_is_touched(lived_in, tmp_path, h
 
 
 def test_a_damaged_bundle_is_told_and_the_rest_is_saved(lived_in, tmp_path) -> None:
-    file = Path(lived_in.bundle_path) / "curves" / "losses.npy"
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1
-    file.write_bytes(content)
+    flip(Path(lived_in.bundle_path) / "curves" / "losses.npy")
     with pytest.raises(CommandError, match=r"losses\.npy is not as its hash says"):
         call_command("backup", str(tmp_path / "backups"))
     [place] = (tmp_path / "backups").glob("*Z")
     manifest = json.loads((place / "manifest.json").read_text())
-    kept = {entry["key"] for entry in manifest["folders"] if entry["kind"] == "bundle"}
-    assert kept == {Experiment.objects.get().bundle_sha256}
-    assert "corpus" in {entry["kind"] for entry in manifest["folders"]}
+    lacks = {entry["key"]: entry["lacks"] for entry in manifest["folders"]}
+    assert lacks == {
+        lived_in.bundle_sha256: ["curves/losses.npy"],
+        Experiment.objects.get().bundle_sha256: [],
+        str(RegisteredCorpus.objects.get().pk): [],
+    }
     assert manifest["rows"]["clusters_label"] == 1
 
 
@@ -303,6 +394,20 @@ def test_a_backup_asks_the_database_for_as_much_tls_as_the_site_does(site, tmp_p
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with pytest.raises(StorageError, match="pg_dump failed: asked verify-full by /data/ca.pem"):
+        postgres.dump(tmp_path / "dump", "00000003-00000001-1")
+
+
+@pytest.mark.parametrize("site", ["postgres"], indirect=True)
+def test_a_backup_proves_itself_to_the_database_as_the_site_does(site, tmp_path, monkeypatch) -> None:
+    address = {"passfile": "/run/pgpass", "service": "site", "ssl_min_protocol_version": "TLSv1.3", "options": "-c a=1"}
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", address)
+    program = tmp_path / "pg_dump"
+    told = '"$PGPASSFILE $PGSERVICE $PGSSLMINPROTOCOLVERSION $PGUSER ${PGOPTIONS-without}"'
+    program.write_text(f"#!/bin/sh\necho {told} >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    user = connection.settings_dict["USER"]
+    with pytest.raises(StorageError, match=f"pg_dump failed: /run/pgpass site TLSv1.3 {user} without"):
         postgres.dump(tmp_path / "dump", "00000003-00000001-1")
 
 
