@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from django.core.exceptions import BadRequest
 from django.http import QueryDict
@@ -11,9 +14,13 @@ from django.http import QueryDict
 from clusters.models import Affinity
 from clusters.values.readings import Unit
 
+Choice = TypeVar("Choice", bound=str)
 MAX_DIGITS = 18  # any such number fits every database's integers
 MAX_PAGE = 100_000
 MAX_TEXT = 200
+_GROUPED = re.compile(r"[+−-]?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]*)?")
+_WHOLE = re.compile(r"-?[0-9]{1,100}")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 REACHES: Mapping[str, int] = {"snippet": 40, "5": 5, "16": 16, "200": 200}  # tokens shown before the answer
 
@@ -24,12 +31,30 @@ def whole_number(text: str) -> int | None:
     return int(text) if is_number else None
 
 
-def chosen(query: QueryDict, name: str, choices: Sequence[str], default: str) -> str:
+def ungrouped(text: str) -> str:
+    """A number without the commas between its thousands; "1,5" keeps its comma, with which it is no number."""
+    return text.replace(",", "") if _GROUPED.fullmatch(text) else text
+
+
+def integer(text: str) -> int | None:
+    """The whole number of any size that somebody writes in the digits 0 to 9, thousands in groups or not, or None."""
+    plain = ungrouped(text.strip()).replace("−", "-")
+    return int(plain) if _WHOLE.fullmatch(plain) else None
+
+
+def real_number(text: str) -> float | None:
+    """The finite number that somebody writes in the digits 0 to 9, with a decimal point or a power of ten, or None."""
+    plain = ungrouped(text.strip()).replace("−", "-")
+    value = float(plain) if _NUMBER.fullmatch(plain) else math.nan
+    return value if math.isfinite(value) else None
+
+
+def chosen(query: QueryDict, name: str, choices: Sequence[Choice], default: Choice) -> Choice:
     """One of the choices; a value that is none of them is refused, not guessed at."""
     value = query.get(name) or default
     if value not in choices:
         raise BadRequest(f"{name} is {value[:40]!r}; choose one of {', '.join(choices)}.")
-    return value
+    return choices[choices.index(value)]
 
 
 def page_number(query: QueryDict) -> int:

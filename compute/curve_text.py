@@ -15,7 +15,7 @@ from compute.registry import SUITES
 MOST_POINTS = 500
 SCALES = (1e-30, 1e30)  # what lies beyond is a slip, and overflows in squares
 LOSSES = (1e-30, 1e9)
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _GAPS = ("", "-", "–", "—", "nan", "na", "n/a", "none", "null", "?")
 _LONGEST_SHOWN = 40
 

@@ -53,10 +53,10 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "clusters.views.throttling.HeldBack",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "clusters.views.throttling.HeldBack",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -212,6 +212,7 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["clusters.api.schema.own_paths"],
     "ENUM_NAME_OVERRIDES": {
         "Affinity": "clusters.api.schema.AFFINITIES",
+        "CurveOver": "compute.numerics.theories.OVER",
         "ExperimentKind": "clusters.api.schema.EXPERIMENT_KINDS",
         "ExportKind": "clusters.api.schema.EXPORT_KINDS",
         "ImportKind": "clusters.api.schema.IMPORT_KINDS",
@@ -220,6 +221,7 @@ SPECTACULAR_SETTINGS = {
         "LabelOrigin": "clusters.api.schema.LABEL_ORIGINS",
         "LabelState": "clusters.api.schema.LABEL_STATES",
         "LawName": "clusters.api.schema.LAW_NAMES",
+        "OverEnum": "clusters.api.schema.OF_TOKENS",
     },
 }
 CORS_ALLOWED_ORIGINS = env.origins("QW_CORS_ORIGINS")
@@ -312,7 +314,7 @@ LEASE_SECONDS = env.integer("QW_LEASE_SECONDS", 120, least=2)
 STALLED_SECONDS = env.integer("QW_STALLED_SECONDS", 60, least=2)
 SWEEP_SECONDS = env.integer("QW_SWEEP_SECONDS", 60, least=1)
 RESEND_SECONDS = env.integer("QW_RESEND_SECONDS", 300, least=1)  # a job that nobody took for so long is announced again
-RESERVE_MB = env.integer("QW_RESERVE_MB", 100, least=0)  # of the disk that jobs leave to the database
+RESERVE_MB = env.integer("QW_RESERVE_MB", 100, least=0)  # of the disk that jobs and uploads leave to the database
 POLL_SECONDS = env.integer("QW_POLL_SECONDS", 1, least=1)
 STORE = env.store()  # where hosts that share no disk leave results for each other; None where all see one folder
 GRACE_SECONDS = env.integer("QW_GRACE_SECONDS", 50, least=1)  # from SIGTERM until a shard that is stuck is given back

@@ -10,6 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clusters.api.fields import Whole
 from clusters.api.resource import One, Page, Resource, read_cursor, write_cursor
 from clusters.forms.agreement import AgreementQuery
 from clusters.forms.queues import Place
@@ -65,10 +66,10 @@ class AgreementSerializer(serializers.Serializer):
 
 
 class ScopeParameters(One):
-    queue = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
+    queue = Whole(required=False, min_value=1, max_value=2**63 - 1)
     run = serializers.CharField(required=False, max_length=80, help_text="With k: every label of a clustering.")
     affinity = serializers.ChoiceField(Affinity.values, required=False, default=Affinity.SIGNED)
-    k = serializers.IntegerField(required=False, min_value=1, max_value=MAX_INT)
+    k = Whole(required=False, min_value=1, max_value=MAX_INT)
     labels = serializers.ChoiceField(WHICH, required=False, default="first")
 
 

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clusters.api.documents import TextTokenSerializer, tokens_between
-from clusters.api.fields import Numbers
+from clusters.api.fields import Numbers, Whole
 from clusters.api.places import cluster_of
 from clusters.api.resource import MAX_LIMIT, One, Page, Resource, read_cursor, write_cursor
 from clusters.contexts import Reader, has_text
@@ -60,7 +60,7 @@ class Members(Resource):
 
 
 class ContextsParameters(Page):
-    reach = serializers.IntegerField(
+    reach = Whole(
         required=False, default=REACH, min_value=1, max_value=MAX_REACH, help_text="Tokens before the answer, at most."
     )
     losses = serializers.BooleanField(required=False, default=False, help_text="Every token with its id and loss, too.")
@@ -106,7 +106,7 @@ class CurveParameters(One):
     lm = serializers.CharField(
         required=False, max_length=80, help_text="Over steps: of which network; else the clustered one."
     )
-    limit = serializers.IntegerField(
+    limit = Whole(
         required=False, min_value=1, max_value=MAX_LIMIT, help_text="Members at once; of a .npy file all, unless given."
     )
     cursor = serializers.CharField(required=False, max_length=200)
@@ -149,7 +149,7 @@ class MemberCurves(Resource):
 
 
 class CrosswalkParameters(One):
-    reach = serializers.IntegerField(
+    reach = Whole(
         required=False, default=2, min_value=1, max_value=5, help_text="Smaller and larger ks on either side."
     )
 

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clusters.api.cluster_parts import part_urls
-from clusters.api.fields import Numbers
+from clusters.api.fields import Numbers, Whole
 from clusters.api.places import cluster_of, clustering_of
 from clusters.api.resource import Page, Resource, read_cursor, write_cursor
 from clusters.forms.clusters import SORTS
@@ -98,8 +98,8 @@ class ClusterParameters(Page):
     order = serializers.ChoiceField(["usual", "reversed"], required=False, default="usual")
     answer = serializers.CharField(required=False, default="", max_length=MAX_TEXT, help_text="In a token’s answer.")
     text = serializers.CharField(required=False, default="", max_length=MAX_TEXT, help_text="In a token’s context.")
-    least = serializers.IntegerField(required=False, min_value=0, help_text="Tokens, at least.")
-    most = serializers.IntegerField(required=False, min_value=0, help_text="Tokens, at most.")
+    least = Whole(required=False, min_value=0, help_text="Tokens, at least.")
+    most = Whole(required=False, min_value=0, help_text="Tokens, at most.")
 
 
 class Clusters(Resource):

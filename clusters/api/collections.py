@@ -10,6 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clusters.api.fields import Whole
 from clusters.api.idempotency import idempotent
 from clusters.api.permissions import LABEL
 from clusters.api.resource import Page, Resource, etag, expected_version, stale
@@ -74,9 +75,9 @@ class NewItemSerializer(serializers.Serializer):
 
     run = serializers.CharField(max_length=80, required=False)
     affinity = serializers.ChoiceField(choices=Affinity.values, required=False)
-    k = serializers.IntegerField(min_value=1, max_value=2**31 - 1, required=False)
-    cluster = serializers.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
-    index = serializers.IntegerField(min_value=0, max_value=10**MAX_DIGITS - 1, required=False)
+    k = Whole(min_value=1, max_value=2**31 - 1, required=False)
+    cluster = Whole(min_value=0, max_value=2**31 - 1, required=False)
+    index = Whole(min_value=0, max_value=10**MAX_DIGITS - 1, required=False)
     path = serializers.CharField(max_length=services.MAX_PATH, required=False, help_text="From “/runs/” on.")
     note = serializers.CharField(max_length=services.MAX_NOTE, required=False, allow_blank=True)
 

@@ -10,6 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clusters.api.fields import Whole
 from clusters.api.resource import One, Resource
 from clusters.contexts import has_text
 from clusters.models import Run
@@ -54,8 +55,8 @@ class DocumentSerializer(serializers.Serializer):
 class DocumentParameters(One):
     checkpoint = serializers.CharField(required=False, max_length=200, help_text="lm/revision; else the clustered one.")
     against = serializers.CharField(required=False, max_length=200, help_text="lm/revision to take the losses of, too.")
-    first = serializers.IntegerField(required=False, default=0, min_value=0, max_value=2**31, help_text="A position.")
-    n = serializers.IntegerField(required=False, default=TOKENS, min_value=1, max_value=MAX_TOKENS)
+    first = Whole(required=False, default=0, min_value=0, max_value=2**31, help_text="A position.")
+    n = Whole(required=False, default=TOKENS, min_value=1, max_value=MAX_TOKENS)
 
 
 class DocumentDetail(Resource):

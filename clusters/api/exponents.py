@@ -9,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clusters.api.fields import Number, Whole
 from clusters.api.idempotency import idempotent
 from clusters.api.permissions import LABEL
 from clusters.api.resource import Page, Resource, read_cursor, write_cursor
@@ -49,11 +50,11 @@ class ExponentSerializer(serializers.Serializer):
 
 class ExponentChangeSerializer(serializers.Serializer):
     name = serializers.CharField(required=False, max_length=services.LENGTHS["name"])
-    year = serializers.IntegerField(required=False, allow_null=True)
+    year = Whole(required=False, allow_null=True)
     domain = serializers.CharField(required=False, allow_blank=True, max_length=services.LENGTHS["domain"])
-    alpha_n = serializers.FloatField(required=False, allow_null=True)
-    alpha_d = serializers.FloatField(required=False, allow_null=True)
-    alpha_s = serializers.FloatField(required=False, allow_null=True)
+    alpha_n = Number(required=False, allow_null=True)
+    alpha_d = Number(required=False, allow_null=True)
+    alpha_s = Number(required=False, allow_null=True)
     note = serializers.CharField(required=False, allow_blank=True, max_length=services.LENGTHS["note"])
     link = serializers.CharField(required=False, allow_blank=True, max_length=services.LENGTHS["link"])
     is_shared = serializers.BooleanField(required=False, help_text="Whether everybody may see it.")

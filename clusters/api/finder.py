@@ -15,7 +15,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clusters.api.fields import Numbers
+from clusters.api.fields import Number, Numbers, Whole
 from clusters.api.resource import One, Page, Resource
 from clusters.contexts import has_text
 from clusters.forms.finder import BANDS, YES_NO, Asked, asked_of, cursor_text, parts
@@ -33,13 +33,6 @@ N_SIZES = 16  # sizes whose thresholds the schema names; a run with more has s17
 _THRESHOLD = re.compile(r"s[1-9][0-9]?_(min|max)")
 N_FACTS = 9  # of a table's row, before the scores
 NAMES = [score.name for score in SCORES.values()]
-
-
-class Bound(serializers.FloatField):
-    """An open end of an interval; a typographic minus is one."""
-
-    def to_internal_value(self, data: Any) -> float:
-        return super().to_internal_value(str(data).replace("−", "-"))
 
 
 class FinderParameters(Page):
@@ -64,7 +57,7 @@ def _thresholds() -> Iterator[tuple[str, serializers.Field]]:
     }
     for name, text in words.items():
         for end, word in (("min", "above"), ("max", "below")):
-            yield f"{name}_{end}", Bound(required=False, min_value=-1e9, max_value=1e9, help_text=f"{word}: {text}")
+            yield f"{name}_{end}", Number(required=False, min_value=-1e9, max_value=1e9, help_text=f"{word}: {text}")
 
 
 def _facets() -> dict[str, serializers.Field]:
@@ -88,7 +81,7 @@ def _facets() -> dict[str, serializers.Field]:
             help_text="text in the token itself",
         ),
         "whole": choice(["yes"], "“yes”: `answer` is the whole token, letter by letter"),
-        "answer_id": serializers.IntegerField(required=False, min_value=0, max_value=10**18 - 1, help_text="token id"),
+        "answer_id": Whole(required=False, min_value=0, max_value=10**18 - 1, help_text="token id"),
         "lasso": serializers.CharField(
             required=False, allow_blank=True, max_length=600, help_text="a polygon, as the page’s chart writes it"
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import BadRequest
@@ -12,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clusters.api.errors import TooMany
+from clusters.api.fields import Number
 from clusters.api.resource import One, Resource
 from clusters.api.scaling import LawSerializer, ManifoldSerializer
 from clusters.api.throttling import PerKey
@@ -23,6 +25,7 @@ from compute.errors import FitError
 from compute.numerics.curves import CLASS_NAMES
 from compute.numerics.fits import CurveReading, curve_shape, finite, mean_curve
 from compute.numerics.laws import LAWS
+from compute.numerics.theories import OVER, Over
 
 LONGEST_TEXT = 50_000
 MOST_SENT = 10_000  # numbers of a list; how many are read, the curve itself says
@@ -55,20 +58,38 @@ class CurveParameters(One):
         return {**typed, **_about(), **super().get_fields()}
 
 
+def _over() -> dict[str, serializers.Field]:
+    """What only the readings of a fit ask."""
+    said = "What the scales are, which decides what theories read (parameters)."
+    return {"over": serializers.ChoiceField(OVER, required=False, help_text=said)}
+
+
+class FitParameters(CurveParameters):
+    def get_fields(self) -> dict[str, serializers.Field]:
+        return super().get_fields() | _over()
+
+
 class CurveSentSerializer(serializers.Serializer):
     """A curve: x and y, or text."""
 
     x = serializers.ListField(
-        child=serializers.FloatField(allow_null=True), required=False, max_length=MOST_SENT,
+        child=Number(allow_null=True), required=False, max_length=MOST_SENT,
         help_text="Scales, positive: parameters, samples, steps.",
     )  # fmt: skip
     y = serializers.ListField(
-        child=serializers.FloatField(allow_null=True), required=False, max_length=MOST_SENT,
+        child=Number(allow_null=True), required=False, max_length=MOST_SENT,
         help_text="Losses, one for each scale, at least 0.",
     )  # fmt: skip
 
     def get_fields(self) -> dict[str, serializers.Field]:
         return super().get_fields() | _about()
+
+
+class FitSentSerializer(CurveSentSerializer):
+    """A curve: x and y, or text."""
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        return super().get_fields() | _over()
 
 
 class ScoredCurveSerializer(serializers.Serializer):
@@ -101,11 +122,22 @@ class PowerLawSerializer(serializers.Serializer):
     """y = amplitude · x^−alpha; null: two points leave no interval."""
 
     alpha = serializers.FloatField(read_only=True)
-    amplitude = serializers.FloatField(read_only=True, help_text="At x = 1, nats.")
+    amplitude = serializers.FloatField(
+        read_only=True, allow_null=True, help_text="At x = 1, nats; null: beyond what a float holds."
+    )
+    log_amplitude = serializers.FloatField(read_only=True, help_text="ln of it.")
     low = serializers.FloatField(read_only=True, allow_null=True, help_text="Of alpha, 95%.")
     high = serializers.FloatField(read_only=True, allow_null=True)
     r_squared = serializers.FloatField(read_only=True, help_text="In the logarithm.")
     n_points = serializers.IntegerField(read_only=True)
+
+
+class QuantaSerializer(serializers.Serializer):
+    """The Quantization Model's α: the k-th quantum is used as often as k^−(1+α); null: no such end."""
+
+    alpha = serializers.FloatField(read_only=True)
+    low = serializers.FloatField(read_only=True, allow_null=True, help_text="Of alpha, 95%.")
+    high = serializers.FloatField(read_only=True, allow_null=True)
 
 
 class FittedCurveSerializer(serializers.Serializer):
@@ -116,7 +148,13 @@ class FittedCurveSerializer(serializers.Serializer):
     power_law = PowerLawSerializer(read_only=True)
     best = serializers.ChoiceField(list(LAWS), read_only=True, allow_null=True, help_text="What foretold best.")
     laws = LawSerializer(many=True, read_only=True, help_text="Losses in nats. Empty with two scales alone.")
-    manifold_dimension = ManifoldSerializer(read_only=True, allow_null=True, help_text="null: the loss does not fall.")
+    quanta = QuantaSerializer(
+        read_only=True, allow_null=True,
+        help_text="null: the loss does not fall, or falls over samples or steps as no α lets it (exponent 1 or more).",
+    )  # fmt: skip
+    manifold_dimension = ManifoldSerializer(
+        read_only=True, allow_null=True, help_text="null: the loss does not fall, or is not over parameters."
+    )
     note = serializers.CharField(read_only=True, help_text="What to know of these points; often empty.")
 
 
@@ -129,12 +167,13 @@ class _OfCurve(Resource):
     tag = "curves"
 
     def get(self, request: Request) -> Response:
-        return self.one(self.answered(*_typed_points(self.asked)))
+        return self.one(self.answered(*_typed_points(self.asked), self.asked))
 
     def post(self, request: Request) -> Response:
-        return self.one(self.answered(*_sent_points(self.sent())))
+        sent = self.sent()
+        return self.one(self.answered(*_sent_points(sent), sent))
 
-    def answered(self, points: Points, unit: Unit) -> dict[str, Any]:
+    def answered(self, points: Points, unit: Unit, given: Mapping[str, Any]) -> dict[str, Any]:
         raise NotImplementedError
 
 
@@ -148,7 +187,7 @@ class CurveScores(_OfCurve):
     is_throttled = False
     operation = "curve_scores"
 
-    def answered(self, points: Points, unit: Unit) -> dict[str, Any]:
+    def answered(self, points: Points, unit: Unit, given: Mapping[str, Any]) -> dict[str, Any]:
         factor = math.log(2) if unit == "bits" else 1.0
         x, losses = mean_curve(points.x, [y * factor for y in points.y])
         shape, why_not = curve_shape(x, losses)
@@ -163,24 +202,27 @@ class Fits(_OfCurve):
     Losses must be above 0. Nothing of it is stored. 30 new curves a minute, and laws of at most 120 points of each.
     """
 
+    parameters = FitParameters
+    accepts = FitSentSerializer
     answers = FittedCurveSerializer
     operation = "fit"
 
-    def answered(self, points: Points, unit: Unit) -> dict[str, Any]:
+    def answered(self, points: Points, unit: Unit, given: Mapping[str, Any]) -> dict[str, Any]:
         if not is_read(points, unit) and (seconds := fit_wait(PerKey().get_cache_key(self.request, self))):
             raise TooMany(f"{FITS_OFTEN}. Try again in {math.ceil(seconds)} seconds.", seconds)
         reading = reading_of(points, unit)
         if reading.power is None:
             raise FitError(reading.no_laws)
-        return _fitted(reading, len(points.x))
+        over: Over = "parameters" if given.get("sizes") else given.get("over", "parameters")
+        return _fitted(reading, len(points.x), over)
 
 
-def _fitted(reading: CurveReading, n_points: int) -> dict[str, Any]:
-    told = reading.to_json()
+def _fitted(reading: CurveReading, n_points: int, over: Over) -> dict[str, Any]:
+    told = reading.to_json(over)
     laws = told["laws"] or {"n_held_out": 0, "best": None, "laws": []}
     return {
         "n_points": n_points, "n_held_out": laws["n_held_out"], "power_law": told["power_law"], "best": laws["best"],
-        "laws": laws["laws"], "manifold_dimension": told["manifold_dimension"],
+        "laws": laws["laws"], "quanta": told["quanta"], "manifold_dimension": told["manifold_dimension"],
         "note": " ".join(filter(None, (reading.note, reading.no_laws))),
     }  # fmt: skip
 

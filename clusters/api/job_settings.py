@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from clusters.api.fields import Number, Whole
 from clusters.forms.run import MAX_KS, MAX_LENGTH, MAX_TOKENS, RunForm
 from clusters.forms.suites import RUN_FORMS
 from clusters.queries.access import User
@@ -27,32 +28,32 @@ class JobSettingsSerializer(serializers.Serializer):
     corpus = serializers.CharField(
         required=False, max_length=20, help_text="“demo”, or the number of a registered corpus, as in its address."
     )
-    max_documents = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=10**9)
-    max_length = serializers.IntegerField(required=False, min_value=2, max_value=MAX_LENGTH)
-    n_tokens = serializers.IntegerField(required=False, min_value=2, max_value=MAX_TOKENS)
-    threshold_nats = serializers.FloatField(required=False, help_text="Only tokens with a loss below it.")
-    stride = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=10**6)
+    max_documents = Whole(required=False, allow_null=True, min_value=1, max_value=10**9)
+    max_length = Whole(required=False, min_value=2, max_value=MAX_LENGTH)
+    n_tokens = Whole(required=False, min_value=2, max_value=MAX_TOKENS)
+    threshold_nats = Number(required=False, help_text="Only tokens with a loss below it.")
+    stride = Whole(required=False, allow_null=True, min_value=1, max_value=10**6)
     exclude_induced = serializers.BooleanField(required=False)
     vectors = serializers.ChoiceField(VECTORS, required=False)
     gradient_scope = serializers.ChoiceField(GRADIENT_SCOPES, required=False)
     mode = serializers.ChoiceField(["auto", "exact", "sketch"], required=False)
-    auto_hours = serializers.FloatField(required=False, min_value=0.01, max_value=10_000)
-    sketch_size = serializers.IntegerField(required=False, min_value=16, max_value=2**24)
-    refine = serializers.IntegerField(required=False, min_value=0, max_value=1000)
-    block_tokens = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=MAX_TOKENS)
+    auto_hours = Number(required=False, min_value=0.01, max_value=10_000)
+    sketch_size = Whole(required=False, min_value=16, max_value=2**24)
+    refine = Whole(required=False, min_value=0, max_value=1000)
+    block_tokens = Whole(required=False, allow_null=True, min_value=1, max_value=MAX_TOKENS)
     ks = serializers.ListField(
-        child=serializers.IntegerField(min_value=2, max_value=MAX_TOKENS), required=False, min_length=1,
+        child=Whole(min_value=2, max_value=MAX_TOKENS), required=False, min_length=1,
         max_length=MAX_KS, help_text="Numbers of clusters.",
     )  # fmt: skip
     affinities = serializers.ListField(
         child=serializers.ChoiceField(AFFINITIES), required=False, min_length=1, max_length=2
     )
     effort = serializers.ChoiceField(EFFORTS, required=False)
-    seed = serializers.IntegerField(required=False, min_value=0, max_value=2**32 - 1)
-    n_init = serializers.IntegerField(required=False, min_value=1, max_value=1000)
-    n_curves = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=10**6)
+    seed = Whole(required=False, min_value=0, max_value=2**32 - 1)
+    n_init = Whole(required=False, min_value=1, max_value=1000)
+    n_curves = Whole(required=False, allow_null=True, min_value=0, max_value=10**6)
     precision = serializers.ChoiceField(PRECISIONS, required=False)
-    documents_per_shard = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=10**9)
+    documents_per_shard = Whole(required=False, allow_null=True, min_value=1, max_value=10**9)
     clustered = serializers.CharField(
         required=False, max_length=400, help_text="The clustered network: a size of a known suite, or lm/revision."
     )

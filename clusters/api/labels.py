@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clusters.api.errors import Busy
+from clusters.api.fields import Whole
 from clusters.api.idempotency import idempotent
 from clusters.api.permissions import LABEL
 from clusters.api.places import cluster_of
@@ -60,7 +61,7 @@ class ContentSerializer(serializers.Serializer):
     kind = serializers.ChoiceField(choices=Label.Kind.values, required=False, allow_blank=True)
     confidence = serializers.ChoiceField(choices=Label.Confidence.values, required=False, allow_null=True)
     tags = serializers.ListField(child=serializers.CharField(), required=False, help_text="Slugs of the vocabulary.")
-    misfits = serializers.ListField(child=serializers.IntegerField(min_value=0, max_value=MAX_INT), required=False)
+    misfits = serializers.ListField(child=Whole(min_value=0, max_value=MAX_INT), required=False)
     state = serializers.ChoiceField(
         choices=Label.State.values, required=False, help_text="“submitted” submits; withdraw makes it a draft again."
     )
@@ -69,8 +70,8 @@ class ContentSerializer(serializers.Serializer):
 class NewLabelSerializer(ContentSerializer):
     run = serializers.CharField(max_length=80)
     affinity = serializers.ChoiceField(choices=Affinity.values, default=Affinity.SIGNED)
-    k = serializers.IntegerField(min_value=0, max_value=2**31 - 1)
-    cluster = serializers.IntegerField(min_value=0, max_value=2**31 - 1)
+    k = Whole(min_value=0, max_value=2**31 - 1)
+    cluster = Whole(min_value=0, max_value=2**31 - 1)
     origin = serializers.ChoiceField(
         choices=[Label.Origin.PERSON, Label.Origin.AGREED],
         default=Label.Origin.PERSON,
@@ -81,8 +82,8 @@ class NewLabelSerializer(ContentSerializer):
 class LabelParameters(Page):
     run = serializers.CharField(required=False, max_length=80)
     affinity = serializers.ChoiceField(choices=Affinity.values, required=False)
-    k = serializers.IntegerField(required=False, min_value=0, max_value=2**31 - 1)
-    cluster = serializers.IntegerField(required=False, min_value=0, max_value=2**31 - 1)
+    k = Whole(required=False, min_value=0, max_value=2**31 - 1)
+    cluster = Whole(required=False, min_value=0, max_value=2**31 - 1)
     tag = serializers.CharField(required=False, max_length=40)
     kind = serializers.ChoiceField(choices=Label.Kind.values, required=False)
     state = serializers.ChoiceField(choices=Label.State.values, required=False)
@@ -168,7 +169,7 @@ class LabelRevisions(Resource):
 
 
 class RestoreSerializer(serializers.Serializer):
-    version = serializers.IntegerField(min_value=1, max_value=2**31 - 1, help_text="The version to write again.")
+    version = Whole(min_value=1, max_value=2**31 - 1, help_text="The version to write again.")
 
 
 class LabelRestore(Resource):

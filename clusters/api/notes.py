@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clusters.api.errors import Busy
+from clusters.api.fields import Whole
 from clusters.api.idempotency import idempotent
 from clusters.api.permissions import LABEL
 from clusters.api.resource import Page, Resource, etag, expected_version, stale
@@ -47,12 +48,12 @@ class NoteChangeSerializer(serializers.Serializer):
 
 class NewNoteSerializer(NoteChangeSerializer):
     run = serializers.CharField(max_length=80)
-    token = serializers.IntegerField(min_value=0, max_value=MAX_INT)
+    token = Whole(min_value=0, max_value=MAX_INT)
 
 
 class NoteParameters(Page):
     run = serializers.CharField(required=False, max_length=80)
-    token = serializers.IntegerField(required=False, min_value=0, max_value=MAX_INT)
+    token = Whole(required=False, min_value=0, max_value=MAX_INT)
     author = serializers.CharField(required=False, max_length=150)
     text = serializers.CharField(required=False, max_length=200)
     mine = serializers.BooleanField(required=False, default=False)

@@ -14,6 +14,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clusters.api.fields import Whole
 from clusters.api.idempotency import idempotent
 from clusters.api.permissions import LABEL
 from clusters.api.places import clustering_of
@@ -87,19 +88,19 @@ class NewQueueSerializer(serializers.Serializer):
 
     run = serializers.CharField(max_length=80)
     affinity = serializers.ChoiceField(Affinity.values, default=Affinity.SIGNED)
-    k = serializers.IntegerField(min_value=1, max_value=MAX_INT)
+    k = Whole(min_value=1, max_value=MAX_INT)
     name = serializers.CharField(max_length=120)
     people = serializers.ListField(
         child=serializers.CharField(max_length=150), max_length=1000, help_text="User names."
     )
-    labels_each = serializers.IntegerField(min_value=1, max_value=MOST_EACH, default=2)
+    labels_each = Whole(min_value=1, max_value=MOST_EACH, default=2)
     is_blind = serializers.BooleanField(default=True)
     guidelines = serializers.CharField(allow_blank=True, default="", max_length=10_000)
-    at_most = serializers.IntegerField(min_value=1, max_value=MOST_CLUSTERS, default=USUAL_CLUSTERS)
+    at_most = Whole(min_value=1, max_value=MOST_CLUSTERS, default=USUAL_CLUSTERS)
     answer = serializers.CharField(required=False, max_length=MAX_TEXT)
     text = serializers.CharField(required=False, max_length=MAX_TEXT, help_text="In a context.")
-    least = serializers.IntegerField(required=False, min_value=1, max_value=MAX_INT, help_text="Tokens, at least.")
-    most = serializers.IntegerField(required=False, min_value=1, max_value=MAX_INT, help_text="Tokens, at most.")
+    least = Whole(required=False, min_value=1, max_value=MAX_INT, help_text="Tokens, at least.")
+    most = Whole(required=False, min_value=1, max_value=MAX_INT, help_text="Tokens, at most.")
     sort = serializers.ChoiceField(list(SORTS), required=False)
     order = serializers.ChoiceField(["usual", "reversed"], required=False)
 

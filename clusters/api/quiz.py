@@ -9,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clusters.api.fields import Whole
 from clusters.api.places import clustering_of
 from clusters.api.resource import One, Page, Resource, read_cursor, write_cursor
 from clusters.models import Affinity
@@ -55,7 +56,7 @@ class QuizSummarySerializer(serializers.Serializer):
 class _Place(serializers.Serializer):
     run = serializers.CharField(max_length=80)
     affinity = serializers.ChoiceField(choices=Affinity.values, required=False, default=Affinity.SIGNED)
-    k = serializers.IntegerField(min_value=0, max_value=MAX_INT)
+    k = Whole(min_value=0, max_value=MAX_INT)
 
 
 class QuizParameters(_Place, Page):

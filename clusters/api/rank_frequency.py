@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clusters.api.fields import Numbers
+from clusters.api.fields import Numbers, Whole
 from clusters.api.resource import One, Resource
 from clusters.models import Affinity, Run
 from clusters.queries import runs as queries
@@ -32,7 +32,10 @@ class IntervalSerializer(serializers.Serializer):
 
 class FitSerializer(serializers.Serializer):
     slope = serializers.FloatField(read_only=True, help_text="Of ln size on ln rank; negative.")
-    intercept = serializers.FloatField(read_only=True, help_text="The constant, in tokens.")
+    intercept = serializers.FloatField(
+        read_only=True, allow_null=True, help_text="The constant, in tokens; null: beyond what a float holds."
+    )
+    log_intercept = serializers.FloatField(read_only=True, help_text="ln of it.")
     r_squared = serializers.FloatField(read_only=True)
     first_rank = serializers.IntegerField(read_only=True)
     last_rank = serializers.IntegerField(read_only=True)
@@ -62,10 +65,10 @@ class RankFrequencySerializer(serializers.Serializer):
 
 class RankFrequencyParameters(One):
     affinity = serializers.ChoiceField(Affinity.values, required=False, help_text="Else the run’s first.")
-    first = serializers.IntegerField(required=False, min_value=1, help_text="The first rank of the fit.")
-    last = serializers.IntegerField(required=False, min_value=1, help_text="The last rank of the fit.")
+    first = Whole(required=False, min_value=1, help_text="The first rank of the fit.")
+    last = Whole(required=False, min_value=1, help_text="The last rank of the fit.")
     k = serializers.ListField(
-        child=serializers.IntegerField(min_value=1), required=False, max_length=100,
+        child=Whole(min_value=1), required=False, max_length=100,
         help_text="Only the curves of these; the envelope is always that of all.",
     )  # fmt: skip
 

@@ -28,6 +28,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from clusters.api.errors import PreconditionFailed, PreconditionRequired, UnknownField, UnknownParameter
+from clusters.api.fields import Whole
 from clusters.api.parsers import impossible_number, is_unfit
 from clusters.api.permissions import READ
 from clusters.api.renderers import FiniteJSONRenderer, NpyRenderer
@@ -67,9 +68,7 @@ class One(Parameters):
 class Page(One):
     """Of a list: how many at once, and from where on."""
 
-    limit = serializers.IntegerField(
-        required=False, min_value=1, max_value=MAX_LIMIT, default=LIMIT, help_text="How many at once."
-    )
+    limit = Whole(required=False, min_value=1, max_value=MAX_LIMIT, default=LIMIT, help_text="How many at once.")
     cursor = serializers.CharField(required=False, max_length=MAX_CURSOR, help_text="As `next` has it.")
 
 

@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from clusters.api.fields import Whole
 from clusters.api.resource import One, Resource
 from clusters.models import Run
 from clusters.queries import losses
@@ -32,7 +33,8 @@ class LawSerializer(serializers.Serializer):
     name = serializers.ChoiceField(list(LAWS), read_only=True)
     parameters = serializers.DictField(
         child=serializers.FloatField(allow_null=True), read_only=True,
-        help_text="a, b, c0, and of every break c1, d1, f1: a + b x^−c0 (1 + (x/d1)^(1/f1))^(−c1 f1).",
+        help_text="a, b, c0, and of every break c1, d1, f1: a + b x^−c0 (1 + (x/d1)^(1/f1))^(−c1 f1). "
+        "b null: beyond what a float holds.",
     )  # fmt: skip
     intervals = serializers.DictField(
         child=serializers.ListField(child=serializers.FloatField(allow_null=True)), read_only=True,
@@ -94,11 +96,11 @@ class ScalingSerializer(serializers.Serializer):
 
 
 class ScalingParameters(One):
-    smallest = serializers.IntegerField(required=False, min_value=0, max_value=MOST, help_text="Parameters, from …")
-    largest = serializers.IntegerField(required=False, min_value=0, max_value=MOST, help_text="… to.")
+    smallest = Whole(required=False, min_value=0, max_value=MOST, help_text="Parameters, from …")
+    largest = Whole(required=False, min_value=0, max_value=MOST, help_text="… to.")
     lm = serializers.CharField(required=False, max_length=200, help_text="Whose steps; else the clustered network.")
-    first = serializers.IntegerField(required=False, min_value=0, max_value=MOST, help_text="Steps, from …")
-    last = serializers.IntegerField(required=False, min_value=0, max_value=MOST, help_text="… to.")
+    first = Whole(required=False, min_value=0, max_value=MOST, help_text="Steps, from …")
+    last = Whole(required=False, min_value=0, max_value=MOST, help_text="… to.")
     breaks = serializers.BooleanField(
         required=False, default=False, help_text="Also fit laws with breaks where that was not done yet; takes seconds."
     )

@@ -21,6 +21,7 @@ AFFINITIES, JOB_STATES = Affinity.values, Job.State.values
 LABEL_KINDS, LABEL_ORIGINS, LABEL_STATES = Label.Kind.values, Label.Origin.values, Label.State.values
 EXPORT_KINDS, IMPORT_KINDS = Export.Kind.values, Import.Kind.values
 EXPERIMENT_KINDS, LAW_NAMES = Experiment.Kind.values, list(LAWS)
+OF_TOKENS = ["sizes", "steps"]  # what the curves of tokens are over
 
 ERROR = inline_serializer(
     "Error",

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from clusters.api.fields import Numbers
+from clusters.api.fields import Numbers, Whole
 from clusters.api.indices import IndicesField, indices_of, numbers_of
 from clusters.api.resource import MAX_LIMIT, One, Resource
 from clusters.contexts import Reader, has_text
@@ -78,9 +78,9 @@ class Pairs(Resource):
 
 
 class NeighboursParameters(SimilarityParameters):
-    token = serializers.IntegerField(min_value=0, max_value=2**63 - 1, help_text="Flat index of a clustered token.")
-    n = serializers.IntegerField(required=False, default=NEIGHBOURS, min_value=1, max_value=MAX_LIMIT)
-    k = serializers.IntegerField(
+    token = Whole(min_value=0, max_value=2**63 - 1, help_text="Flat index of a clustered token.")
+    n = Whole(required=False, default=NEIGHBOURS, min_value=1, max_value=MAX_LIMIT)
+    k = Whole(
         required=False, min_value=1, max_value=2**31, help_text="Whose clusters are named; else the k nearest to 100."
     )
 
@@ -144,7 +144,7 @@ class BlockParameters(SimilarityParameters):
         [TOKEN, PLACE], required=False, default=TOKEN,
         help_text="token: rows and columns are flat indices; place: places along the matrix, clusters by rank at `k`.",
     )  # fmt: skip
-    k = serializers.IntegerField(required=False, min_value=1, max_value=2**31, help_text="Of places; else near 100.")
+    k = Whole(required=False, min_value=1, max_value=2**31, help_text="Of places; else near 100.")
     show = serializers.ChoiceField(
         [SIMILARITY, AFFINITY], required=False, default=SIMILARITY, help_text="Cosines, or 1 − arccos(cosine)/π."
     )

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clusters.api.errors import Unprocessable
+from clusters.api.fields import Whole
 from clusters.api.idempotency import idempotent
 from clusters.api.permissions import LABEL
 from clusters.api.places import cluster_of, clustering_of
@@ -66,8 +67,8 @@ class SuggestionSerializer(serializers.Serializer):
 class SuggestionParameters(Page):
     run = serializers.CharField(max_length=80)
     affinity = serializers.ChoiceField(choices=Affinity.values, required=False, default=Affinity.SIGNED)
-    k = serializers.IntegerField(min_value=0, max_value=MAX_INT)
-    cluster = serializers.IntegerField(
+    k = Whole(min_value=0, max_value=MAX_INT)
+    cluster = Whole(
         required=False, min_value=0, max_value=MAX_INT, help_text="One cluster alone, with a language model's label."
     )
 
@@ -75,10 +76,10 @@ class SuggestionParameters(Page):
 class DecisionSerializer(serializers.Serializer):
     run = serializers.CharField(max_length=80)
     affinity = serializers.ChoiceField(choices=Affinity.values, default=Affinity.SIGNED)
-    k = serializers.IntegerField(min_value=0, max_value=MAX_INT)
-    cluster = serializers.IntegerField(min_value=0, max_value=MAX_INT)
-    source = serializers.IntegerField(min_value=0, max_value=MAX_KEY, help_text="The label that is suggested.")
-    version = serializers.IntegerField(
+    k = Whole(min_value=0, max_value=MAX_INT)
+    cluster = Whole(min_value=0, max_value=MAX_INT)
+    source = Whole(min_value=0, max_value=MAX_KEY, help_text="The label that is suggested.")
+    version = Whole(
         required=False, min_value=0, max_value=MAX_INT, help_text="As you saw it; refused where it changed since."
     )
 
@@ -95,9 +96,9 @@ class DecidedSerializer(serializers.Serializer):
 class MachineQuestionSerializer(serializers.Serializer):
     run = serializers.CharField(max_length=80)
     affinity = serializers.ChoiceField(choices=Affinity.values, default=Affinity.SIGNED)
-    k = serializers.IntegerField(min_value=0, max_value=MAX_INT)
+    k = Whole(min_value=0, max_value=MAX_INT)
     clusters = serializers.ListField(
-        child=serializers.IntegerField(min_value=0, max_value=MAX_INT), min_length=1,
+        child=Whole(min_value=0, max_value=MAX_INT), min_length=1,
         max_length=machine_job.MOST_CLUSTERS, help_text="Labels of clusters; more than one is for adjudicators.",
     )  # fmt: skip
 

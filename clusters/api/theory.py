@@ -76,10 +76,17 @@ class TheorySerializer(serializers.Serializer):
     unit = serializers.CharField(read_only=True, help_text="Of losses.")
     exponents = ExponentsOfTheorySerializer(read_only=True)
     measured_exponents = ExponentsOfTheorySerializer(
-        read_only=True, allow_null=True, help_text="What a fit over the window finds; null: K leaves no window."
+        read_only=True, allow_null=True, help_text="What a fit over the window finds; null: it finds none."
     )
-    true_alpha = serializers.FloatField(read_only=True, allow_null=True, help_text="Behind the measured exponent.")
-    true_alpha_problem = serializers.CharField(read_only=True, help_text="Why there is none.")
+    measured_exponents_problem = serializers.CharField(
+        read_only=True, help_text="Why there are none: K or R leaves no window, or the loss sinks to 0 (case 2)."
+    )
+    true_alpha = serializers.FloatField(
+        read_only=True,
+        allow_null=True,
+        help_text="Behind the measured exponent; null: none was measured, or it has none.",
+    )
+    true_alpha_problem = serializers.CharField(read_only=True, help_text="Why a measured exponent has none.")
     joint = JointSerializer(read_only=True)
     over_n = serializers.DictField(
         child=serializers.ListField(child=serializers.FloatField(allow_null=True)), read_only=True,

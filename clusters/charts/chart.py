@@ -44,7 +44,7 @@ from dataclasses import dataclass
 from itertools import accumulate, cycle
 from typing import Any, Literal, TypedDict
 
-from clusters.charts.geometry import line_path, linear_ticks, log_ticks, thin, tick_text
+from clusters.charts.geometry import HUGE, TINY, is_narrow, line_path, linear_ticks, log_ticks, thin, tick_text
 
 Kind = Literal["line", "step", "points", "area", "band", "bars", "cells", "intervals"]
 SIZES: dict[str, tuple[tuple[int, int], tuple[int, int] | None]] = {
@@ -189,8 +189,9 @@ def linear_axis(
     """An even axis over the values, its ends moved out to round numbers unless `exact`."""
     lo, hi = _ends(values, 0.0, 1.0)
     lo = min(lo, 0.0) if from_zero else lo
-    if hi == lo:
-        lo, hi = lo - 0.5, hi + 0.5
+    if is_narrow(lo, hi):
+        half = max(0.5, abs(lo) / 1000)
+        lo, hi = lo - half, hi + half
     if not exact:
         lo, hi = _rounded_out(lo, hi, n)
     own = [(value, tick_text(value)) for value in linear_ticks(lo, hi, n)]
@@ -211,8 +212,8 @@ def log_axis(
     pad: float = 1.0, with_zero: bool = False,
 ) -> Axis:  # fmt: skip
     """A logarithmic axis over the positive values, widened by the factor `pad` at both ends."""
-    lo, hi = _ends((value for value in values if value and value > 0), 1.0, 10.0)
-    if hi == lo:
+    lo, hi = _ends((max(value, TINY) for value in values if value and value > 0), 1.0, 10.0)
+    if is_narrow(lo, hi):
         pad = max(pad, 2.0)
     lo, hi = lo / pad, hi * pad
     own = [(value, tick_text(value)) for value in log_ticks(lo, hi, n)]
@@ -333,7 +334,7 @@ def sparkline(
 
 
 def _ends(values: Iterable[float], lo: float, hi: float) -> tuple[float, float]:
-    known = [float(v) for v in values if v is not None and math.isfinite(v)]
+    known = [min(max(float(v), -HUGE), HUGE) for v in values if v is not None and math.isfinite(v)]
     return (min(known), max(known)) if known else (lo, hi)
 
 

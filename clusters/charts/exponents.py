@@ -15,6 +15,8 @@ STYLES = {"language": ("c1", "dot"), "vision": ("c2", "diamond"), "translation":
           "speech": ("c4", "triangle"), "recommendation": ("c5", "square")}  # fmt: skip
 OTHER = ("c6", "dot")
 LEAST, MOST = 0.01, 5.0  # the axes at least
+DRAWN = (0.001, 100.0)  # and at most: one stray exponent presses all others together
+ORIGINS = (("measured here", OURS), ("added by you", (OWN,)), ("shared by others", (SHARED,)))
 HELP = Help(
     what="Each point is one published scaling law: how fast loss falls with data, against how fast it falls with "
     "parameters. If both come from the same quanta, they lie on the solid curve, below the diagonal. Filled marks of "
@@ -26,8 +28,9 @@ HELP = Help(
 
 
 def exponents_chart(rows: Sequence[Measurement], *, number: int) -> Chart:
-    """The scatter of all rows that have both exponents."""
-    placed = [(row, x, y) for row in rows if (x := row.alpha_n) and (y := _other(row)) and x > 0 and y > 0]
+    """The scatter of all rows that have both exponents, within what a figure can show."""
+    known = [(row, x, y) for row in rows if (x := row.alpha_n) is not None and (y := _other(row)) is not None]
+    placed = [one for one in known if all(DRAWN[0] <= value <= DRAWN[1] for value in one[1:])]
     xs = [x for _, x, _ in placed] + [LEAST, MOST]
     lo, hi = min([*xs, *(y for _, _, y in placed)]), max(xs)
     grid = np.geomspace(lo, hi, 60)
@@ -41,7 +44,7 @@ def exponents_chart(rows: Sequence[Measurement], *, number: int) -> Chart:
     return make_chart(
         slug="exponents", number=number, title=_title(both), size="wide", series=series, help=HELP,
         description="Exponent of loss in data against exponent in parameters, one mark a study, on logarithmic axes",
-        reading=_reading(both, len(placed)),
+        reading=_reading(both, [row for row, *_ in placed], len(known) - len(placed)),
         x=log_axis([lo, hi], "α_N, over parameters", pad=1.1),
         y=log_axis([y for _, _, y in placed] + [LEAST, MOST / 2], "α_D, over data", pad=1.1),
         legend=[(STYLES[one][1], STYLES[one][0], one) for one in STYLES if sum(row.domain == one for row in both) > 1],
@@ -100,11 +103,16 @@ def _title(both: Sequence[Measurement]) -> str:
     return f"{below} of {len(both)} laws fall faster over parameters than over data"
 
 
-def _reading(both: Sequence[Measurement], n_placed: int) -> str:
+def _reading(both: Sequence[Measurement], drawn: Sequence[Measurement], n_left_out: int) -> str:
     near = sum(1 for row in both if row.predicted and row.alpha_d and 0.5 <= row.alpha_d / row.predicted <= 2)
-    said = (
-        f"{near} of them lie within a factor of two of the theory’s curve, which has no number to fit." if both else ""
-    )
-    more = n_placed - len(both)
-    own = "" if not more else " One mark is of this site." if more == 1 else f" {more} marks are of this site."
-    return f"{said}{own}".strip()
+    counts = [(sum(row.origin in origins for row in drawn), name) for name, origins in ORIGINS]
+    marked = ", ".join(f"{n} {name}" for n, name in counts if n)
+    said = []
+    if both:
+        said.append(f"{near} of them lie within a factor of two of the theory’s curve, which has no number to fit.")
+    if marked:
+        said.append(f"Marked too: {marked}.")
+    if n_left_out:
+        who = "has it" if n_left_out == 1 else "has them"
+        said.append(f"Not drawn: {n_left_out} with an exponent outside {DRAWN[0]:g} to {DRAWN[1]:g}; the table {who}.")
+    return " ".join(said)

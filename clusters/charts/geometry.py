@@ -13,6 +13,7 @@ LEAST_MOVE = 0.6  # pixels; nearer points are the same dot on paper
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 LARGEST = 0.9995e15  # from which on numbers are written as powers of ten
+TINY, HUGE = 1e-300, 1e300  # what lies beyond is drawn there: floats end soon after
 Point = tuple[float, float]
 
 
@@ -31,7 +32,7 @@ class Scale:
         if self.is_log:
             if value <= 0 and self.zero_at is not None:
                 return self.zero_at
-            value = math.log(max(value, 1e-300))
+            value = math.log(max(value, TINY))
         return self.shift + self.factor * value
 
     def all(self, values: Iterable[float]) -> list[float]:
@@ -43,19 +44,24 @@ class Scale:
 
     def _logs(self, values: Iterable[float]) -> list[float]:
         factor, shift, log = self.factor, self.shift, math.log
-        return [shift + factor * log(value if value > 1e-300 else 1e-300) for value in values]
+        return [shift + factor * log(value if value > TINY else TINY) for value in values]
+
+
+def is_narrow(lo: float, hi: float) -> bool:
+    """Whether floats hold no several ticks between the two."""
+    return hi - lo <= max(TINY, 1e-12 * max(abs(lo), abs(hi)))
 
 
 def linear_ticks(lo: float, hi: float, n: int = 5) -> list[float]:
     """Round numbers between `lo` and `hi`, about `n` of them."""
-    if not hi > lo:
+    if is_narrow(lo, hi):
         return [lo]
     rough = (hi - lo) / max(n, 1)
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= rough * 0.999)
+    power = math.floor(math.log10(rough))
+    step = next(step for m in (1, 2, 2.5, 5, 10) if (step := m * 10.0**power) >= rough * 0.999)
     first = math.ceil(lo / step - 1e-9)
     last = math.floor(hi / step + 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    return [round(i * step, 12 - power) for i in range(first, last + 1)]
 
 
 LOG_STEPS = ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))

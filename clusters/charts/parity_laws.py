@@ -187,7 +187,7 @@ def law_title(measured: Measured) -> str:
 
 
 def law_reading(measured: Measured, unit: Unit) -> str:
-    law, window = measured.law, measured.window
+    law, inside = measured.law, measured.inside
     if not law.is_fitted:
         return f"No line is drawn: {law.reason}." if law.reason else "No line is drawn."
     said = []
@@ -195,8 +195,8 @@ def law_reading(measured: Measured, unit: Unit) -> str:
         said.append(f"95% interval {fixed(law.low)} to {fixed(law.high)} over {count(law.n_points)} points,")
     else:
         said.append(f"{count(law.n_points)} points, too few for an interval,")
-    if window:
-        said.append(f"{compact(window.first)} to {compact(window.last)} {NOUNS[measured.resource]}.")
+    if inside:
+        said.append(f"{compact(inside[0].x)} to {compact(inside[-1].x)} {NOUNS[measured.resource]}.")
     if law.r_squared is not None:
         said.append(f"R² {fixed(law.r_squared, 3)}.")
     if law.finite_k is not None:

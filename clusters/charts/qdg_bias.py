@@ -216,5 +216,5 @@ def world_chart(draw: Draw, *, number: int, slug: str) -> Chart:
 def fit_line(fit: EnvelopeFit, label: str = "", css: str = "fitl") -> Series:
     """The fitted law inside its window."""
     ranks = (fit.first_rank, math.sqrt(fit.first_rank * fit.last_rank), fit.last_rank)
-    first, middle, last = ([rank, fit.intercept * rank**fit.slope] for rank in ranks)
+    first, middle, last = ([rank, fit.size_at(rank)] for rank in ranks)
     return make_series("line", [first, last], name="fit", css=css, label=label, label_at=middle if label else None)

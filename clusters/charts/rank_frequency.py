@@ -120,7 +120,7 @@ def _chart(
         ranks = (fit.first_rank, fit.last_rank)
         rules = [vertical("edge", rank, count(rank), side="start") for rank in ranks]
     sizes = [size for one in shown for size in one.envelope[:1]]
-    top = max([*sizes, *(one.intercept for one in fits.values() if one.first_rank == 1), 1])
+    top = max([*sizes, *(one.size_at(1) for one in fits.values() if one.first_rank == 1), 1])
     return make_chart(
         slug="rank-frequency", number=number, title=title, size="wide", description=description, reading=reading,
         series=series, rules=rules, window=[fit.first_rank, fit.last_rank] if fit else None, table=table, help=HELP,
@@ -143,11 +143,11 @@ def fit_series(shown: Sequence[RankCurves], fits: Mapping[str, EnvelopeFit]) -> 
 
 
 def _at(fit: EnvelopeFit, rank: float) -> list[float]:
-    return [rank, fit.intercept * rank**fit.slope]
+    return [rank, fit.size_at(rank)]
 
 
 def _one_fit(curves: RankCurves, fit: EnvelopeFit) -> list[Series]:
-    top_rank = (max(curves.envelope) / fit.intercept) ** (1 / fit.slope) if fit.slope < 0 else 1.0
+    top_rank = math.exp((math.log(max(curves.envelope)) - fit.log_intercept) / fit.slope) if fit.slope < 0 else 1.0
     before = min(max(1.0, fit.first_rank / 4, top_rank), float(fit.first_rank))
     label_at = _at(fit, math.sqrt(before * fit.first_rank) if before < fit.first_rank else fit.first_rank)
     whole = [_at(fit, fit.first_rank), _at(fit, fit.last_rank)]
@@ -164,7 +164,7 @@ def _reference_series(curves: RankCurves, reference: Reference, fit: EnvelopeFit
     if constant is None:
         ends = (fit.first_rank, fit.last_rank) if fit else (1, len(curves.envelope))
         middle = max(1, round(math.sqrt(ends[0] * ends[1])))
-        height = (fit.intercept * middle**fit.slope) if fit else curves.envelope[middle - 1]
+        height = fit.size_at(middle) if fit else curves.envelope[middle - 1]
         constant = height / middle**slope
     top, last = max(curves.envelope), max(curves.ks)
     first = max(1.0, (top / constant) ** (1 / slope))

@@ -34,6 +34,8 @@ LAW_STYLES = {"power": ("c1", "dot"), "offset": ("c2", "diamond"), "break-1": ("
 SHORT_NAMES = {"power": "power law", "offset": "floor", "break-1": "1 break", "break-2": "2 breaks",
                "break-3": "3 breaks"}  # fmt: skip
 N_DRAWN = 64  # points of a law's line
+GROUPED = 1e9  # losses from here on are not written digit by digit
+FAR = 1e3  # times above or below all points: a law is drawn no further
 N_BARS = 40
 ROOM = 1.15  # over the highest bar, for the reference line's text
 ALIKE = 1.2  # exponents within this factor are called about equal
@@ -45,7 +47,7 @@ AXES = {"parameters": "non-embedding parameters", "steps": "training step", "sam
         "scale": "scale"}  # fmt: skip
 LAWS_HELP = Help(
     what="Each law is fitted to the points in the shaded window by least squares in the logarithm of the loss. To "
-    "choose between them, each is fitted again without the largest fifth of the points and asked about those: a law "
+    "choose between them, each is fitted again without the largest fifth of the x and asked about those: a law "
     "with more numbers always fits what it has seen better, but need not foretell better.",
     formula="y = a + b x^(−c₀) Π (1 + (x/dᵢ)^(1/fᵢ))^(−cᵢ fᵢ); a power law has a = 0 and no breaks, a floor is a > 0",
     source="Figures 3 and 11; the broken law: Caballero et al., arXiv:2210.14891",
@@ -123,9 +125,9 @@ def residual_chart(found: Fitted, *, over: str, slug: str, number: int) -> Chart
 
 
 def _law_line(trial: Trial, found: Fitted, factor: float) -> Series:
-    law = trial.law or BrokenPowerLaw(0.0, 1.0, 0.0)
-    xs = np.geomspace(found.inside[0].x, found.next_x, N_DRAWN)
-    points = [[x, y * factor] for x, y in zip(xs.tolist(), law.predict(xs).tolist(), strict=True)]
+    law = trial.law or BrokenPowerLaw(0.0, 0.0, 0.0)
+    xs = np.union1d(np.geomspace(found.inside[0].x, found.next_x, N_DRAWN), [point.x for point in found.inside])
+    points = _drawn(law, xs, found, factor)
     best = found.comparison.best
     return make_series(
         "line", points, name=LAW_NAMES[trial.name], css=LAW_STYLES[trial.name][0], label=LAW_NAMES[trial.name],
@@ -135,10 +137,17 @@ def _law_line(trial: Trial, found: Fitted, factor: float) -> Series:
 
 def _judged_line(trial: Trial, found: Fitted, factor: float) -> Series:
     """What a law foretold: as it was fitted without the held-out points, from the last one that it had seen."""
-    law = trial.judged or BrokenPowerLaw(0.0, 1.0, 0.0)
+    law = trial.judged or BrokenPowerLaw(0.0, 0.0, 0.0)
     xs = np.geomspace(found.known[-1].x, found.held_out[-1].x, N_DRAWN)
-    points = [[x, y * factor] for x, y in zip(xs.tolist(), law.predict(xs).tolist(), strict=True)]
+    points = _drawn(law, xs, found, factor)
     return make_series("line", points, name=f"{LAW_NAMES[trial.name]}{UNSEEN}", css=f"{LAW_STYLES[trial.name][0]} dash")
+
+
+def _drawn(law: BrokenPowerLaw, xs: np.ndarray, found: Fitted, factor: float) -> list[list[float]]:
+    """A law at xs, as far as it stays near the points."""
+    means = [point.mean_nats for point in found.points]
+    low, high = min(means) / FAR, max(means) * FAR
+    return [[x, y * factor] for x, y in zip(xs.tolist(), law.predict(xs).tolist(), strict=True) if low <= y <= high]
 
 
 def _point_series(found: Fitted, factor: float) -> list[Series]:
@@ -195,11 +204,11 @@ def _fit_names(found: Fitted) -> list[str]:
 def _misses(law: BrokenPowerLaw, points: Sequence[Point]) -> list[float]:
     """How far each point lies above the law, as a share (in the logarithm)."""
     measured = np.log([point.mean_nats for point in points])
-    return (measured - np.log(law.predict([point.x for point in points]))).tolist()
+    return (measured - law.log_predict([point.x for point in points])).tolist()
 
 
 def _miss_points(law: BrokenPowerLaw | None, points: Sequence[Point]) -> list[list[object]]:
-    misses = _misses(law or BrokenPowerLaw(0.0, 1.0, 0.0), points)
+    misses = _misses(law or BrokenPowerLaw(0.0, 0.0, 0.0), points)
     return [[point.x, miss, f"{point.name}: {fixed(100 * miss)}%"] for point, miss in zip(points, misses, strict=True)]
 
 
@@ -236,8 +245,18 @@ def _laws_reading(found: Fitted, factor: float, unit: Unit) -> str:
     expected = found.comparison.spread_at(found.next_x)
     if not expected or len(found.comparison.fitted) < 2:
         return judged.strip()
-    low, high = (value * factor for value in expected)
-    return f"{judged}At {compact(NEXT)} times the largest x the laws expect {fixed(low)} to {fixed(high)} {unit}."
+    return f"{judged}At {compact(NEXT)} times the largest x the laws expect {loss_range(expected, factor)} {unit}."
+
+
+def loss_text(value: float) -> str:
+    """A loss that a law expects: a power of ten where it is huge."""
+    return compact(value) if GROUPED <= value < math.inf else fixed(value)
+
+
+def loss_range(ends: tuple[float, float], factor: float) -> str:
+    """Two losses of nats, times the factor of their unit; the upper may be beyond what a float holds."""
+    low, high = (value * factor for value in ends)
+    return f"{loss_text(low)} to {loss_text(high)}" if math.isfinite(high) else f"{loss_text(low)} or more"
 
 
 # ── many curves ──

@@ -120,40 +120,35 @@ def _bend_rows(knobs: Knobs, n: np.ndarray) -> list[list[object]]:
 
 def _bend_title(knobs: Knobs, found: Exponents | None) -> str:
     whom = f" of the first {count(knobs.n_seen)}" if knobs.n_seen != knobs.n_quanta else ""
-    if found is None and _sinks(knobs):
+    if found is None and knobs.window:
         return f"No exponent can be measured over {_window_words(knobs)}: the loss that is seen falls below 0"
     if found is None:
-        whole = "a single quantum" if knobs.n_seen == 1 else f"{count(knobs.n_seen)} quanta"
-        return f"Of {whole} no exponent can be measured over this window"
+        return f"Of {_quanta(knobs.n_seen)} no exponent can be measured: a fit needs two n with a loss to fit"
     how = f"measure {fixed(found.parameters, 3)}" if found.parameters > 0 else "measure no fall"
     return f"Over {_window_words(knobs)}{whom} one would {how} where α is {knobs.alpha:g}"
 
 
-def _sinks(knobs: Knobs) -> bool:
-    """Whether the loss that is seen falls below 0 within the window, where it has no logarithm."""
-    return knobs.window is not None and float(model.loss(knobs.seen, knobs.window[1])) < 0
-
-
 def _bend_reading(knobs: Knobs) -> str:
     seen = count(knobs.n_seen)
+    parts = "an observer sees the first alone" if seen == "1" else f"an observer tells the first {seen} apart"
     if knobs.n_quanta is None:
-        return (
-            f"Infinitely many quanta, of which an observer tells the first {seen} apart: what is seen ends at "
-            f"n = {seen}, the whole loss goes on."
-        )
+        return f"Infinitely many quanta, of which {parts}: what is seen ends at n = {seen}, the whole loss goes on."
     if knobs.n_seen < knobs.n_quanta:
-        return f"{count(knobs.n_quanta)} quanta, of which an observer tells the first {seen} apart: both curves end."
+        return f"{count(knobs.n_quanta)} quanta, of which {parts}: both curves end."
     return f"A finite set: at n = {seen} all is learned, whoever looks. Were there more quanta, the loss would go on."
 
 
+def _quanta(n: int) -> str:
+    return "a single quantum" if n == 1 else f"{count(n)} quanta"
+
+
 def _window_words(knobs: Knobs) -> str:
-    first, last = knobs.window or (1, 1)
-    return f"n = {count(first)} to {count(last)}"
+    return f"n = {count(knobs.window[0])} to {count(knobs.window[1])}" if knobs.window else "no window"
 
 
 def _window_title(knobs: Knobs, found: Exponents | None) -> str:
     if found is None:
-        return "This window shows no exponent"
+        return "This window shows no exponent" if knobs.window else "There is no window to measure an exponent over"
     off = found.parameters - knobs.alpha
     if abs(off) < 0.005:
         return f"At α = {knobs.alpha:g} the window shows the true exponent"
@@ -162,7 +157,9 @@ def _window_title(knobs: Knobs, found: Exponents | None) -> str:
 
 
 def _window_reading(knobs: Knobs, *, has_parity: bool) -> str:
-    said = f"Among {count(knobs.n_seen)} quanta, over {_window_words(knobs)}."
+    if knobs.window is None:
+        return f"A fit needs two n with a loss to fit, which {_quanta(knobs.n_seen)} cannot give."
+    said = f"Among {_quanta(knobs.n_seen)}, over {_window_words(knobs)}."
     if has_parity:
         said += " Diamonds: what the paper measured on networks that learn 500 parity tasks."
     return said

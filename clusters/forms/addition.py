@@ -9,6 +9,7 @@ from django import forms
 from django.http import Http404, QueryDict
 
 from clusters.forms.lab import LabForm
+from clusters.forms.values import NumberField, WholeField
 from clusters.parameters import chosen, unit_of, whole_number
 from clusters.values.addition import Network, Sweep, Times
 from clusters.values.readings import Unit
@@ -55,12 +56,12 @@ class AdditionForm(LabForm):
     lists = {"fractions": float, "weight_decays": float}
     places = {"A fraction": "fractions"}
 
-    modulus = forms.IntegerField(label="Modulus p", help_text="Sums of all p² pairs are taken modulo p.")
+    modulus = WholeField(label="Modulus p", help_text="Sums of all p² pairs are taken modulo p.")
     fractions = forms.CharField(label="Fractions of the pairs", help_text="Trained on; the others are tested.")
     weight_decays = forms.CharField(label="Weight decays", help_text="0 leaves the weights free to grow.")
-    n_seeds = forms.IntegerField(label="Seeds", help_text="Networks of each fraction and decay.")
-    width = forms.IntegerField(label="Neurons", help_text="Of the one hidden layer.")
+    n_seeds = WholeField(label="Seeds", help_text="Networks of each fraction and decay.")
+    width = WholeField(label="Neurons", help_text="Of the one hidden layer.")
     activation = forms.ChoiceField(label="Activation", choices=[(one, one) for one in ACTIVATIONS])
-    learning_rate = forms.FloatField(label="Learning rate", help_text="Of AdamW.")
-    steps = forms.IntegerField(label="Steps at most", help_text="Ends earlier once a network generalises.")
-    seed = forms.IntegerField(label="First seed", help_text="Of the split and the first weights.")
+    learning_rate = NumberField(label="Learning rate", help_text="Of AdamW.")
+    steps = WholeField(label="Steps at most", help_text="Ends earlier once a network generalises.")
+    seed = WholeField(label="First seed", help_text="Of the split and the first weights.")

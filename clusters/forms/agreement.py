@@ -9,6 +9,7 @@ from django import forms
 from django.http import QueryDict
 
 from clusters.forms.queues import Place, place_of, whole
+from clusters.forms.values import WholeField
 from clusters.models import Label, Tag
 from clusters.models.labels import MAX_NAME, MAX_TEXT
 from clusters.parameters import chosen
@@ -48,7 +49,7 @@ class AgreedForm(forms.Form):
         label="Members that do not fit", required=False, max_length=20_000,
         help_text="Their flat indices, with spaces between them.",
     )  # fmt: skip
-    version = forms.IntegerField(min_value=0, max_value=2**31 - 1, widget=forms.HiddenInput)
+    version = WholeField(min_value=0, max_value=2**31 - 1, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, tags: list[Tag], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 
+from clusters.forms.values import WholeField
 from clusters.models import Collection
 from clusters.parameters import whole_number
 
@@ -16,7 +17,7 @@ class CollectionForm(forms.Form):
     name = forms.CharField(required=False, strip=True)
     description = forms.CharField(required=False)
     access = forms.ChoiceField(choices=Collection.Access.choices, required=False)
-    version = forms.IntegerField(min_value=1, max_value=2**31 - 1, required=False)
+    version = WholeField(min_value=1, max_value=2**31 - 1, required=False)
 
     def clean_access(self) -> str:
         return self.cleaned_data["access"] or Collection.Access.PRIVATE

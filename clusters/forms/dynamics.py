@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.core.exceptions import BadRequest
 from django.http import QueryDict
 
-from clusters.parameters import unit_of, whole_number
+from clusters.parameters import real_number, ungrouped, unit_of, whole_number
 from clusters.values.distributions import LN2
 from clusters.values.facts import EMERGENCE_NATS
 from clusters.values.laws import Window
@@ -53,10 +53,10 @@ def _window(query: QueryDict) -> Window | None:
 
 
 def _step(query: QueryDict, name: str) -> float | None:
-    text = query.get(name, "").replace(",", "").strip()
+    text = query.get(name, "").strip()
     if not text:
         return None
-    value = whole_number(text)
+    value = whole_number(ungrouped(text))
     if value is None:
         raise BadRequest(f"{name} is {text[:20]!r}; give a training step as a whole number.")
     return float(value)
@@ -66,10 +66,7 @@ def _threshold(query: QueryDict, factor: float, unit: Unit) -> float:
     text = query.get("threshold", "")
     if not text:
         return round(EMERGENCE_NATS * factor, 3)
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= MOST_NATS * factor:
+    value = real_number(text)
+    if value is None or not 0 < value <= MOST_NATS * factor:
         raise BadRequest(f"threshold is {text[:20]!r}; give a loss above 0 and up to {MOST_NATS * factor:.4g} {unit}.")
     return value

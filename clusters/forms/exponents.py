@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
+from clusters.forms.values import NumberField, WholeField
 from clusters.parameters import chosen
 from clusters.values.exponents import SORTS
 
@@ -35,11 +36,11 @@ class StudyForm(forms.Form):
     """An entry's words and numbers. Services check what they may be; here is only what they are."""
 
     name = forms.CharField(required=False)
-    year = forms.IntegerField(required=False)
+    year = WholeField(required=False)
     domain = forms.CharField(required=False)
-    alpha_n = forms.FloatField(required=False)
-    alpha_d = forms.FloatField(required=False)
-    alpha_s = forms.FloatField(required=False)
+    alpha_n = NumberField(required=False)
+    alpha_d = NumberField(required=False)
+    alpha_s = NumberField(required=False)
     note = forms.CharField(required=False)
     link = forms.CharField(required=False)
     is_shared = forms.BooleanField(required=False)

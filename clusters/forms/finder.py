@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from django.core.exceptions import BadRequest
 from django.http import QueryDict
 
-from clusters.parameters import chosen, search_text, selected_token, unit_of, whole_number
+from clusters.parameters import chosen, real_number, search_text, selected_token, unit_of, whole_number
 from clusters.values.finding import (
     BAND_EDGES_NATS,
     LASSO_STEPS,
@@ -159,14 +159,11 @@ def _bounds(query: QueryDict, offer: Offer, unit: Unit) -> dict[str, Bounds]:
 
 
 def _number(query: QueryDict, name: str) -> float | None:
-    text = query.get(name, "").strip().replace("−", "-")
+    text = query.get(name, "").strip()
     if not text:
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or abs(value) > 1e9:
+    value = real_number(text)
+    if value is None or abs(value) > 1e9:
         raise BadRequest(f"{name} is {text[:40]!r}; give a number, such as 0.5, or leave it out.")
     return value + 0.0  # no negative zero
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from django import forms
 
+from clusters.parameters import integer, real_number
 from compute.errors import ConfigError
 from compute.labs.settings import LabConfig
 
@@ -69,18 +69,15 @@ class LabForm(forms.Form):
 
     def _numbers(self, text: str, kind: type) -> tuple[float, ...]:
         """Numbers out of "0.1, 0.2" or "1000 3000"; commas and blanks part them."""
-        found = []
+        found: list[float] = []
         for part in text.replace(";", ",").replace(" ", ",").split(","):
             if not part:
                 continue
-            try:
-                found.append(kind(part))
-                is_number = math.isfinite(found[-1])
-            except (ValueError, OverflowError):
-                is_number = False
-            if not is_number:
+            value = integer(part) if kind is int else real_number(part)
+            if value is None:
                 what, like = ("whole number", "10, 30, 100") if kind is int else ("number", "0.3, 0.5")
                 raise forms.ValidationError(f"“{part[:20]}” is no {what}. Write them like {like}.")
+            found.append(value)
         if len(found) > self.most_listed:
             raise forms.ValidationError(f"These are {len(found):,} numbers; at most {self.most_listed} are taken.")
         return tuple(found)

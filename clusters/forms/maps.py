@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.core.exceptions import BadRequest
 from django.http import QueryDict
 
-from clusters.parameters import chosen, page_number, selected_token, whole_number
+from clusters.parameters import chosen, page_number, real_number, selected_token, whole_number
 
 LAYOUTS: Mapping[str, str] = {"gradient": "gradients", "curve": "loss curves"}
 COLOURS: Mapping[str, str] = {
@@ -113,10 +112,7 @@ def _view(query: QueryDict) -> tuple[float, float, float, float] | None:
 
 
 def _number(name: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and abs(value) < 1e9 and len(text) <= 24):
+    value = real_number(text)
+    if value is None or abs(value) >= 1e9 or len(text) > 24:
         raise BadRequest(f"{name} holds {text[:40]!r}, which is no number of a map. Choose the area on the map again.")
     return value

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.core.exceptions import BadRequest
 from django.http import Http404, QueryDict
 
-from clusters.parameters import chosen, unit_of, whole_number
+from clusters.parameters import chosen, real_number, unit_of, whole_number
 from clusters.values.parity import RESOURCES, Network, Resource, Sweep, Window
 from clusters.values.readings import Unit
 
@@ -98,13 +98,10 @@ def _window(query: QueryDict, first: str, last: str) -> Window | None:
 
 
 def _number(query: QueryDict, name: str) -> float | None:
-    text = query.get(name, "").replace(",", "").strip()
+    text = query.get(name, "").strip()
     if not text:
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= MOST_X:
+    value = real_number(text)
+    if value is None or not 0 <= value <= MOST_X:
         raise BadRequest(f"{name} is {text[:20]!r}; give a number from 0 to {MOST_X:g}.")
     return value

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 
 from clusters.forms.lab import LabForm
+from clusters.forms.values import NumberField, WholeField
 from compute.labs.parity import ParityConfig
 
 
@@ -19,9 +20,9 @@ class ParityForm(LabForm):
     others = {"samples": "sizes"}
     most_listed = 200
 
-    n_tasks = forms.IntegerField(label="Tasks T", help_text="Each is a parity of its own bits.")
-    n_bits = forms.IntegerField(label="Bits n", help_text="Of the string that every input holds.")
-    k = forms.IntegerField(label="Bits of a task k", help_text="More make a task harder to find.")
+    n_tasks = WholeField(label="Tasks T", help_text="Each is a parity of its own bits.")
+    n_bits = WholeField(label="Bits n", help_text="Of the string that every input holds.")
+    k = WholeField(label="Bits of a task k", help_text="More make a task harder to find.")
     alphas = forms.CharField(
         label="α", help_text="Frequencies fall as rank to the power −(α + 1); several make a sweep."
     )
@@ -36,20 +37,18 @@ class ParityForm(LabForm):
         label="Widths with training sets", required=False, help_text="Empty: all widths above."
     )
 
-    n_steps = forms.IntegerField(label="Steps", help_text="Of every network.")
-    batch_size = forms.IntegerField(label="Batch", help_text="Samples of a step.")
+    n_steps = WholeField(label="Steps", help_text="Of every network.")
+    batch_size = WholeField(label="Batch", help_text="Samples of a step.")
     is_batch_capped = forms.BooleanField(label="A set smaller than a batch is taken whole", required=False)
-    learning_rate = forms.FloatField(label="Learning rate", help_text="Of AdamW; the paper’s is 0.001.")
-    weight_decay = forms.FloatField(label="Weight decay", help_text="0 makes it Adam.")
-    log_every = forms.IntegerField(label="Log every", help_text="So many steps.")
+    learning_rate = NumberField(label="Learning rate", help_text="Of AdamW; the paper’s is 0.001.")
+    weight_decay = NumberField(label="Weight decay", help_text="0 makes it Adam.")
+    log_every = WholeField(label="Log every", help_text="So many steps.")
 
-    test_points = forms.IntegerField(label="Test samples", help_text="Shared out by frequency, at every log.")
-    task_points = forms.IntegerField(label="Of each task at least", help_text="For rare tasks.")
-    fit_from = forms.IntegerField(
-        label="Fit α_S from step", required=False, help_text="Empty: where loss begins to fall."
-    )
-    fit_to = forms.IntegerField(label="to step", required=False, help_text="Empty: where it stops falling.")
-    n_stacked = forms.IntegerField(
+    test_points = WholeField(label="Test samples", help_text="Shared out by frequency, at every log.")
+    task_points = WholeField(label="Of each task at least", help_text="For rare tasks.")
+    fit_from = WholeField(label="Fit α_S from step", required=False, help_text="Empty: where loss begins to fall.")
+    fit_to = WholeField(label="to step", required=False, help_text="Empty: where it stops falling.")
+    n_stacked = WholeField(
         label="Trained together", help_text="Training sets, α and seeds of one piece of work; more need more memory."
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from django import forms
 
+from clusters.forms.values import WholeField
 from clusters.models import Profile
 
 
@@ -23,7 +24,7 @@ class ApiKeyForm(forms.Form):
         max_length=80, error_messages={"required": "Give the key a name; it tells you later what it is for."}
     )
     scopes = forms.MultipleChoiceField(error_messages={"required": "Choose what the key may do."})
-    days = forms.IntegerField(
+    days = WholeField(
         min_value=1,
         max_value=365,
         error_messages={

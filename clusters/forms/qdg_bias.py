@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,34 +10,36 @@ from django.core.exceptions import BadRequest
 from django.http import QueryDict
 
 from clusters.forms.lab import LabForm
-from clusters.parameters import whole_number
+from clusters.forms.values import NumberField, WholeField
+from clusters.parameters import real_number, whole_number
 from compute.labs.parity_qdg import ParityQdgConfig
 from compute.labs.toy_qdg import ToyQdgConfig
 
 MOST_SLOPE = 100.0
 
 
-def measured_slope(query: QueryDict) -> tuple[float | None, str]:
-    """The slope to read backwards; None and a sentence where what was typed is none."""
+def measured_slope(query: QueryDict) -> float | None:
+    """The slope to read backwards, if one was typed; BadRequest with a sentence where it cannot be."""
     text = query.get("slope", "").strip()
     if not text:
-        return None, ""
-    try:
-        value = float(text.replace("−", "-"))
-    except ValueError:
-        return None, f"“{text[:20]}” is no number: write a slope like −1.24."
-    if not (math.isfinite(value) and abs(value) <= MOST_SLOPE):
-        return None, f"A slope of {text[:20]} is out of reach: give a number like −1.24."
-    return (-value if value > 0 else value), ""  # "1.24" can only mean a falling line
+        return None
+    value = real_number(text)
+    if value is None:
+        raise BadRequest(f"slope is {text[:20]!r}, which is no number; write one such as −1.24.")
+    if value > 0:
+        raise BadRequest(f"slope is {text[:20]!r}, but clusters grow smaller with rank; write a falling one: −1.24.")
+    if value < -MOST_SLOPE:
+        raise BadRequest(f"slope is {text[:20]!r}, which is out of reach; write one from −{MOST_SLOPE:g} to 0.")
+    return value
 
 
 def draw_number(query: QueryDict, n_draws: int) -> int:
     """Which draw of every world is shown, from 1."""
     text = query.get("draw") or "1"
-    number = whole_number(text)
-    if number is None or not 1 <= number <= n_draws:
+    draw = whole_number(text)
+    if draw is None or not 1 <= draw <= n_draws:
         raise BadRequest(f"draw is {text[:40]!r}; draws count from 1 to {n_draws:,}.")
-    return number
+    return draw
 
 
 def ranks_asked(query: QueryDict, last_usual: int, longest: int) -> tuple[tuple[int, int], str]:
@@ -85,19 +86,19 @@ class ToyForm(BiasForm):
         "Clustering and fit": ("ks", "first_rank", "last_rank", "n_init", "n_seeds", "seed"),
     }
 
-    n_subtasks = forms.IntegerField(label="Subtasks", help_text="N; those without a point drop out.")
-    largest = forms.IntegerField(label="Points of the commonest", help_text="A: subtask i has ⌊A / i^α⌋.")
+    n_subtasks = WholeField(label="Subtasks", help_text="N; those without a point drop out.")
+    largest = WholeField(label="Points of the commonest", help_text="A: subtask i has ⌊A / i^α⌋.")
     exponents = forms.CharField(label="True exponents α", help_text="One sweep over these.")
-    sweep_dimensions = forms.IntegerField(label="Dimensions of the sweep", help_text="d there.")
-    sweep_noise = forms.FloatField(label="Noise of the sweep", help_text="σ there.")
+    sweep_dimensions = WholeField(label="Dimensions of the sweep", help_text="d there.")
+    sweep_noise = NumberField(label="Noise of the sweep", help_text="σ there.")
     n_dimensions = forms.CharField(label="Dimensions", help_text="d: each with every noise.")
     noises = forms.CharField(label="Noises", help_text="σ, where means have variance 1.")
     ks = forms.CharField(label="Numbers of clusters", help_text="At most as many as points.")
-    first_rank = forms.IntegerField(label="First rank of the fit")
-    last_rank = forms.IntegerField(label="Last rank of the fit")
-    n_init = forms.IntegerField(label="Starts of k-means")
-    n_seeds = forms.IntegerField(label="Draws", help_text="Of every world.")
-    seed = forms.IntegerField(label="First seed")
+    first_rank = WholeField(label="First rank of the fit")
+    last_rank = WholeField(label="Last rank of the fit")
+    n_init = WholeField(label="Starts of k-means")
+    n_seeds = WholeField(label="Draws", help_text="Of every world.")
+    seed = WholeField(label="First seed")
 
 
 class ParityGradientsForm(BiasForm):
@@ -115,19 +116,19 @@ class ParityGradientsForm(BiasForm):
         "What is compared": ("n_samples", "threshold_nats", "ks", "n_init", "seed"),
     }
 
-    n_tasks = forms.IntegerField(label="Tasks", help_text="T.")
-    n_bits = forms.IntegerField(label="Bits", help_text="n, beside the task.")
-    subset_bits = forms.IntegerField(label="Bits of a task", help_text="k: their parity is the answer.")
-    alpha = forms.FloatField(label="α", help_text="Task i is asked ∝ i^−(α+1).")
-    width = forms.IntegerField(label="Hidden units")
-    n_steps = forms.IntegerField(label="Steps")
-    batch_size = forms.IntegerField(label="Samples a step")
-    learning_rate = forms.FloatField(label="Learning rate", help_text="Of Adam.")
-    n_samples = forms.IntegerField(label="Gradients", help_text="Samples that are compared.")
-    threshold_nats = forms.FloatField(label="Loss below, nats", help_text="Other samples are passed over.")
+    n_tasks = WholeField(label="Tasks", help_text="T.")
+    n_bits = WholeField(label="Bits", help_text="n, beside the task.")
+    subset_bits = WholeField(label="Bits of a task", help_text="k: their parity is the answer.")
+    alpha = NumberField(label="α", help_text="Task i is asked ∝ i^−(α+1).")
+    width = WholeField(label="Hidden units")
+    n_steps = WholeField(label="Steps")
+    batch_size = WholeField(label="Samples a step")
+    learning_rate = NumberField(label="Learning rate", help_text="Of Adam.")
+    n_samples = WholeField(label="Gradients", help_text="Samples that are compared.")
+    threshold_nats = NumberField(label="Loss below, nats", help_text="Other samples are passed over.")
     ks = forms.CharField(label="Numbers of clusters")
-    n_init = forms.IntegerField(label="Starts of k-means")
-    seed = forms.IntegerField(label="Seed")
+    n_init = WholeField(label="Starts of k-means")
+    seed = WholeField(label="Seed")
 
 
 FORMS: dict[str, type[BiasForm]] = {"toy-qdg": ToyForm, "parity-qdg": ParityGradientsForm}

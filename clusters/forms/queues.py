@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest
 from django.http import QueryDict
 
+from clusters.forms.values import WholeField
 from clusters.models import Affinity, Clustering
 from clusters.parameters import whole_number
 
@@ -100,11 +101,11 @@ class DescriptionForm(forms.Form):
 class QueueForm(PeopleForm, DescriptionForm):
     """A new queue; the clusters come from the address."""
 
-    at_most = forms.IntegerField(
+    at_most = WholeField(
         label="At most", min_value=1, max_value=MOST_CLUSTERS, initial=USUAL_CLUSTERS,
         help_text="clusters, the first ones in the order of the list.",
     )  # fmt: skip
-    labels_each = forms.IntegerField(
+    labels_each = WholeField(
         label="People for each cluster", min_value=1, max_value=MOST_EACH, initial=2,
         help_text="Agreement needs at least 2.",
     )  # fmt: skip

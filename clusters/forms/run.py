@@ -13,7 +13,7 @@ from django.conf import settings
 
 from clusters.forms.earlier import settings_of
 from clusters.forms.texts import DEMO, corpus_choices, corpus_config, registered, require_text
-from clusters.forms.values import between, whole_numbers
+from clusters.forms.values import NumberField, WholeField, between, whole_numbers
 from clusters.models import RegisteredCorpus
 from compute.config import (
     AFFINITIES,
@@ -75,17 +75,17 @@ class RunForm(forms.Form):
     is_private = forms.BooleanField(label="Only I may see this job and its run", required=False)
 
     corpus = forms.ChoiceField(label="Corpus", error_messages={"required": "Choose the text."})
-    max_documents = forms.IntegerField(
+    max_documents = WholeField(
         label="Documents", required=False, min_value=1, max_value=10**9,
         help_text="At most so many are read, from the start; empty reads all.",
     )  # fmt: skip
-    max_length = forms.IntegerField(
+    max_length = WholeField(
         label="Tokens of a document", min_value=2, max_value=MAX_LENGTH, help_text="Longer documents are cut there."
     )
 
-    n_tokens = forms.IntegerField(label="Tokens", help_text="Computing grows with it, comparing with its square.")
-    threshold_nats = forms.FloatField(label="Loss below, nats", help_text="Only tokens predicted this surely.")
-    stride = forms.IntegerField(
+    n_tokens = WholeField(label="Tokens", help_text="Computing grows with it, comparing with its square.")
+    threshold_nats = NumberField(label="Loss below, nats", help_text="Only tokens predicted this surely.")
+    stride = WholeField(
         label="Stride", required=False, min_value=1, max_value=10**6,
         help_text="Every so many candidates one is taken; empty spreads evenly over the corpus.",
     )  # fmt: skip
@@ -94,17 +94,17 @@ class RunForm(forms.Form):
     vectors = forms.ChoiceField(label="What is compared", choices=_choices(VECTORS))
     gradient_scope = forms.ChoiceField(label="Parameters of a gradient", choices=_choices(GRADIENT_SCOPES))
     mode = forms.ChoiceField(label="How", choices=_MODES, widget=forms.RadioSelect)
-    auto_hours = forms.FloatField(
+    auto_hours = NumberField(
         label="Auto: hours allowed", min_value=0.01, max_value=10_000, help_text="For gradients and their comparison."
     )
-    sketch_size = forms.IntegerField(
+    sketch_size = WholeField(
         label="Sketch: numbers", min_value=16, max_value=2**24, help_text="Of each gradient’s projection."
     )
-    refine = forms.IntegerField(
+    refine = WholeField(
         label="Sketch: exact neighbours", min_value=0, max_value=1000,
         help_text="Nearest of each token compared again exactly; 0 for none.",
     )  # fmt: skip
-    block_tokens = forms.IntegerField(
+    block_tokens = WholeField(
         label="Exact: tokens in memory", required=False, min_value=1, max_value=MAX_TOKENS,
         help_text="The rest is computed again for each block; empty keeps all gradients on disk.",
     )  # fmt: skip
@@ -115,16 +115,16 @@ class RunForm(forms.Form):
         error_messages={"required": "Choose at least one affinity."},
     )  # fmt: skip
     effort = forms.ChoiceField(label="Effort of k-means", choices=_choices(EFFORTS), widget=forms.RadioSelect)
-    seed = forms.IntegerField(label="Seed", help_text="The same seed gives the same clusters.")
-    n_init = forms.IntegerField(label="Starts of k-means", help_text="The best of so many is kept.")
+    seed = WholeField(label="Seed", help_text="The same seed gives the same clusters.")
+    n_init = WholeField(label="Starts of k-means", help_text="The best of so many is kept.")
 
-    n_curves = forms.IntegerField(
+    n_curves = WholeField(
         label="Predictions on the map", required=False, min_value=0, max_value=10**6,
         help_text="Besides the clustered ones; empty for 100,000, 0 for no maps.",
     )  # fmt: skip
 
     precision = forms.ChoiceField(label="Arithmetic of losses", choices=_choices(PRECISIONS))
-    documents_per_shard = forms.IntegerField(
+    documents_per_shard = WholeField(
         label="Documents of a shard", required=False, min_value=1, max_value=10**9,
         help_text="Losses of a checkpoint in pieces of so many, for several workers; empty for one piece.",
     )  # fmt: skip

@@ -2,7 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
+
+from clusters.parameters import integer, real_number
+
+BOUNDS: dict[str, Any] = {
+    "required": "Write a number.",
+    "min_value": "Write a number from %(limit_value)s on.",
+    "max_value": "Write a number up to %(limit_value)s.",
+}
+
+
+class WholeField(forms.IntegerField):
+    """A whole number in the digits 0 to 9."""
+
+    default_error_messages = BOUNDS | {"invalid": "Write a whole number in digits, such as 1500."}
+
+    def to_python(self, value: Any) -> int | None:
+        if value in self.empty_values:
+            return None
+        number = integer(str(value))
+        if number is None:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        return number
+
+
+class NumberField(forms.FloatField):
+    """A number in the digits 0 to 9, with a decimal point."""
+
+    default_error_messages = BOUNDS | {"invalid": "Write a number in digits, with a decimal point: 0.25."}
+
+    def to_python(self, value: Any) -> float | None:  # type: ignore[override]
+        if value in self.empty_values:
+            return None
+        number = real_number(str(value))
+        if number is None:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        return number
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:

@@ -175,8 +175,8 @@ def measured(
         high=fit.high if has_interval else None,
         theory=theory,
         finite_k=_finite(experiment, known, resource, alpha, window),
-        first=window.first,
-        last=window.last,
+        first=inside[0].x,
+        last=inside[-1].x,
         n_points=fit.n_points,
         r_squared=fit.r_squared,
     )
@@ -218,8 +218,7 @@ def _through(law: Law, inside: Sequence[Point]) -> PowerLawFit:
     """The experiment's own line: its slope, through the middle of its points, as least squares put it."""
     x0, y0 = (float(np.mean(np.log(values))) for values in ([one.x for one in inside], [one.y for one in inside]))
     low, high = (math.nan if value is None else value for value in (law.low, law.high))
-    amplitude = math.exp(y0 + law.exponent * x0)
-    return PowerLawFit(law.exponent, amplitude, law.r_squared or 0.0, math.nan, low, high, law.n_points)
+    return PowerLawFit(law.exponent, y0 + law.exponent * x0, law.r_squared or 0.0, math.nan, low, high, law.n_points)
 
 
 def _finite(experiment: Experiment, known: Sweep, resource: Resource, alpha: float, window: Window) -> float | None:

@@ -59,7 +59,7 @@ def fitted(
     if len({point.x for point in inside}) < LEAST_POINTS:
         return None
     x, y = tuple(point.x for point in inside), tuple(point.mean_nats for point in inside)
-    name = f"scaling/judged-laws-3-{hashlib.sha256(repr((x, y)).encode()).hexdigest()[:20]}"
+    name = f"scaling/judged-laws-4-{hashlib.sha256(repr((x, y)).encode()).hexdigest()[:20]}"
     try:
         if is_kept and (is_whole or has_derived(run, name)):
             comparison = unpacked(derived(run, name, lambda: packed(_all_laws(x, y))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -16,7 +15,7 @@ from clusters.services.audit import record
 from clusters.services.locks import lock_person
 
 MOST_STUDIES = 200  # of one person
-MOST_EXPONENT = 1000.0
+LEAST_EXPONENT, MOST_EXPONENT = 0.0001, 1000.0  # what lies beyond is a slip
 YEARS = (1900, 2200)
 EXPONENTS = {"alpha_n": "α_N", "alpha_d": "α_D", "alpha_s": "α_S"}
 LENGTHS = {"name": 200, "domain": 100, "note": 500, "link": 300}
@@ -73,7 +72,8 @@ def _checked(fields: dict[str, Any]) -> dict[str, Any]:
         found[name] = fields.get(name)
         if found[name] is not None and not _is_exponent(found[name]):
             problems[name] = (
-                f"{symbol} is {found[name]:g}; where loss falls its exponent is above 0 and at most {MOST_EXPONENT:g}."
+                f"{symbol} is {found[name]:g}; where loss falls its exponent lies from {LEAST_EXPONENT:g} to "
+                f"{MOST_EXPONENT:g}."
             )
     if all(fields.get(name) is None for name in EXPONENTS):
         problems["alpha_n"] = "Give one exponent at least."
@@ -86,7 +86,7 @@ def _checked(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_exponent(value: float) -> bool:
-    return math.isfinite(value) and 0 < value <= MOST_EXPONENT
+    return LEAST_EXPONENT <= value <= MOST_EXPONENT
 
 
 def _link_problem(link: str) -> str:

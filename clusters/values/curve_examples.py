@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ MADE_UP: tuple[tuple[str, Over, str], ...] = (
     ("double descent", "parameters", "1e5 3.2\n3e5 2.1\n1e6 1.6\n3e6 2.4\n1e7 3.3\n3e7 1.9\n1e8 1.1\n3e8 0.8\n1e9 0.7"),
     ("inverse scaling", "parameters", "2e7 0.9\n8e7 1.1\n3e8 1.6\n8e8 2.0\n2.5e9 2.9\n6.4e9 3.6"),
 )
-BREAK = BrokenPowerLaw(1.2, 40.0, 0.2, (Break(at=2e4, change=0.35, width=0.4),))
+BREAK = BrokenPowerLaw(1.2, math.log(40), 0.2, (Break(at=2e4, change=0.35, width=0.4),))
 
 
 @dataclass(frozen=True)

@@ -76,11 +76,10 @@ def lowest_of(law: NetworkLaw) -> Point:
 
 
 def above_law(law: NetworkLaw) -> float | None:
-    """How far the last mean loss lies above what the law expects there, as a share; None without a law."""
-    if law.fit is None:
-        return None
+    """How far the last mean loss lies above what the law expects there, as a share; None where it expects nothing."""
     last = last_of(law)
-    return last.mean_nats / float(law.fit.predict(last.x)) - 1
+    expected = float(law.fit.predict(last.x)) if law.fit else 0.0
+    return last.mean_nats / expected - 1 if expected else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clusters.charts.numbers import compact, count, fixed, percent
-from clusters.charts.scaling import LAW_STYLES, unit_factor
+from clusters.charts.scaling import LAW_STYLES, loss_range, loss_text, unit_factor
 from clusters.models import Clustering, Run
 from clusters.values.laws import LAW_NAMES, ClusterLaws, Fitted, NetworkLaw
 from clusters.values.readings import Unit
@@ -51,7 +51,7 @@ def law_rows(found: Fitted, unit: Unit) -> list[dict[str, Any]]:
             expected = float(trial.law.predict(found.next_x)) * unit_factor(unit)
             row |= {
                 "parameters": _parameters(trial, unit, smallest), "rms": percent(trial.rms),
-                "held_out": _held_out(trial, found), "next": f"{fixed(expected)} {unit}",
+                "held_out": _held_out(trial, found), "next": f"{loss_text(expected)} {unit}",
             }  # fmt: skip
         rows.append(row)
     untried = [name for name in LAWS if name not in {trial.name for trial in found.comparison.trials}]
@@ -125,8 +125,8 @@ def summary(found: Fitted, unit: Unit, letter: str) -> dict[str, str]:
     if spread:
         factor = unit_factor(unit)
         law = (best or found.comparison.fitted[0]).law
-        values["next"] = fixed(float(law.predict(found.next_x)) * factor) if law else "–"
-        values["spread"] = f"laws: {fixed(spread[0] * factor)} to {fixed(spread[1] * factor)}"
+        values["next"] = loss_text(float(law.predict(found.next_x)) * factor) if law else "–"
+        values["spread"] = f"laws: {loss_range(spread, factor)}"
     return values
 
 

@@ -30,13 +30,13 @@ def lab(request: HttpRequest, twin: str | None = None) -> HttpResponseBase:
     """What a measured slope says of the truth, presets that one click starts, and what was done."""
     if request.method == "POST":
         return _started(request)
-    slope, complaint = measured_slope(request.GET)
+    slope = measured_slope(request.GET)
     readout = read_backwards(toy_slopes(), slope) if slope is not None else None
     if twin:
-        return _twin(request, twin, readout, complaint)
+        return _twin(request, twin, readout)
     kind = chosen(request.GET, "kind", KINDS, KINDS[0])
     forms = {one: form(initial=_initial(request, one)) for one, form in FORMS.items()}
-    return _page(request, forms, readout, complaint, opened=kind if {"kind", "like"} & set(request.GET) else "")
+    return _page(request, forms, readout, opened=kind if {"kind", "like"} & set(request.GET) else "")
 
 
 def _started(request: HttpRequest) -> HttpResponse:
@@ -47,7 +47,7 @@ def _started(request: HttpRequest) -> HttpResponse:
         raise BadRequest(f"kind must be one of {', '.join(KINDS)}.")
     form = FORMS[kind](request.POST)
     forms = {one: form if one == kind else made(initial=_initial(request, one)) for one, made in FORMS.items()}
-    return start_own(request, kind, form, lambda status: _page(request, forms, None, "", opened=kind, status=status))
+    return start_own(request, kind, form, lambda status: _page(request, forms, None, opened=kind, status=status))
 
 
 def _initial(request: HttpRequest, kind: str) -> dict[str, Any]:
@@ -58,12 +58,12 @@ def _initial(request: HttpRequest, kind: str) -> dict[str, Any]:
 
 
 def _page(
-    request: HttpRequest, forms: dict[str, BiasForm], readout: Readout | None, complaint: str, *, opened: str,
+    request: HttpRequest, forms: dict[str, BiasForm], readout: Readout | None, *, opened: str,
     status: int = 200,
 ) -> HttpResponse:  # fmt: skip
     ctx = {
         **lab_context(request, KINDS),
-        **readout_context(toy_slopes(), readout, complaint),
+        **readout_context(toy_slopes(), readout),
         "slopes": figures.slopes_chart(toy_slopes(), readout, number=1),
         "toy": toy_slopes(),
         "n_draws": len(toy_slopes().slopes[0]),
@@ -78,9 +78,9 @@ def _page(
     return render_page(request, "labs/qdg_bias.html", ctx, status=status)
 
 
-def _twin(request: HttpRequest, twin: str, readout: Readout | None, complaint: str) -> HttpResponseBase:
+def _twin(request: HttpRequest, twin: str, readout: Readout | None) -> HttpResponseBase:
     found = visible_experiments(request.user, KINDS)[:MOST]
-    more = {"toy": vars(toy_slopes()), "readout": qdg_bias_toy.readout_payload(readout), "problem": complaint}
+    more = {"toy": vars(toy_slopes()), "readout": qdg_bias_toy.readout_payload(readout)}
     charts = [figures.slopes_chart(toy_slopes(), readout, number=1)]
     figure = request.GET.get("figure")
     return answer_list(twin, "qdg-bias", found, KINDS, payload=more, charts=charts, figure=figure)

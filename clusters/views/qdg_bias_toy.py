@@ -35,14 +35,13 @@ class Read:
     known: Toy
     draw: int
     readout: Readout | None
-    complaint: str
 
 
 def show(request: HttpRequest, experiment: Experiment, twin: str | None) -> HttpResponseBase:
     known = queries.toy(experiment)
-    slope, complaint = measured_slope(request.GET)
+    slope = measured_slope(request.GET)
     readout = read_backwards(known.slopes, slope) if slope is not None and known.slopes else None
-    read = Read(experiment, known, draw_number(request.GET, known.config.n_seeds), readout, complaint)
+    read = Read(experiment, known, draw_number(request.GET, known.config.n_seeds), readout)
     making = _makers(read)
     if twin:
         figure = request.GET.get("figure")
@@ -53,7 +52,7 @@ def show(request: HttpRequest, experiment: Experiment, twin: str | None) -> Http
         )  # fmt: skip
     ctx = {
         **experiment_context(request, experiment),
-        **(readout_context(known.slopes, readout, complaint) if known.slopes else {}),
+        **(readout_context(known.slopes, readout) if known.slopes else {}),
         "known": known,
         "rows": [(one, known.true_slope(one)) for one in known.worlds],
         "finding": _finding(known),
@@ -72,9 +71,9 @@ def show(request: HttpRequest, experiment: Experiment, twin: str | None) -> Http
     return render_page(request, "labs/qdg_bias_toy.html", ctx)
 
 
-def readout_context(toy: ToySlopes, readout: Readout | None, complaint: str) -> dict[str, Any]:
+def readout_context(toy: ToySlopes, readout: Readout | None) -> dict[str, Any]:
     """What "labs/_qdg_bias_readout.html" shows: a slope, and the truths that could lie behind it."""
-    found: dict[str, Any] = {"readout": readout, "complaint": complaint or (readout.complaint if readout else "")}
+    found: dict[str, Any] = {"readout": readout, "complaint": readout.complaint if readout else ""}
     if readout is None or readout.inverse is None:
         return found
     inverse = readout.inverse
@@ -169,6 +168,5 @@ def _payload(read: Read, charts: list[Chart]) -> dict[str, Any]:
         "found": read.experiment.found,
         "draw": read.draw,
         "readout": readout_payload(read.readout),
-        "complaint": read.complaint or None,
         "figures": charts,
     }

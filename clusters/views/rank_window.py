@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from clusters.charts.chart import SIZES, Chart
 from clusters.charts.draw import plot_area
-from clusters.charts.numbers import count, fixed
+from clusters.charts.numbers import compact, count, fixed
 from clusters.models import Run
 from clusters.parameters import whole_number
 from clusters.queries.rank_frequency import resampled
@@ -21,6 +21,7 @@ from compute.numerics.ranks import MIN_RANKS, EnvelopeFit
 from compute.numerics.resampling import SlopeInterval, slope_interval
 
 LEAST_SHIFT = 0.02  # slopes that differ by less read the same
+LONGEST_COUNT = 1e9  # tokens written digit by digit
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Fitted:
         """Every number, the interval being that of resampled tokens."""
         own = {key: value for key, value in asdict(self.fit).items() if key not in ("standard_error", "low", "high")}
         return {
-            "affinity": self.affinity, **own, "caveat": CAVEAT,
+            "affinity": self.affinity, **own, "intercept": self.fit.intercept, "caveat": CAVEAT,
             "interval": asdict(self.interval) if self.interval else None,
         }  # fmt: skip
 
@@ -48,7 +49,7 @@ class Fitted:
             "interval": f"{fixed(one.low)} to {fixed(one.high)}" if one else "–",
             "draws": f"95%, {count(one.n_resamples)} draws of the tokens" if one else "the labels cannot be read",
             "r_squared": fixed(fit.r_squared, 3),
-            "constant": count(fit.intercept),
+            "constant": _tokens(fit.intercept),
             "exponent": fixed(fit.slope, 3),
             "shift": self._shift(),
         }
@@ -128,3 +129,8 @@ def drag_data(
             "areas": {name: asdict(plot_area(chart, size)) for name, size in areas.items()},
         }
     )
+
+
+def _tokens(n: float | None) -> str:
+    """Digit by digit where that can be read."""
+    return compact(n) if n is None or n > LONGEST_COUNT else count(n)

@@ -17,7 +17,7 @@ from clusters.charts.numbers import compact, count
 from clusters.forms.curve_paste import lab_href
 from clusters.htmx import render_page
 from clusters.models import Clustering, Run
-from clusters.parameters import changed, chosen, unit_of, whole_number
+from clusters.parameters import changed, chosen, ungrouped, unit_of, whole_number
 from clusters.queries import losses
 from clusters.queries import scaling as queries
 from clusters.queries.clusters import visible_run
@@ -29,6 +29,7 @@ from clusters.values.readings import Unit
 from clusters.views import twins
 from clusters.views.law_tables import cluster_rows, law_rows, laws_payload, network_rows, summary
 from clusters.views.runs import clustering_choice
+from compute.numerics.theories import Over
 
 ALL = "all"
 SORTS = {"rank": "rank", "steep": "steepest first", "flat": "least steep first"}
@@ -175,13 +176,13 @@ def _fit(
 
 def _window(query: QueryDict, names: tuple[str, str], usual: Window) -> tuple[Window, str]:
     """What the two fields say, and a sentence where that is no window."""
-    texts = [query.get(name, "").replace(",", "") for name in names]
+    texts = [query.get(name, "").strip() for name in names]
     if not any(texts):
         return usual, ""
-    values = [whole_number(text) for text in texts]
+    values = [whole_number(ungrouped(text)) for text in texts]
     for text, value in zip(texts, values, strict=True):
         if text and value is None:
-            return usual, f"“{text[:20]}” is no number: give whole numbers. {_instead(usual)}"
+            return usual, f"“{text[:20]}” is no whole number: give such as 1500. {_instead(usual)}"
     first = usual.first if values[0] is None else float(values[0])
     last = usual.last if values[1] is None else float(values[1])
     if first > last:
@@ -240,10 +241,10 @@ def _makers(read: Read) -> dict[str, Maker]:
 def _laws(request: HttpRequest, found: Fitted | None, unit: Unit, letter: str) -> dict[str, Any] | None:
     if found is None:
         return None
-    over, name = ("parameters", "mean loss over parameters") if letter == "N" else ("steps", "mean loss over steps")
+    over: Over = "parameters" if letter == "N" else "steps"
     points = [(point.x, point.mean_nats) for point in found.inside]
     laws = {"summary": summary(found, unit, letter), "rows": law_rows(found, unit), "next": compact(found.next_x),
-            "lab": lab_href(points, over=over, name=name)}  # fmt: skip
+            "lab": lab_href(points, over=over, name=f"mean loss over {over}")}  # fmt: skip
     if found.is_whole:
         return laws
     twin = f"{request.path.rstrip('/')}.html"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from clusters.charts.chart import LN2, Chart
 from clusters.charts.numbers import count, fixed
 from clusters.htmx import render_page
 from clusters.models import Clustering, Run
-from clusters.parameters import changed, chosen, page_number, unit_of, whole_number
+from clusters.parameters import changed, chosen, page_number, real_number, unit_of, whole_number
 from clusters.queries import runs as run_queries
 from clusters.queries import sequence as queries
 from clusters.queries.clusters import ladder, visible_run
@@ -136,11 +135,8 @@ def _threshold(query: QueryDict, unit: Unit) -> float:
     text = query.get("threshold", "")
     if not text:
         return round(EMERGENCE_NATS * factor, 3)
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= MOST_NATS * factor:
+    value = real_number(text)
+    if value is None or not 0 < value <= MOST_NATS * factor:
         raise BadRequest(f"threshold is {text[:20]!r}; give a loss above 0 and up to {MOST_NATS * factor:.4g} {unit}.")
     return value
 

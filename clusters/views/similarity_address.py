@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ from django.http import QueryDict
 
 from clusters.charts.numbers import count
 from clusters.models import Run
-from clusters.parameters import chosen, whole_number
+from clusters.parameters import chosen, real_number, whole_number
 from clusters.queries import similarity as reads
 from clusters.queries.clusters import flat_indices
 from clusters.queries.runs import default_k
@@ -112,11 +111,8 @@ def _view(query: QueryDict, n: int) -> tuple[float, float, float] | None:
 
 def _number(query: QueryDict, name: str, most: float) -> float:
     text = query.get(name, "")[:40]
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= most:
+    value = real_number(text)
+    if value is None or not 0 <= value <= most:
         raise BadRequest(f"{name} is {text[:20]!r}; it lies between 0 and {most:g}.")
     return value
 

@@ -97,7 +97,14 @@ def _results(asked: TheoryQuery, makers: dict[str, Callable[[], Chart]]) -> dict
         "exponents": _exponents(said),
         "entropy": {"exact": fixed(said["entropy_nats"], 4), "integral": fixed(said["entropy_integral_nats"], 4)},
         "correction": _correction(asked.knobs, said),
+        "worked_out": _worked_out(asked, said),
     }
+
+
+def _worked_out(asked: TheoryQuery, said: dict[str, Any]) -> dict[str, str]:
+    """What stands for fields that are empty, for their sliders."""
+    found = {"first_steps": said["first_steps"], "window_last": said["knobs"]["window_last"]}
+    return {name: f"{value:.4g}" for name, value in found.items() if name not in asked.texts and value is not None}
 
 
 def _problem(name: str, sentence: str, asked: TheoryQuery) -> dict[str, str]:

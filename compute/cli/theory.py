@@ -56,10 +56,12 @@ def _lines(said: Mapping[str, Any]) -> list[str]:
     if measured:
         window = f"n = {said['knobs']['window_first']} to {said['knobs']['window_last']}"
         lines.append(f"measured over {window}: parameters {measured['parameters']:.4f}, data {measured['data']:.4f}")
+    else:
+        lines.append(f"no exponent can be measured: {said['measured_exponents_problem']}")
     if said["true_alpha"] is not None:
         lines.append(f"true alpha behind {said['knobs']['measured']:g}: {said['true_alpha']:.6f}")
     if said["true_alpha_problem"]:
-        lines.append(said["true_alpha_problem"])
+        lines.append(f"no alpha behind {said['knobs']['measured']:g}: {said['true_alpha_problem']}")
     lines.append(f"one network: {joint['n']:.6g} quanta, limited by {limits}; loss {joint['loss']:.6f}")
     for name in ("over_n", *(name for name in said if name.startswith("over_") and name != "over_n")):
         if said[name]:

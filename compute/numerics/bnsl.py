@@ -13,7 +13,7 @@ from scipy.optimize import OptimizeResult, least_squares
 from scipy.special import expit, stdtrit
 
 from compute.errors import FitError
-from compute.numerics.scaling import positive_points
+from compute.numerics.scaling import exp_if_held, positive_points, power_of_e
 
 MOST_BREAKS = 4
 FLOOR_STARTS = (0.0, 0.5, 0.9, 0.98)  # the floor's share of the smallest y at each start
@@ -53,8 +53,10 @@ class BrokenPowerLaw:
 
     Attributes
     ----------
-    offset, amplitude : float
-        a >= 0 and b > 0, in the unit of y.
+    offset : float
+        a >= 0, in the unit of y.
+    log_amplitude : float
+        ln b.
     exponent : float
         c₀, positive where y falls before the first break.
     breaks : tuple of Break
@@ -62,31 +64,37 @@ class BrokenPowerLaw:
     """
 
     offset: float
-    amplitude: float
+    log_amplitude: float
     exponent: float
     breaks: tuple[Break, ...] = ()
 
     @property
     def parameters(self) -> dict[str, float]:
-        """By the names of `BrokenFit.intervals`: a, b, c0, and c, d, f of every break with its number."""
-        found = {"a": self.offset, "b": self.amplitude, "c0": self.exponent}
+        """By the names of `BrokenFit.intervals`: a, b, c0, and c, d, f of every break with its number.
+
+        b is nan where no float holds it, as of a steep law far from x = 1.
+        """
+        b = exp_if_held(self.log_amplitude)
+        found = {"a": self.offset, "b": math.nan if b is None else b, "c0": self.exponent}
         for i, one in enumerate(self.breaks, 1):
             found |= {f"c{i}": one.change, f"d{i}": one.at, f"f{i}": one.width}
         return found
 
     def predict(self, x: ArrayLike) -> Floats:
-        """Evaluate the law at `x` (any shape, positive); returns the unit of y.
+        """Evaluate the law at `x` (any shape, positive); returns the unit of y."""
+        return self.offset + power_of_e(self._fall(x))
 
-        Notes
-        -----
-        ln(y − a) = ln b − c₀ ln x − Σ cᵢ fᵢ ln(1 + exp((ln x − ln dᵢ)/fᵢ)), so that no power overflows.
-        """
+    def log_predict(self, x: ArrayLike) -> Floats:
+        """ln of the law at `x` (any shape, positive), also where no float holds the law itself."""
+        return self._fall(x) if self.offset == 0 else np.logaddexp(math.log(self.offset), self._fall(x))
+
+    def _fall(self, x: ArrayLike) -> Floats:
+        """ln(y − a) = ln b − c₀ ln x − Σ cᵢ fᵢ ln(1 + exp((ln x − ln dᵢ)/fᵢ)), so that no power overflows."""
         u = np.log(np.asarray(x, dtype=np.float64))
-        fall = math.log(self.amplitude) - self.exponent * u
+        fall = self.log_amplitude - self.exponent * u
         for one in self.breaks:
             fall = fall - one.change * one.width * np.logaddexp(0.0, (u - math.log(one.at)) / one.width)
-        with np.errstate(over="ignore"):  # beyond the largest float the law is infinite
-            return self.offset + np.exp(fall)
+        return fall
 
 
 @dataclass(frozen=True)
@@ -161,7 +169,7 @@ def fit_broken_power_law(x: ArrayLike, y: ArrayLike, *, n_breaks: int) -> Broken
     Examples
     --------
     >>> x = np.geomspace(1, 1e6, 40)
-    >>> law = BrokenPowerLaw(0.5, 4.0, 0.1, (Break(at=1e3, change=0.4, width=0.5),))
+    >>> law = BrokenPowerLaw(0.5, math.log(4), 0.1, (Break(at=1e3, change=0.4, width=0.5),))
     >>> fitted = fit_broken_power_law(x, law.predict(x), n_breaks=1).law.breaks[0]
     >>> round(fitted.at), round(fitted.change, 3)
     (1000, 0.4)
@@ -259,7 +267,7 @@ class _Problem:
         ln_b = theta[1] + theta[2] * self.middle
         share = theta[0] if theta[0] > 1e-6 else 0.0
         breaks = tuple(Break(math.exp(d), float(c), math.exp(f)) for c, f, d in triples[order])
-        law = BrokenPowerLaw(float(share * self.floor), math.exp(ln_b), float(theta[2]), breaks)
+        law = BrokenPowerLaw(float(share * self.floor), float(ln_b), float(theta[2]), breaks)
         half = self._half_widths(found)
         intervals = {"a": _around(law.offset, half[0] * self.floor), "b": _around_ln(ln_b, half[1])}
         intervals["c0"] = _around(law.exponent, half[2])

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 
 from compute.numerics.curves import CLASS_NAMES, classify, curve_scores, paper_monogenic, paper_polygenic
 from compute.numerics.laws import Comparison, compare_laws
-from compute.numerics.manifold import Dimension, dimension_of_fit
 from compute.numerics.scaling import PowerLawFit, fit_power_law
 from compute.numerics.shapes import shape_scores
+from compute.numerics.theories import Over, TheoryReadings, read_exponent
 
 LN2 = math.log(2)
 LEAST_SCORED = LEAST_FITTED = 3  # different scales
@@ -92,8 +92,6 @@ class CurveReading:
     laws : Comparison or None
         Power law, with a floor, and with one to three breaks, fitted to the points of `fitted_places`, each as it was
         given.
-    manifold : Dimension or None
-        d̂ = 4/α of the plain power law; None where the loss does not fall.
     no_shape, no_laws, note : str
         Sentences: why there is no shape, why there are no laws, and what to know of the points: that scales stood more
         than once, that laws are fitted to some of them.
@@ -104,12 +102,16 @@ class CurveReading:
     shape: Shape | None
     power: PowerLawFit | None
     laws: Comparison | None
-    manifold: Dimension | None
     no_shape: str = ""
     no_laws: str = ""
     note: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def theories(self, over: Over = "parameters") -> TheoryReadings:
+        """What two theories read in the plain power law's exponent, where x is `over`; neither without a law."""
+        power = self.power
+        return read_exponent(power.alpha, power.low, power.high, over) if power else TheoryReadings(None, None)
+
+    def to_json(self, over: Over = "parameters") -> dict[str, Any]:
         """The reading as JSON has it: null for what is no number."""
         known = self.shape
         shape = None if known is None else known.to_json()
@@ -119,10 +121,10 @@ class CurveReading:
                 "loss_nats": list(self.loss_nats),
                 "scores": shape,
                 "why_no_scores": self.no_shape,
-                "power_law": None if self.power is None else asdict(self.power),
+                "power_law": None if self.power is None else asdict(self.power) | {"amplitude": self.power.amplitude},
                 "laws": None if self.laws is None else laws_json(self.laws),
                 "why_no_laws": self.no_laws,
-                "manifold_dimension": None if self.manifold is None else asdict(self.manifold),
+                **self.theories(over).to_json(),
                 "note": self.note,
             }
         )
@@ -161,9 +163,8 @@ def read_curve(x: Sequence[float], loss_nats: Sequence[float]) -> CurveReading:
     scales, means = mean_curve(own_x, own_y)
     shape, no_shape = curve_shape(scales, means)
     power, laws, no_laws = _laws(own_x, own_y)
-    manifold = dimension_of_fit(power.alpha, power.low, power.high) if power else None
     return CurveReading(
-        tuple(scales.tolist()), tuple(means.tolist()), shape, power, laws, manifold, no_shape, no_laws,
+        tuple(scales.tolist()), tuple(means.tolist()), shape, power, laws, no_shape, no_laws,
         " ".join(filter(None, (_of_means(len(own_x), len(scales)), _of_some(len(own_x)) if laws else ""))),
     )  # fmt: skip
 

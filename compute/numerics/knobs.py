@@ -233,7 +233,7 @@ def read_values(text: str, name: str, knobs: Knobs) -> list[float]:
     Raises
     ------
     KnobError
-        What is no number, infinite or negative, n above K, or too many.
+        What is no number, negative or above 1e30, n above K, or too many.
 
     Examples
     --------
@@ -251,7 +251,7 @@ def _one_value(text: str, name: str, n_quanta: int | None) -> float:
     if value is None:
         raise KnobError({name: f"{name} is {text[:40]!r}, which is no number; write numbers such as 1,10,100."})
     if not 0 <= value <= MOST:
-        raise KnobError({name: f"{name} is {value:g}; it must be finite and at least 0."})
+        raise KnobError({name: f"{name} is {_shown(value)}; it must be at least 0 and at most {MOST:g}."})
     if name == "n" and n_quanta is not None and value > n_quanta:
         said = f"n is {value:.12g}, but there are only K = {n_quanta} quanta; ask for n from 0 to {n_quanta}."
         raise KnobError({name: said})
@@ -276,15 +276,18 @@ def _refusal(knob: Knob, value: float) -> str:
     """Why a number cannot be this setting; empty where it can."""
     is_low = value <= knob.least if knob.is_above else value < knob.least
     if math.isinf(value) or is_low or value > knob.most:
-        shown = "infinite" if value == math.inf else f"{value:.12g}"
         lower = f"above {knob.least:g}" if knob.is_above else f"at least {knob.least:g}"
         more = ", or inf for infinitely many" if knob.name == "n_quanta" else ""
-        return f"{knob.symbol} is {shown}; it must be {lower} and at most {knob.most:g}{more}."
+        return f"{knob.symbol} is {_shown(value)}; it must be {lower} and at most {knob.most:g}{more}."
     if 0 < abs(value) < NEAREST_TO_0:
         return f"{knob.symbol} is {value:.12g}, too near to 0 to compute with; it must be at least {NEAREST_TO_0:g}."
     if knob.is_whole and value != int(value):
         return f"{knob.symbol} is {value:g}; it counts quanta and must be whole."
     return ""
+
+
+def _shown(value: float) -> str:
+    return "infinite" if value == math.inf else f"{value:.12g}"
 
 
 def _relate(case: str, reading: _Reading) -> None:
@@ -294,33 +297,49 @@ def _relate(case: str, reading: _Reading) -> None:
     if case == "constant" and b <= a and not {"a", "b"} & set(problems):
         problems["b"] = f"b is {b:g} and a is {a:g}; learning must lower the loss, so b must be above a."
         values["a"], values["b"] = BY_NAME["a"].default, BY_NAME["b"].default
-    if problem := _window_problem(values, has_floor=case == "lowered" or (values["a"] or 0.0) > 0):
-        problems["window_last"] = problem
+    has_floor = case == "lowered" or (case == "constant" and (values["a"] or 0.0) > 0)
+    if problem := _window_problem(values, has_floor=has_floor):
+        problems["window_first" if values["window_last"] is None else "window_last"] = problem
         values["window_first"], values["window_last"] = BY_NAME["window_first"].default, None
     if values["window_last"] is None:
-        last = _last_usable(values["n_quanta"], has_floor=False)
-        end = min(max(USUAL_LAST, int(values["window_first"] or 1) + 1), last)
-        values["window_last"] = float(end) if end > (values["window_first"] or 1) else None
+        seen = _seen(values)[1]
+        end = max(min(USUAL_LAST, _last_usable(seen, has_floor=False)), int(values["window_first"] or 1) + 1)
+        values["window_last"] = float(end) if end <= _last_usable(seen, has_floor=has_floor) else None
 
 
 def _window_problem(values: Mapping[str, float | None], *, has_floor: bool) -> str:
     """Why no power law can be fitted from the first n to the last; empty where one can, or where none was asked for."""
-    first, last, n_quanta = values["window_first"] or 1.0, values["window_last"], values["n_quanta"]
-    usable = _last_usable(n_quanta, has_floor=has_floor)
+    first, last = values["window_first"] or 1.0, values["window_last"]
+    letter, seen = _seen(values)
+    usable = _last_usable(seen, has_floor=has_floor)
+    if last is None and first == 1:
+        return ""
     if last is not None and first >= last:
         return f"The fit runs from n = {first:g} to {last:g}; its end must lie above its start."
-    if n_quanta is not None and (last or first) > n_quanta:
-        return f"The fit reaches n = {last or first:g}, but there are only K = {n_quanta:g} quanta; end it by {usable}."
+    if usable < 2:
+        return f"A fit needs two n with a loss to fit; {letter} = {seen:g} leaves {usable}."
+    reaches, instead = (
+        ("starts at", f"start it by {usable - 1}") if last is None else ("reaches", f"end it by {usable}")
+    )
+    if (last or first) > seen:
+        what = "there are only K" if letter == "K" else "an observer tells apart only R"
+        return f"The fit {reaches} n = {last or first:g}, but {what} = {seen:g} quanta; {instead}."
+    if last is None and first >= usable:
+        return f"From n = {first:g} on {letter} = {seen:g} leaves no two n with a loss to fit; {instead}."
     if last is not None and last > usable:
-        return f"At n = K = {n_quanta:g} no loss is left, and 0 has no logarithm; end the fit by n = {usable}."
+        return f"At n = {letter} = {seen:g} no loss is left, and 0 has no logarithm; end the fit by n = {usable}."
     return ""
 
 
-def _last_usable(n_quanta: float | None, *, has_floor: bool) -> int:
+def _seen(values: Mapping[str, float | None]) -> tuple[str, int]:
+    """The last quantum that an observer sees, and whether there are no more (K) or none is told apart (R)."""
+    n_quanta, resolution = values["n_quanta"], int(values["resolution"] or 1)
+    return ("R", resolution) if n_quanta is None or n_quanta > resolution else ("K", int(n_quanta))
+
+
+def _last_usable(seen: int, *, has_floor: bool) -> int:
     """The last n at which there is a loss to fit."""
-    if n_quanta is None:
-        return LONGEST_WINDOW
-    return min(LONGEST_WINDOW, int(n_quanta) - (0 if has_floor else 1))
+    return min(LONGEST_WINDOW, seen - (0 if has_floor else 1))
 
 
 def _number(text: str) -> float | None:

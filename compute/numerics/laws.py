@@ -13,7 +13,7 @@ from compute.errors import FitError
 from compute.numerics.bnsl import BrokenFit, BrokenPowerLaw, fit_broken_power_law, n_parameters
 from compute.numerics.scaling import PowerLawFit, fit_power_law, positive_points
 
-HELD_OUT_SHARE = 0.2  # of the points, those with the largest x
+HELD_OUT_SHARE = 0.2  # of the different x, the largest
 AS_LITTLE = 1e-6  # errors that differ by less than rounding in the seventh digit of a loss are the same
 LAWS: dict[str, int] = {  # name → numbers it is made of, simplest first
     "power": 2,
@@ -113,9 +113,9 @@ def compare_laws(x: ArrayLike, y: ArrayLike, *, names: Sequence[str] = tuple(LAW
 
     Notes
     -----
-    A fifth of the points, and one at least, is held out. An error within the sample always favours the law with more
-    numbers; the error on held-out points of larger x does not. A law is tried where there is at least one point more
-    than it has numbers.
+    The largest fifth of the different x, one at least, is held out with all its points. An error within the sample
+    always favours the law with more numbers; the error on held-out points of larger x does not. A law is tried where
+    there is at least one point more than it has numbers.
 
     Examples
     --------
@@ -124,9 +124,10 @@ def compare_laws(x: ArrayLike, y: ArrayLike, *, names: Sequence[str] = tuple(LAW
     'offset'
     """
     x, y = positive_points(x, y, at_least=2)
-    order = np.argsort(x, kind="stable")
+    order = np.lexsort((y, x))
     x, y = x[order], y[order]
-    n_held_out = max(1, round(HELD_OUT_SHARE * len(x)))
+    scales = np.unique(x)
+    n_held_out = int(np.sum(x >= scales[-max(1, round(HELD_OUT_SHARE * len(scales)))]))
     return Comparison(tuple(_trial(name, x, y, n_held_out) for name in names), len(x), n_held_out)
 
 
@@ -153,9 +154,9 @@ def _fit(name: str, x: NDArray[np.float64], y: NDArray[np.float64], n_needed: in
 
 
 def _as_broken(fit: PowerLawFit, x: NDArray[np.float64], y: NDArray[np.float64]) -> BrokenFit:
-    law = BrokenPowerLaw(0.0, fit.amplitude, fit.alpha)
+    law = BrokenPowerLaw(0.0, fit.log_amplitude, fit.alpha)
     return BrokenFit(law, {"c0": (fit.low, fit.high)}, _rms(law, x, y), len(x))
 
 
 def _rms(law: BrokenPowerLaw, x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    return math.sqrt(float(np.mean((np.log(y) - np.log(law.predict(x))) ** 2)))
+    return math.sqrt(float(np.mean((np.log(y) - law.log_predict(x)) ** 2)))

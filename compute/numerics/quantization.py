@@ -191,21 +191,28 @@ def resource_curve(knobs: Knobs, resource: Resource) -> ResourceCurve:
 
 
 def measured_exponents(knobs: Knobs) -> Exponents | None:
-    """Exponents that a fit over the window finds in what an observer sees; None where K leaves no window.
+    """Exponents that a fit over the window finds in what an observer sees; None where `unmeasured` says why.
 
     Notes
     -----
     alpha_D and alpha_S follow with n ∝ D^(1/(1+alpha)).
     """
-    if knobs.window is None or knobs.window[1] > knobs.n_seen:
+    if knobs.window is None or unmeasured(knobs):
         return None
-    seen = knobs.seen
-    try:
-        slope = window_exponent(lambda n: loss(seen, n), *knobs.window)
-    except FitError:  # a loss that is not positive
-        return None
+    slope = window_exponent(of(knobs.seen), *knobs.window)
     exact = exponents(knobs.alpha)
     return Exponents(slope, slope / (1 + knobs.alpha), slope / (1 + knobs.alpha), exact.quanta_in_data)
+
+
+def unmeasured(knobs: Knobs) -> str:
+    """Why a fit over the window finds no exponent; empty where it finds one."""
+    seen = "a single quantum" if knobs.n_seen == 1 else f"{knobs.n_seen:,} quanta"
+    if knobs.window is None:
+        return f"a fit needs two n with a loss to fit, which {seen} cannot give"
+    first, last = knobs.window
+    if float(loss(knobs.seen, last)) <= 0:
+        return f"over n = {first} to {last} the loss that is seen of {seen} does not stay above 0"
+    return ""
 
 
 def measured_over_alpha(knobs: Knobs, alphas: ArrayLike) -> Floats:
@@ -220,17 +227,19 @@ def corrected(knobs: Knobs) -> float | None:
     Returns
     -------
     float or None
-        None where nothing was measured, or K leaves no window.
+        None where nothing was measured.
 
     Raises
     ------
     FitError
-        No alpha shows it, or losses that are not constant or have a floor.
+        No alpha shows it, no window to have measured it over, or losses that are not constant or have a floor.
     """
-    if knobs.measured is None or knobs.window is None or knobs.window[1] >= knobs.n_seen:
+    if knobs.measured is None:
         return None
     if knobs.case != "constant" or knobs.a > 0:
         raise FitError("the way back from a measured exponent is known for constant losses with a = 0 only")
+    if knobs.window is None or unmeasured(knobs):
+        raise FitError(unmeasured(knobs))
     return true_alpha(knobs.measured, knobs.n_seen, *knobs.window)
 
 
@@ -263,6 +272,7 @@ def summary(knobs: Knobs) -> dict[str, Any]:
         "unit": knobs.unit,
         "exponents": vars(exact),
         "measured_exponents": vars(measured) if measured else None,
+        "measured_exponents_problem": unmeasured(knobs),
         "true_alpha": alpha,
         "true_alpha_problem": why_none,
         "joint": {
@@ -275,7 +285,7 @@ def summary(knobs: Knobs) -> dict[str, Any]:
 def table_over_n(knobs: Knobs, n: ArrayLike) -> dict[str, list[float]]:
     """Use, loss and its approximations at every n, as columns; the integral has nan at n = 0."""
     n = np.asarray(n, dtype=np.float64)
-    positive = np.maximum(n, 1e-300)
+    positive = np.where(n > 0, n, 1.0)
     use = np.where(n >= 1, probabilities(np.maximum(n, 1), knobs.alpha, knobs.n_quanta), math.nan)
     integral = np.where(n > 0, loss(knobs, positive, "integral"), math.nan)
     columns = {

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from compute.errors import FitError
-from compute.numerics.scaling import fit_line
+from compute.numerics.scaling import exp_if_held, fit_log_line, power_of_e
 
 PAPER_WINDOW = (101, 1000)  # the published fit's 0-based slice 100:1000 (the paper says ranks 100-1000)
 SMALL_WINDOW_FIRST = 5
@@ -20,14 +20,14 @@ MIN_RANKS = 3
 
 @dataclass(frozen=True)
 class EnvelopeFit:
-    """A power law through a window of a rank-frequency envelope: size ≈ intercept · rank^slope.
+    """A power law through a window of a rank-frequency envelope: ln size ≈ log_intercept + slope · ln rank.
 
     Attributes
     ----------
     slope : float
         Of ln size on ln rank; negative.
-    intercept : float
-        The constant in intercept · rank^slope, in tokens.
+    log_intercept : float
+        ln of the tokens at rank 1.
     r_squared : float
         In ln size, in [0, 1].
     standard_error, low, high : float
@@ -38,7 +38,7 @@ class EnvelopeFit:
     """
 
     slope: float
-    intercept: float
+    log_intercept: float
     r_squared: float
     standard_error: float
     low: float
@@ -46,6 +46,15 @@ class EnvelopeFit:
     first_rank: int
     last_rank: int
     n_ranks: int
+
+    @property
+    def intercept(self) -> float | None:
+        """The constant in intercept · rank^slope, in tokens; None where no float holds it."""
+        return exp_if_held(self.log_intercept)
+
+    def size_at(self, rank: float) -> float:
+        """Tokens that the law expects of the cluster at a rank, from 1 on."""
+        return float(power_of_e(np.asarray(self.log_intercept + self.slope * math.log(rank))))
 
 
 def cluster_order(labels: ArrayLike) -> NDArray[np.int64]:
@@ -217,10 +226,10 @@ def fit_envelope(envelope: ArrayLike, first_rank: int, last_rank: int) -> Envelo
     bad = np.flatnonzero(~(window > 0))
     if len(bad):
         raise FitError(f"the envelope is {window[bad[0]]:g} at rank {first_rank + bad[0]}, not positive")
-    line = fit_line(np.log(np.arange(first_rank, last_rank + 1)), np.log(window))
+    line = fit_log_line(np.arange(first_rank, last_rank + 1, dtype=np.float64), window)
     return EnvelopeFit(
         slope=line.slope,
-        intercept=math.exp(line.intercept),
+        log_intercept=line.intercept,
         r_squared=line.r_squared,
         standard_error=line.standard_error,
         low=line.low,

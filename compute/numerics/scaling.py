@@ -15,6 +15,7 @@ from compute.errors import FitError
 OFFSET_STARTS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.97, 0.995)  # the floor's share of the smallest y at each start
 OFFSET_BOUNDS = ([-np.inf, -np.inf, 0.0], [np.inf, np.inf, 1.0 - 1e-9])  # of ln A, alpha, that share
 OFFSET_TOLERANCES = {"xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-15, "max_nfev": 300}
+ROUNDING = 8 * float(np.finfo(np.float64).eps)  # of a number relative to its size: less is no difference
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class LineFit:
     slope, intercept : float
         Of y = intercept + slope x.
     r_squared : float
-        Share of the variance explained, in [0, 1]; 1 for y without variance.
+        Share of the variance explained, in [0, 1]; 0 for y without variance.
     standard_error : float
         Of the slope; nan where two points leave no degree of freedom.
     low, high : float
@@ -45,37 +46,42 @@ class LineFit:
 
 @dataclass(frozen=True)
 class PowerLawFit:
-    """A power law y = amplitude · x^(−alpha), with the interval of alpha.
+    """A power law ln y = log_amplitude − alpha · ln x, with the interval of alpha.
 
     Attributes
     ----------
     alpha : float
         Exponent, positive where y falls with x.
-    amplitude : float
-        y at x = 1, in the unit of y.
+    log_amplitude : float
+        ln y at x = 1.
     r_squared : float
-        In ln y, in [0, 1].
+        In ln y, in [0, 1]; 0 for y without variance.
     standard_error, low, high : float
         Of alpha, and its 95% interval; nan where no degree of freedom is left.
     n_points : int
     """
 
     alpha: float
-    amplitude: float
+    log_amplitude: float
     r_squared: float
     standard_error: float
     low: float
     high: float
     n_points: int
 
+    @property
+    def amplitude(self) -> float | None:
+        """y at x = 1, in the unit of y; None where no float holds it, as of a steep law far from 1."""
+        return exp_if_held(self.log_amplitude)
+
     def predict(self, x: ArrayLike) -> NDArray[np.float64]:
         """Evaluate the law at `x` (any shape, positive); returns the unit of y."""
-        return self.amplitude * np.asarray(x, dtype=np.float64) ** -self.alpha
+        return power_of_e(self.log_amplitude - self.alpha * np.log(np.asarray(x, dtype=np.float64)))
 
 
 @dataclass(frozen=True)
 class OffsetPowerLawFit(PowerLawFit):
-    """A power law above a floor, y = offset + amplitude · x^(−alpha).
+    """A power law above a floor, ln (y − offset) = log_amplitude − alpha · ln x.
 
     Attributes
     ----------
@@ -113,15 +119,7 @@ def fit_line(x: ArrayLike, y: ArrayLike) -> LineFit:
     2.0
     """
     x, y = _points(x, y, at_least=2)
-    dx, dy = x - x.mean(), y - y.mean()
-    sxx, syy = float(dx @ dx), float(dy @ dy)
-    if sxx == 0:
-        raise FitError(f"a line needs at least two different x, but all {len(x)} are {x[0]:g}")
-    slope = float(dx @ dy) / sxx
-    residual = float(np.sum((dy - slope * dx) ** 2))
-    r_squared = 1.0 if syy == 0 else max(0.0, 1.0 - residual / syy)
-    error, low, high = _slope_interval(slope, residual / sxx, len(x) - 2)
-    return LineFit(slope, float(y.mean() - slope * x.mean()), r_squared, error, low, high, len(x))
+    return _fit_line(x, y, float(np.abs(x).max()), float(np.abs(y).max()))
 
 
 def fit_power_law(x: ArrayLike, y: ArrayLike) -> PowerLawFit:
@@ -145,7 +143,8 @@ def fit_power_law(x: ArrayLike, y: ArrayLike) -> PowerLawFit:
 
     Notes
     -----
-    ln y = ln A − alpha ln x. No irreducible loss is subtracted, as in the paper's Figure 3.
+    ln y = ln A − alpha ln x. No irreducible loss is subtracted, as in the paper's Figure 3. A slope that rounding
+    alone would make is 0.
 
     References
     ----------
@@ -157,16 +156,23 @@ def fit_power_law(x: ArrayLike, y: ArrayLike) -> PowerLawFit:
     0.301
     """
     x, y = positive_points(x, y, at_least=2)
-    line = fit_line(np.log(x), np.log(y))
+    line = fit_log_line(x, y)
     return PowerLawFit(
         alpha=0.0 - line.slope,
-        amplitude=math.exp(line.intercept),
+        log_amplitude=line.intercept,
         r_squared=line.r_squared,
         standard_error=line.standard_error,
         low=0.0 - line.high,
         high=0.0 - line.low,
         n_points=line.n_points,
     )
+
+
+def fit_log_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> LineFit:
+    """Fit ln y = intercept + slope ln x to positive points of shape (n,); FitError as `fit_line`."""
+    u, v = _points(np.log(x), np.log(y), at_least=2)
+    # a rounding of x is one of ln x by as much, however near to 0 ln x is
+    return _fit_line(u, v, max(1.0, float(np.abs(u).max())), max(1.0, float(np.abs(v).max())))
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,16 +215,18 @@ def fit_power_laws(x: ArrayLike, y: ArrayLike) -> PowerLawFits:
     y = np.asarray(y, dtype=np.float64)
     if y.ndim != 2 or y.shape[1] != len(x):
         raise FitError(f"every curve needs one value for each of {len(x)} x, but y has the shape {y.shape}")
-    u = np.log(x) - np.log(x).mean()
+    ln_x = np.log(x)
+    u = ln_x - ln_x.mean()
     sxx = float(u @ u)
     if sxx == 0:
         raise FitError(f"a power law needs at least two different x, but all {len(x)} are {x[0]:g}")
     with np.errstate(divide="ignore", invalid="ignore"):
         v = np.log(np.where(y > 0, y, np.nan))
-        v = v - v.mean(axis=1, keepdims=True)
-        slope = v @ u / sxx
+        size = np.maximum(1.0, np.abs(v).max(axis=1))
+        v = _deviations(v, size)
+        slope = _slopes(u, v, max(1.0, float(np.abs(ln_x).max())), size)
         residual, total = np.sum((v - np.outer(slope, u)) ** 2, axis=1), np.sum(v**2, axis=1)
-        r_squared = np.where(total == 0, 1.0, np.clip(1 - residual / total, 0, 1))
+        r_squared = np.where(total == 0, 0.0, np.clip(1 - residual / total, 0, 1))
     slope[~np.isfinite(slope)] = np.nan
     r_squared[np.isnan(slope)] = np.nan
     freedom = len(x) - 2
@@ -284,14 +292,54 @@ def fit_power_law_with_offset(x: ArrayLike, y: ArrayLike) -> OffsetPowerLawFit:
     total = float(spread @ spread)
     return OffsetPowerLawFit(
         alpha=alpha,
-        amplitude=math.exp(ln_a + alpha * centre),
-        r_squared=1.0 if total == 0 else max(0.0, 1.0 - residual / total),
+        log_amplitude=ln_a + alpha * centre,
+        r_squared=max(0.0, 1.0 - residual / total) if total else 0.0,
         standard_error=error,
         low=low,
         high=high,
         n_points=len(x),
         offset=share * floor if share > 1e-9 else 0.0,
     )
+
+
+def power_of_e(exponents: NDArray[np.float64]) -> NDArray[np.float64]:
+    """e to these powers (any shape): infinite beyond the largest float, 0 below the smallest."""
+    with np.errstate(over="ignore"):
+        return np.exp(exponents)
+
+
+def exp_if_held(exponent: float) -> float | None:
+    """e to this power; None where it is beyond the largest float or below the smallest."""
+    value = float(power_of_e(np.asarray(exponent)))
+    return value if 0 < value < math.inf else None
+
+
+def _fit_line(x: NDArray[np.float64], y: NDArray[np.float64], x_size: float, y_size: float) -> LineFit:
+    """The least-squares line, given the sizes that x and y are rounded at."""
+    dx, dy = x - x.mean(), _deviations(y[None], np.array([y_size]))[0]
+    sxx, syy = float(dx @ dx), float(dy @ dy)
+    if sxx == 0:
+        raise FitError(f"a line needs at least two different x, but all {len(x)} are {x[0]:g}")
+    slope = float(_slopes(dx, dy[None], x_size, np.array([y_size]))[0])
+    residual = float(np.sum((dy - slope * dx) ** 2))
+    r_squared = max(0.0, 1.0 - residual / syy) if syy else 0.0
+    error, low, high = _slope_interval(slope, residual / sxx, len(x) - 2)
+    return LineFit(slope, float(y.mean() - slope * x.mean()), r_squared, error, low, high, len(x))
+
+
+def _deviations(y: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each row of y (n, m) less its mean; 0 in rows that vary by rounding at their size (n,) alone."""
+    is_level = np.ptp(y, axis=1) <= ROUNDING * sizes
+    return np.where(is_level[:, None], 0.0, y - y.mean(axis=1, keepdims=True))
+
+
+def _slopes(
+    dx: NDArray[np.float64], dy: NDArray[np.float64], x_size: float, y_sizes: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Slope of each row of dy (n, m) on dx (m,), both about their means; 0 where it is made of rounding."""
+    sxy = dy @ dx
+    rounding = ROUNDING * (x_size * np.abs(dy).sum(axis=1) + y_sizes * np.abs(dx).sum())
+    return np.where(np.abs(sxy) <= rounding, 0.0, sxy) / float(dx @ dx)
 
 
 def _inverse_information(jacobian: NDArray[np.float64]) -> float:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import zeta as hurwitz_zeta
+from scipy.special import gammainc
 
 from compute.errors import FitError
 
@@ -16,8 +16,12 @@ Approximation = Literal["exact", "integral", "midpoint"]
 Floats = NDArray[np.float64]
 
 APPROXIMATIONS: tuple[Approximation, ...] = ("exact", "integral", "midpoint")
+ORDERS = np.arange(1, 12, 2)  # of the derivatives that Euler-Maclaurin takes
 BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730)  # B_2, B_4, … B_12
-SUMMED_TERMS = 24  # summed one by one before Euler-Maclaurin takes over: an error below 1e-14
+BERNOULLI_OVER_FACTORIAL = np.array(
+    [b / math.factorial(j + 1) for b, j in zip(BERNOULLI, ORDERS.tolist(), strict=True)]
+)
+SUMMED_TERMS = 10  # summed one by one before Euler-Maclaurin takes over: an error below 1e-14
 
 
 def normaliser(alpha: float, n_quanta: int | None = None) -> float:
@@ -46,7 +50,7 @@ def normaliser(alpha: float, n_quanta: int | None = None) -> float:
     (12.631419, 2.897492)
     """
     check_universe(alpha, n_quanta)
-    return float(_power_sum_after(np.zeros(()), alpha, n_quanta))
+    return _whole_sum(alpha, n_quanta)
 
 
 def probabilities(k: ArrayLike, alpha: float, n_quanta: int | None = None) -> Floats:
@@ -132,8 +136,8 @@ def tail(n: ArrayLike, alpha: float, n_quanta: int | None = None, *, approximati
     """
     n, total = counts(n), normaliser(alpha, n_quanta)
     if approximation == "exact":
-        return _power_sum_after(n, alpha, n_quanta) / total
-    return _between(lambda x: x**-alpha / (alpha * total), n, n_quanta, approximation)
+        return np.where(n == 0, 1.0, _sum_after(n, alpha, n_quanta, (1.0, 0.0)) / total)
+    return _approximate(n, alpha, n_quanta, approximation, (1.0, 0.0)) / total
 
 
 def surprise_tail(
@@ -176,15 +180,10 @@ def surprise_tail(
     (1.637622, 0.0)
     """
     n, total = counts(n), normaliser(alpha, n_quanta)
+    surprise = (math.log(total), alpha + 1)  # of quantum k: the first plus the second times ln k
     if approximation == "exact":
-        share = _power_sum_after(n, alpha, n_quanta) / total
-        return math.log(total) * share + (alpha + 1) * _log_power_sum_after(n, alpha, n_quanta) / total
-    constant = (1 + alpha + alpha * math.log(total)) / alpha
-
-    def integral(x: Floats) -> Floats:
-        return x**-alpha * (constant + (alpha + 1) * np.log(x)) / (alpha * total)
-
-    return _between(integral, n, n_quanta, approximation)
+        return _sum_after(n, alpha, n_quanta, surprise) / total
+    return _approximate(n, alpha, n_quanta, approximation, surprise) / total
 
 
 def entropy(alpha: float, n_quanta: int | None = None, *, approximation: Approximation = "exact") -> float:
@@ -226,56 +225,76 @@ def entropy(alpha: float, n_quanta: int | None = None, *, approximation: Approxi
     return float(surprise_tail(first, alpha, n_quanta, approximation=approximation))
 
 
-def _power_sum_after(n: Floats, alpha: float, n_quanta: int | None) -> Floats:
-    """Return Σ_{n<k<=K} k^−(alpha+1) = ζ(alpha+1, n+1) − ζ(alpha+1, K+1)."""
-    rest = hurwitz_zeta(alpha + 1, n + 1)
+@lru_cache(maxsize=256)  # a page asks for the same many times
+def _whole_sum(alpha: float, n_quanta: int | None) -> float:
+    return float(_sum_after(np.zeros(()), alpha, n_quanta, (1.0, 0.0)))
+
+
+def _sum_after(n: Floats, alpha: float, n_quanta: int | None, weights: tuple[float, float]) -> Floats:
+    """Return Σ_{n<k<=K} (c + d ln k) k^−s of weights c, d by Euler-Maclaurin, without the cancellation at small alpha.
+
+    What two ends differ by is summed apart from the integral between them, which `_integral` has to full precision.
+    """
+    span = None if n_quanta is None else np.maximum(n_quanta - n, 0.0)
+    total = _integral(n + SUMMED_TERMS + 1, alpha, span, weights) + _besides_integral(n, alpha, weights)
     if n_quanta is None:
-        return rest
-    return np.where(n >= n_quanta, 0.0, rest - hurwitz_zeta(alpha + 1, n_quanta + 1.0))
+        return total
+    last = np.asarray(float(n_quanta))
+    return np.where(n >= n_quanta, 0.0, np.maximum(total - _besides_integral(last, alpha, weights), 0.0))
 
 
-def _log_power_sum_after(n: Floats, alpha: float, n_quanta: int | None = None) -> Floats:
-    """Return Σ_{n<k<=K} ln k · k^−s with s = alpha + 1, which is −ζ′(s, n+1) + ζ′(s, K+1)."""
-    rest = _log_hurwitz(n, alpha)
-    if n_quanta is None:
-        return rest
-    return np.where(n >= n_quanta, 0.0, rest - _log_hurwitz(np.asarray(float(n_quanta)), alpha))
+def _besides_integral(n: Floats, alpha: float, weights: tuple[float, float]) -> Floats:
+    """Return what Σ_{k>n} (c + d ln k) k^−s has besides the integral from n + 1 + `SUMMED_TERMS` on."""
+    k = n[..., None] + np.arange(1, SUMMED_TERMS + 2)
+    c, d = weights
+    terms = k ** -(alpha + 1) * (c + d * np.log(k) if d else c)
+    x, by_order = k[..., -1:], _derivatives(alpha + 1, weights)
+    corrections = (by_order[0] + by_order[1] * np.log(x)) * x**-ORDERS * x ** -(alpha + 1)
+    return terms[..., :-1].sum(axis=-1) + 0.5 * terms[..., -1] - corrections.sum(axis=-1)
 
 
-def _log_hurwitz(n: Floats, alpha: float) -> Floats:
-    """Return −ζ′(s, n+1) = Σ_{k>n} ln k · k^−s with s = alpha + 1, by Euler-Maclaurin.
+def _derivatives(s: float, weights: tuple[float, float]) -> Floats:
+    """Return c_j and d_j of every odd j of `ORDERS`, shape (2, 6), times Euler-Maclaurin's B_{j+1} / (j+1)!.
 
-    The j-th derivative of ln x · x^−s is x^(−s−j) (c_j + d_j ln x) with c_0 = 0, d_0 = 1,
+    The j-th derivative of (c + d ln x) x^−s is x^(−s−j) (c_j + d_j ln x) with c_0 = c, d_0 = d,
     c_{j+1} = d_j − (s+j) c_j and d_{j+1} = −(s+j) d_j.
     """
-    s, k = alpha + 1, n[..., None] + np.arange(1, SUMMED_TERMS + 1)
-    total = np.sum(np.log(k) * k**-s, axis=-1)
-    x = n + SUMMED_TERMS + 1
-    log = np.log(x)
-    total = total + x ** (1 - s) * (log / (s - 1) + 1 / (s - 1) ** 2) + 0.5 * log * x**-s
-    c, d, factorial = 0.0, 1.0, 1.0
-    for order in range(1, 2 * len(BERNOULLI)):
-        c, d = d - (s + order - 1) * c, -(s + order - 1) * d
-        factorial *= order
-        if order % 2:
-            weight = BERNOULLI[order // 2] / (factorial * (order + 1))
-            total = total - weight * x ** (-s - order) * (c + d * log)
-    return total
+    (c, d), found = weights, []
+    for j in range(int(ORDERS[-1])):
+        c, d = d - (s + j) * c, -(s + j) * d
+        if j % 2 == 0:
+            found.append((c, d))
+    return np.array(found).T * BERNOULLI_OVER_FACTORIAL
 
 
-def _between(
-    integral: Callable[[Floats], Floats], n: Floats, n_quanta: int | None, approximation: Approximation
+def _integral(x: Floats, alpha: float, span: Floats | None, weights: tuple[float, float]) -> Floats:
+    """Return ∫ (c + d ln t) t^−s dt from x over a span, or without end; s = alpha + 1.
+
+    With t = x e^u it is x^−alpha ∫ (c + d ln x + d u) e^(−alpha u) du, an incomplete gamma function.
+    """
+    c, d = weights
+    whole, mean = 1 / alpha, 1 / alpha**2  # ∫ e^(−alpha u) du and ∫ u e^(−alpha u) du
+    if span is None:
+        return x**-alpha * ((c + d * np.log(x)) * whole + d * mean)
+    z = alpha * _log_growth(x, span)
+    return x**-alpha * ((c + d * np.log(x)) * -np.expm1(-z) * whole + d * gammainc(2, z) * mean)
+
+
+def _log_growth(x: Floats, span: Floats) -> Floats:
+    """Return ln((x + span) / x), exact for short spans and for tiny x."""
+    return np.where(span < x, np.log1p(np.minimum(span, x) / x), np.log(x + span) - np.log(x))
+
+
+def _approximate(
+    n: Floats, alpha: float, n_quanta: int | None, approximation: Approximation, weights: tuple[float, float]
 ) -> Floats:
-    """Return an integral over what lies between n and K, both moved up by a half for the midpoint form."""
+    """Return the integral over what lies between n and K, both moved up by a half for the midpoint form."""
     if approximation not in APPROXIMATIONS:
         raise FitError(f"the approximation is {approximation!r}; there are {', '.join(APPROXIMATIONS)}")
     if approximation == "integral" and not np.all(n > 0):
         raise FitError("the integral approximation diverges at n = 0; use the exact form there")
-    shift = 0.5 if approximation == "midpoint" else 0.0
-    if n_quanta is None:
-        return integral(n + shift)
-    left = integral(np.minimum(n, n_quanta) + shift) - integral(np.asarray(n_quanta + shift))
-    return np.where(n >= n_quanta, 0.0, left)
+    span = None if n_quanta is None else np.maximum(n_quanta - n, 0.0)
+    return _integral(n + (0.5 if approximation == "midpoint" else 0.0), alpha, span, weights)
 
 
 def check_universe(alpha: float, n_quanta: int | None) -> None:

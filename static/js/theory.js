@@ -4,12 +4,13 @@
 const STEPS = 400; // of a slider
 const REST_MS = 350; // until the address is written
 const form = document.getElementById("knobs");
+const sliders = new Map(); // of a field: what puts its slider in place
 
 if (form) start();
 
 function start() {
-  const sliders = [...form.querySelectorAll("input[data-low]")].map(slide);
-  form.addEventListener("reset", () => setTimeout(() => { for (const place of sliders) place(); fit(); }));
+  for (const field of form.querySelectorAll("input[data-low]")) sliders.set(field, slide(field));
+  form.addEventListener("reset", () => setTimeout(() => { for (const place of sliders.values()) place(); fit(); }));
   form.addEventListener("input", (event) => { if (!event.target.matches("[type=range]")) ask(); });
   form.addEventListener("submit", (event) => { event.preventDefault(); ask(); });
   fit();
@@ -22,10 +23,11 @@ function slide(field) {
   Object.assign(slider, { type: "range", min: 0, max: STEPS, step: 1 });
   slider.setAttribute("aria-label", field.labels[0].textContent.trim());
   const placed = () => {
-    const value = Number.parseFloat(field.value);
+    const shown = field.value.trim() || (document.querySelector("#results .stats").dataset[field.name] ?? ""); // or worked out
+    const value = Number.parseFloat(shown);
     const share = isLog ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
-    slider.value = Number.isFinite(share) ? Math.round(share * STEPS) : STEPS; // ∞, or worked out: at the end
-    slider.setAttribute("aria-valuetext", field.value || field.placeholder || "worked out");
+    slider.value = Number.isFinite(share) ? Math.round(share * STEPS) : STEPS; // ∞, or none: at the end
+    slider.setAttribute("aria-valuetext", shown || field.placeholder);
   };
   slider.addEventListener("input", () => {
     const share = slider.valueAsNumber / STEPS;
@@ -81,6 +83,7 @@ function show(text) {
   here.firstElementChild.replaceChildren(...told.childNodes);
   while (here.lastElementChild !== here.firstElementChild) here.lastElementChild.remove();
   here.append(...rest);
+  for (const [field, place] of sliders) if (!field.value.trim()) place();
   for (const field of form.elements) if (field.name) field.setAttribute("aria-invalid", wrong.has(field.name));
   document.dispatchEvent(new CustomEvent("htmx:load", { detail: { elt: here } })); // its buttons wake up
   clearTimeout(timer);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -33,7 +35,7 @@ def test_a_curve_is_scored_for_anybody(client):
 
 
 def test_a_law_with_a_break_comes_back(client):
-    law = BrokenPowerLaw(0.5, 4.0, 0.1, (Break(at=1e3, change=0.4, width=0.5),))
+    law = BrokenPowerLaw(0.5, math.log(4), 0.1, (Break(at=1e3, change=0.4, width=0.5),))
     x = np.geomspace(1, 1e6, 40)
     told = get(client, "fits", x=",".join(map(str, x)), y=",".join(map(str, law.predict(x))))
     assert told["best"] == "break-1"
@@ -86,6 +88,25 @@ def test_a_null_is_a_gap(client):
     response = client.post("/api/v1/curve-scores/", body, content_type="application/json")
     assert response.status_code == 422
     assert "Point 2 has no loss: a gap" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        (["1_0", 5, 3], '"1_0" is no number; write it in digits, such as 0.25.'),
+        (["١٠", 5, 3], '"١٠" is no number'),
+        ([True, 5, 3], "true is no number"),
+        ([10**400, 5, 3], "is no number"),
+    ],
+)
+@pytest.mark.parametrize("noun", ["fits", "curve-scores"])
+def test_what_pasted_text_refuses_is_refused_in_lists_too(client, noun, y, words):
+    client.force_login(UserFactory())
+    response = client.post(f"/api/v1/{noun}/", {"x": [1, 2, 3], "y": y}, content_type="application/json")
+    assert response.status_code == 400
+    assert words in response.json()["error"]["message"]
+    if y[0] is not True:
+        assert "which is no number" in message(client, noun, 422, x="1,2,3", y=",".join(map(str, y)))
 
 
 def test_fields_may_be_chosen(client):

@@ -61,13 +61,38 @@ def test_a_blank_knob_stands_as_it_is_by_itself(client):
         ({"alpha": "x"}, "alpha", "α is 'x', which is no number; write one such as 0.4."),
         ({"n_quanta": "0"}, "n_quanta", "K is 0; it must be at least 1 and at most 1e+12, or inf for infinitely many."),
         ({"n_quanta": "500", "n": "501"}, "n", "n is 501, but there are only K = 500 quanta; ask for n from 0 to 500."),
-        ({"N": "inf"}, "N", "N is inf; it must be finite and at least 0."),
+        ({"N": "inf"}, "N", "N is infinite; it must be at least 0 and at most 1e+30."),
+        (
+            {"resolution": "50", "window_last": "50"},
+            "window_last",
+            "At n = R = 50 no loss is left, and 0 has no logarithm; end the fit by n = 49.",
+        ),
     ],
 )
 def test_what_means_nothing_is_400_in_the_words_of_the_page(client, query, name, sentence):
     response = client.get(THEORY, query)
     assert response.status_code == 400
     assert response.json()["error"]["fields"] == {name: sentence}
+
+
+@pytest.mark.parametrize(
+    ("query", "exponents", "alpha"),
+    [
+        ({"resolution": "1", "measured": "0.3"}, "which a single quantum cannot give", "a fit needs two n"),
+        ({"n_quanta": "2"}, "a fit needs two n with a loss to fit, which 2 quanta cannot give", ""),
+        ({"case": "lowered", "gain": "50"}, "over n = 1 to 50 the loss that is seen of 500 quanta does not stay", ""),
+        ({"resolution": "20", "measured": "0.3"}, "", "with K = 20 and n from 1 to 19 the model shows exponents from"),
+        ({"measured": "0.6"}, "", ""),
+    ],
+)
+def test_an_exponent_that_is_null_has_its_reason(client, query, exponents, alpha):
+    found = client.get(THEORY, query).json()
+    for name, reason in (("measured_exponents", exponents), ("true_alpha", alpha)):
+        assert reason in found[f"{name}_problem"]
+        assert (found[name] is None) is bool(
+            found[f"{name}_problem"] or (name == "true_alpha" and "measured" not in query)
+        )
+        assert bool(reason) is bool(found[f"{name}_problem"])
 
 
 def test_parameters_that_are_none_are_refused(client):
@@ -153,6 +178,8 @@ def test_others_read_what_is_shared_and_change_nothing(client, ana):
     ("body", "name"),
     [
         ({"alpha_n": 0.2}, "name"), ({"name": "x"}, "alpha_n"), ({"name": "x", "alpha_n": 1e9}, "alpha_n"),
+        ({"name": "x", "alpha_n": 1e-300}, "alpha_n"), ({"name": "x", "alpha_n": True}, "alpha_n"),
+        ({"name": "x", "alpha_n": "0_1"}, "alpha_n"), ({"name": "x", "alpha_n": 1, "year": "٢٠٢٦"}, "year"),
         ({"name": "x", "alpha_n": 1, "link": "ftp://x"}, "link"), ({"name": "x", "alpha_n": 1, "year": 3}, "year"),
     ],
 )  # fmt: skip

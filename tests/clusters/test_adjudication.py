@@ -140,7 +140,7 @@ def test_the_page_of_what_is_agreed_says_how_many_say_so(run, eva, people):
         ({"misfits": "x1"}, "Not a flat index: x1"),
         ({"misfits": "999999999"}, "Not members of this cluster"),
         ({"kind": "nonsense"}, "Select a valid choice"),
-        ({"version": "x"}, "Enter a whole number"),
+        ({"version": "x"}, "Write a whole number in digits"),
     ],
 )
 def test_what_cannot_be_agreed_on_is_refused_and_stays_in_the_form(run, eva, people, changes, said):

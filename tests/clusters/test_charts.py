@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
 from django.template import Context, Template
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from clusters.charts import numbers
 from clusters.charts.chart import category_axis, curve_chart, linear_axis, log_axis, make_chart, make_series, sparkline
@@ -155,6 +158,32 @@ def test_no_payload_holds_what_is_no_number(bad):
 def test_an_axis_without_values_is_still_an_axis():
     axis = log_axis([], "x")
     assert axis["lo"] < axis["hi"]
+
+
+NUMBERS = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=4)
+
+
+@given(values=NUMBERS, from_zero=st.booleans(), n=st.integers(2, 8))
+@example(values=[1e-12], from_zero=True, n=4)
+@example(values=[3e-20, 1.2e-20], from_zero=True, n=4)
+@example(values=[1e20], from_zero=False, n=5)
+@example(values=[1.0, 1 + 2e-16], from_zero=False, n=5)
+@example(values=[-1e308, 1e308], from_zero=False, n=5)
+def test_any_numbers_have_axes_with_ticks_that_can_be_drawn(values, from_zero, n):
+    axes = [linear_axis(values, "y", from_zero=from_zero, n=n), log_axis([abs(v) for v in values], "x", n=n)]
+    for axis in axes:
+        ticks = [value for value, _ in axis["ticks"]]
+        assert axis["lo"] < axis["hi"]
+        assert ticks
+        assert all(a < b for a, b in pairwise(ticks))
+        assert all(map(math.isfinite, (*ticks, axis["lo"], axis["hi"])))
+    points = [[abs(v), v] for v in values]
+    drawn(make_chart(slug="s", number=1, title="t", x=axes[1], y=axes[0], series=[make_series("line", points)]))
+
+
+@pytest.mark.parametrize("top", [1e-12, 1e-20, 1e-30, 1e30])
+def test_ticks_of_tiny_and_huge_values_are_round_too(top):
+    assert linear_ticks(0, top, 5) == pytest.approx([top * share for share in (0, 0.2, 0.4, 0.6, 0.8, 1)], rel=1e-9)
 
 
 def test_a_curve_over_steps_breaks_its_axis_for_step_zero():

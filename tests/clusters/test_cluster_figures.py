@@ -98,7 +98,7 @@ def test_every_figure_comes_alone_in_a_frame_as_svg_and_as_csv(client, cluster, 
     assert f'id="fig-{slug}"' in page(client, address(cluster, ".html"), figure=slug)
     assert "<figure" in page(client, address(cluster), figure=slug, embed="true")
     assert "<svg" in page(client, address(cluster, ".svg"), figure=slug)
-    assert len(b"".join(client.get(address(cluster, ".csv"), {"figure": slug}).streaming_content).splitlines()) > 2
+    assert len(client.get(address(cluster, ".csv"), {"figure": slug}).getvalue().splitlines()) > 2
 
 
 @pytest.mark.parametrize("slug", FIGURES)
@@ -519,7 +519,7 @@ def test_the_csvs_of_figures_name_members_by_their_index(client, run):
 
     def rows(slug: str) -> list[dict[str, str]]:
         response = client.get(address(cluster, ".csv"), {"figure": slug})
-        return list(csv.DictReader(b"".join(response.streaming_content).decode().splitlines()))
+        return list(csv.DictReader(response.getvalue().decode().splitlines()))
 
     for slug in ("loss-over-parameters", "loss-over-steps"):
         assert {row["index"] for row in rows(slug)} == {"", *own}

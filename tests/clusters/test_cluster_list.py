@@ -164,7 +164,7 @@ def test_the_table_reads_no_contexts(client, run, monkeypatch):
 
 def test_the_csv_holds_all_matches_whatever_the_part(client, run, short_pages):
     response = client.get("/runs/synthetic/k/6/clusters.csv", {"least": "2"})
-    lines = b"".join(response.streaming_content).decode().splitlines()
+    lines = response.getvalue().decode().splitlines()
     assert len(lines) == 1 + answered(client, least="2")["n_matches"]
     assert lines[0].endswith("emergence_step,name,tags,n_labels,is_agreed")
 

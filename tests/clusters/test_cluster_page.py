@@ -151,7 +151,7 @@ def test_the_json_holds_every_member(client, cluster):
 
 
 def test_the_csv_holds_every_member(client, cluster):
-    lines = b"".join(client.get(address(cluster, twin=".csv")).streaming_content).decode().splitlines()
+    lines = client.get(address(cluster, twin=".csv")).getvalue().decode().splitlines()
     assert len(lines) == cluster.size + 1
 
 

@@ -111,7 +111,7 @@ def test_a_private_run_is_not_there_for_others(client, tmp_path):
 
 
 def test_the_csv_lists_the_same_clusters(client, run):
-    lines = b"".join(client.get("/runs/synthetic/k/6/clusters.csv").streaming_content).decode().splitlines()
+    lines = client.get("/runs/synthetic/k/6/clusters.csv").getvalue().decode().splitlines()
     assert lines[0].startswith("label,rank,size")
     assert len(lines) == 7
 

@@ -232,3 +232,26 @@ def test_tokens_clusters_and_scaling_open_their_curves_here(client, tmp_path):
         [href, *_] = re.findall(rf'href="({PATH}\?[^"]+)"', text)
         told = client.get(href.replace("/curves/?", "/curves.json?")).json()
         assert told["x"] == [float(n) for _, n in NETWORKS]
+
+
+STEEP = (
+    "1e29,1\n1.001e29,1e-3\n1.002e29,1e-6",
+    "100000 3.6\n100001 3.7\n100002 3.9\n100003 4",
+    "1e6 5\n1.1e6 4\n1.2e6 1\n1.3e6 1e-7",
+)
+
+
+@pytest.mark.parametrize("text", STEEP)
+def test_steep_curves_have_an_exponent_and_their_lines_near_the_points(client, text):
+    assert "One exponent, two readings" in page(client, text=text)
+    told = twin(client, text=text)
+    assert told["power_law"]["amplitude"] is None
+    assert abs(told["power_law"]["alpha"]) > 50
+    [chart] = [one for one in told["figures"] if one["slug"] == "laws"]
+    [line] = [one for one in chart["series"] if one["name"] == "power law"]
+    assert len(line["points"]) >= len(told["x"])
+    assert max(y for _, y, *_ in line["points"]) <= 1000 * max(told["loss_nats"])
+
+
+def test_a_steep_rise_is_foretold_in_powers_of_ten(client):
+    assert "the laws expect 3.8·10²⁰ or more nats" in page(client, text=STEEP[1])

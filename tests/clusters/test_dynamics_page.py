@@ -169,6 +169,8 @@ def test_a_window_of_two_checkpoints_gives_no_law(client, run):
     ("query", "sentence"),
     [
         ({"first": "soon"}, "first is &#x27;soon&#x27;; give a training step"),
+        ({"first": "1,5"}, "first is &#x27;1,5&#x27;; give a training step"),
+        ({"threshold": "1_0"}, "threshold is &#x27;1_0&#x27;; give a loss above 0"),
         ({"first": "900", "last": "20"}, "first is step 900 and last 20"),
         ({"threshold": "0"}, "threshold is &#x27;0&#x27;; give a loss above 0"),
         ({"threshold": "nan"}, "threshold is &#x27;nan&#x27;"),

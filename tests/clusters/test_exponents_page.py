@@ -88,7 +88,7 @@ def test_rows_are_sorted_and_filtered_by_links(client):
 
 
 def test_the_twins(client):
-    lines = b"".join(client.get("/exponents.csv").streaming_content).decode().splitlines()
+    lines = client.get("/exponents.csv").getvalue().decode().splitlines()
     assert len(lines) == 17
     assert lines[0].startswith("origin,source,task,year,domain,alpha_N")
     assert client.get("/exponents.svg?figure=exponents").status_code == 200
@@ -231,11 +231,15 @@ def test_an_entry_is_changed_and_deleted(client, ana):
         ({"name": ""}, "Say which study it is."),
         ({"name": "x" * 201}, "The name is 201 characters long; at most 200 fit."),
         ({"alpha_n": "", "alpha_d": ""}, "Give one exponent at least."),
-        ({"alpha_n": "abc"}, "Enter a number."),
-        ({"alpha_n": "1e9"}, "α_N is 1e+09; where loss falls its exponent is above 0 and at most 1000."),
-        ({"alpha_n": "nan"}, "Enter a number."),
-        ({"alpha_n": "0"}, "α_N is 0; where loss falls its exponent is above 0 and at most 1000."),
-        ({"alpha_d": "-0.1"}, "α_D is -0.1; where loss falls its exponent is above 0"),
+        ({"alpha_n": "abc"}, "Write a number in digits, with a decimal point: 0.25."),
+        ({"alpha_n": "٠.٢"}, "Write a number in digits"),
+        ({"alpha_n": "0,2"}, "Write a number in digits"),
+        ({"year": "2_026"}, "Write a whole number in digits, such as 1500."),
+        ({"alpha_n": "1e9"}, "α_N is 1e+09; where loss falls its exponent lies from 0.0001 to 1000."),
+        ({"alpha_n": "1e-300"}, "α_N is 1e-300; where loss falls its exponent lies from 0.0001 to 1000."),
+        ({"alpha_n": "nan"}, "Write a number in digits"),
+        ({"alpha_n": "0"}, "α_N is 0; where loss falls its exponent lies from 0.0001 to 1000."),
+        ({"alpha_d": "-0.1"}, "α_D is -0.1; where loss falls its exponent lies from 0.0001"),
         ({"year": "99999"}, "The year is 99999; give one from 1900 to 2200."),
         ({"link": "javascript:alert(1)"}, "The link is no address; give one that begins with https://."),
     ],
@@ -307,3 +311,19 @@ def test_a_figure_of_nothing_published_says_so():
     own = Measurement("own", "mine", alpha_n=0.2, alpha_d=0.1)
     assert exponents_chart([own], number=1)["title"] == "No published law of this kind has both exponents"
     assert exponents_chart([], number=1)["reading"] == ""
+
+
+@pytest.mark.parametrize("stray", [{"alpha_n": 1e-300, "alpha_d": 0.2}, {"alpha_n": 0.2, "alpha_d": 900}])
+def test_a_stray_exponent_is_left_out_of_the_figure_and_said_to_be(stray):
+    usual = exponents_chart(reads.published(), number=1)
+    chart = exponents_chart([*reads.published(), Measurement("own", "stray", **stray)], number=1)
+    assert (chart["x"], chart["y"]) == (usual["x"], usual["y"])
+    assert chart["reading"].endswith("Not drawn: 1 with an exponent outside 0.001 to 100; the table has it.")
+
+
+def test_the_figure_tells_what_was_measured_here_from_what_people_added():
+    origins = ["run", "parity", "own", "own", "own", "shared"]
+    rows = [Measurement(origin, "mine", alpha_n=0.2, alpha_d=0.1) for origin in origins]
+    said = "Marked too: 2 measured here, 3 added by you, 1 shared by others."
+    assert exponents_chart(rows, number=1)["reading"] == said
+    assert exponents_chart(rows[2:5], number=1)["reading"] == "Marked too: 3 added by you."

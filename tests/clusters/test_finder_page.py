@@ -46,7 +46,7 @@ def facts(client, query: str = "") -> dict:
 def table(client, query: str = "") -> list[dict[str, str]]:
     response = client.get(f"/runs/synthetic/tokens.csv?{query}")
     assert response.status_code == 200
-    *lines, end = b"".join(response.streaming_content).decode().splitlines(keepends=True)
+    *lines, end = response.getvalue().decode().splitlines(keepends=True)
     assert end.startswith("# end, ")
     return list(csv.DictReader(io.StringIO("".join(lines))))
 
@@ -197,7 +197,7 @@ def test_the_chart_is_a_request_of_its_own(client, run):
 def test_the_charts_table_counts_what_is_found(client, run):
     n_found = facts(client, "m_min=0.1")["n_found"]
     response = client.get("/runs/synthetic/tokens.csv?m_min=0.1&figure=density")
-    rows = list(csv.reader(io.StringIO(b"".join(response.streaming_content).decode())))
+    rows = list(csv.reader(io.StringIO(response.getvalue().decode())))
     assert sum(int(row[-1]) for row in rows[1:]) == n_found
 
 

@@ -400,7 +400,7 @@ def test_another_person_s_draft_is_on_no_list(client, many, ben):
 def test_the_csv_holds_every_label_and_no_formula(client, cluster, ana):
     save_label(ana, cluster, Content("=cmd()", tags=("lexical", "unclear")), version=0, submit=True)
     response = client.get("/labels.csv")
-    head, row = b"".join(response.streaming_content).decode().splitlines()
+    head, row = response.getvalue().decode().splitlines()
     assert head.startswith("id,run,affinity,k,cluster,rank,origin,state,author,name")
     assert "'=cmd()" in row
     assert "lexical unclear" in row

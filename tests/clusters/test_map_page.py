@@ -328,7 +328,7 @@ def test_the_point_under_the_pointer_has_its_context(client, run):
 
 def csv_of(client, **query: str) -> list[list[str]]:
     response = client.get("/runs/synthetic/map.csv", query)
-    return list(csv.reader(b"".join(response.streaming_content).decode().splitlines()))
+    return list(csv.reader(response.getvalue().decode().splitlines()))
 
 
 @pytest.mark.parametrize("colour", ["cluster", "rank"])

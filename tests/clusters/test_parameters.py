@@ -8,8 +8,11 @@ from django.http import QueryDict
 
 from clusters.parameters import (
     context_view,
+    integer,
     page_number,
+    real_number,
     search_text,
+    ungrouped,
     whole_number,
 )
 
@@ -21,6 +24,35 @@ def test_only_plain_digits_of_a_size_databases_hold_are_numbers(text):
 
 def test_plain_digits_are_a_number():
     assert whole_number("0042") == 42
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1,500", 1500),
+        ("12,345,678", 12_345_678),
+        (" −1.24 ", -1.24),
+        ("1e-3", 0.001),
+        (".5", 0.5),
+        ("1,500.25", 1500.25),
+    ],
+)
+def test_numbers_are_read_with_true_minus_and_with_thousands_in_groups(text, value):
+    assert real_number(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["1,5", "0,500", "1500,000", "12,34,567", "1,500,", "1_0", "٣", "nan", "inf", "1e400", "0x1", "", "--1"]
+)
+def test_decimal_commas_and_digits_of_other_scripts_make_no_number(text):
+    assert real_number(text) is None
+    assert integer(text) is None
+    assert whole_number(ungrouped(text)) is None
+
+
+@pytest.mark.parametrize(("text", "value"), [("−1,500", -1500), (" 7 ", 7), ("1" + "0" * 40, 10**40)])
+def test_whole_numbers_may_be_negative_and_of_any_size(text, value):
+    assert integer(text) == value
 
 
 @pytest.mark.parametrize("page", ["0", "-3", "x", "9" * 41, "1e3", "\0"])

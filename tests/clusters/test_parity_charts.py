@@ -23,6 +23,7 @@ from clusters.charts.parity_heat import (
 from clusters.charts.parity_laws import Theory, finite_curve, law_chart, law_title
 from clusters.charts.parity_learned import convergence_chart, convergence_title, learned_chart, learned_title
 from clusters.charts.parity_samples import grokking_chart, grokking_title, overfit_chart, overfit_title, stopping_title
+from clusters.queries import parity as queries
 from clusters.values.parity import LN2, Law, Measured, Network, Point, Window, network_name
 from compute.numerics.parity_measures import growth_law
 from compute.numerics.scaling import fit_power_law
@@ -325,3 +326,10 @@ def test_a_network_is_named_by_what_tells_it_from_the_others():
     assert network_name(online, [online]) == "width 8"
     assert network_name(online, [online, finite]) == "width 8, new batches, seed 0"
     assert network_name(finite, [finite]) == "width 8, 1,000 samples"
+
+
+def test_the_line_of_an_experiment_s_own_steep_law_goes_through_its_points():
+    points = [Point(52_002.0, 0.3, "a"), Point(52_015.0, 0.2, "b")]
+    steep = math.log(1.5) / math.log(52_015 / 52_002)
+    line = queries._through(Law(0.4, exponent=steep, n_points=2), points)
+    assert line.predict([one.x for one in points]) == pytest.approx([0.3, 0.2])

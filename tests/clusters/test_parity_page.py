@@ -13,8 +13,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from clusters.charts.numbers import compact
 from clusters.models import Experiment
 from clusters.queries import parity as queries
+from clusters.values.parity import NOUNS, Window
 from compute.models import Job
 from compute.numerics.scaling import fit_power_law
 from tests.factories import UserFactory
@@ -93,6 +95,16 @@ def test_a_window_of_ones_own_is_fitted_again(client, swept):
     assert law["exponent"] == pytest.approx(fit_power_law(*zip(*inside, strict=True)).alpha)
     assert law["n_points"] == len(inside) == 3
     assert law["finite_k"] > law["theory"]  # 40 tasks run out
+
+
+@pytest.mark.parametrize(("query", "name"), [({"n_from": "500"}, "N"), ({"s_to": "200"}, "S"), ({"d_to": "5000"}, "D")])
+def test_the_caption_names_the_points_that_were_fitted_and_not_the_window_typed(client, swept, query, name):
+    found = told(client, **query)
+    law, window = found["laws"][name], Window(*found["laws"][name]["window"])
+    inside = [x for x, *_ in law["points"] if window.holds(x)]
+    assert (law["first"], law["last"]) == (inside[0], inside[-1])
+    said = f"{compact(inside[0])} to {compact(inside[-1])} {NOUNS[name]}."
+    assert said in figure(found, f"loss-{name.lower()}")["reading"]
 
 
 def test_a_window_with_one_point_draws_none_and_says_why(client, swept):
@@ -211,6 +223,8 @@ def test_where_nothing_is_learned_every_figure_still_says_so(client, tmp_path):
         ({"finite": "0"}, 400, "that network saw every batch once"),
         ({"alpha": "0.7"}, 400, "this experiment was done at 0.4"),
         ({"n_from": "900", "n_to": "100"}, 400, "the first must be the smaller one"),
+        ({"n_from": "1,5"}, 400, "give a number from 0 to"),
+        ({"s_from": "1,5", "s_to": "2,5"}, 400, "give a number from 0 to"),
         ({"s_from": "soon"}, 400, "give a number from 0 to"),
         ({"d_to": "nan"}, 400, "give a number from 0 to"),
         ({"heat": "X"}, 400, "choose one of N, S, D"),

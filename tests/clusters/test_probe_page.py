@@ -281,7 +281,7 @@ def test_a_cut_text_and_networks_left_out_are_said(client, run, ana):
 def test_numbers_come_as_csv_and_as_a_figure(client, run, ana):
     client.force_login(ana)
     job = probe_of(run, ana)
-    rows = b"".join(client.get(f"{HERE[:-1]}.csv", {"job": job.pk}).streaming_content).decode().splitlines()
+    rows = client.get(f"{HERE[:-1]}.csv", {"job": job.pk}).getvalue().decode().splitlines()
     assert rows[0].startswith("position,token_id,token,loss_nats syn-10k")
     assert len(rows) == 1 + N
     query = {"job": job.pk, "figure": "loss-over-parameters"}

@@ -77,13 +77,24 @@ def test_a_slope_is_read_backwards_and_kept_in_the_address(client):
     html = page(client, LAB, slope="−1.24")
     assert f"<dd>{fixed(found.inverse.truth)}</dd>" in html
     assert f"95% {fixed(found.inverse.low)} to {fixed(found.inverse.high)}" in html
-    assert told(client, LAB[:-1], slope="1.24")["readout"]["inverse"]["truth"] == found.inverse.truth
+    assert told(client, LAB[:-1], slope="-1.24")["readout"]["inverse"]["truth"] == found.inverse.truth
 
 
-@pytest.mark.parametrize(("slope", "sentence"), [("steep", "“steep” is no number"), ("1e9", "is out of reach")])
-def test_what_is_no_slope_is_said_to_be_none(client, slope, sentence):
-    assert sentence in page(client, LAB, slope=slope)
-    assert sentence in told(client, LAB[:-1], slope=slope)["problem"]
+@pytest.mark.parametrize(
+    ("slope", "sentence"),
+    [
+        ("steep", "is no number; write one such as −1.24"),
+        ("nan", "is no number"),
+        ("1e400", "is no number"),
+        ("-1e9", "is out of reach; write one from −100 to 0"),
+        ("5", "clusters grow smaller with rank; write a falling one: −1.24"),
+    ],
+)
+def test_what_is_no_falling_slope_is_refused_with_a_sentence(client, toy, slope, sentence):
+    for path in (LAB, f"{TOY_PATH}/"):
+        assert sentence in page(client, path, status=400, slope=slope)
+        said = json.loads(page(client, f"{path[:-1]}.json", status=400, slope=slope))
+        assert sentence in said["error"]["message"]
 
 
 @pytest.mark.parametrize(

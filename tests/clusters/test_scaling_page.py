@@ -163,7 +163,7 @@ def test_figures_are_numbered_as_they_are_read(client, tmp_path):
 
 
 def test_a_number_that_is_not_determined_is_left_out():
-    law = BrokenPowerLaw(0.0, 5.0, 0.1, (Break(0.4, 2e6, 0.5),))
+    law = BrokenPowerLaw(0.0, math.log(5), 0.1, (Break(0.4, 2e6, 0.5),))
     known = {"c0": (0.09, 0.11), "a": (0.0, 0.1), "c1": (-3.0, 3.0), "d1": (1.0, 1e9), "f1": (0.4, 0.6)}
     trial = Trial("break-1", law, known, 0.01, math.nan, 7)
     points = tuple(Point(10.0**i, 5.0, "") for i in range(3, 12))
@@ -205,7 +205,8 @@ def test_the_paper_s_window_is_offered_where_its_steps_are(client, trained):
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ({"first": "abc"}, "“abc” is no number"),
+        ({"first": "abc"}, "“abc” is no whole number"),
+        ({"first": "4,5"}, "“4,5” is no whole number"),
         ({"first": "9000", "last": "2000"}, "lies after its end"),
         ({"first": "39500", "last": "40500"}, "lie 1 points; a law needs 3"),
         ({"smallest": "1", "largest": "2"}, "lie 0 points; a law needs 3"),

@@ -45,7 +45,7 @@ def facts(client, **query: str) -> dict:
 def table(client, **query: str) -> list[dict[str, str]]:
     response = client.get(f"/runs/synthetic/search.csv?{urlencode(query)}")
     assert response.status_code == 200
-    *lines, end = b"".join(response.streaming_content).decode().splitlines(keepends=True)
+    *lines, end = response.getvalue().decode().splitlines(keepends=True)
     assert end.startswith("# end, ")
     return list(csv.DictReader(io.StringIO("".join(lines))))
 

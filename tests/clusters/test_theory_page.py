@@ -55,7 +55,7 @@ def test_json_has_the_closed_forms(client):
 
 
 def test_other_twins(client):
-    lines = b"".join(client.get("/theory.csv").streaming_content).decode().splitlines()
+    lines = client.get("/theory.csv").getvalue().decode().splitlines()
     assert lines[0] == "n,use,loss,loss_integral,loss_midpoint,local_exponent"
     assert float(lines[1].split(",")[2]) == pytest.approx(0.677996, abs=1e-6)
     assert client.get("/theory.svg?figure=bend").content.count(b"<svg") == 1
@@ -217,7 +217,54 @@ def test_a_bend_that_cannot_be_measured_says_why():
     assert title == "No exponent can be measured over n = 1 to 50: the loss that is seen falls below 0"
     few = Knobs(n_quanta=1, window=None)
     title = bends.bend_chart(few, model.measured_exponents(few), number=1)["title"]
-    assert title == "Of a single quantum no exponent can be measured over this window"
+    assert title == "Of a single quantum no exponent can be measured: a fit needs two n with a loss to fit"
+
+
+@pytest.mark.parametrize(
+    ("query", "reading"),
+    [
+        ("n_quanta=1", "A fit needs two n with a loss to fit, which a single quantum cannot give."),
+        ("n_quanta=2", "A fit needs two n with a loss to fit, which 2 quanta cannot give."),
+        (
+            "resolution=1",
+            "Infinitely many quanta, of which an observer sees the first alone: what is seen ends at n = 1",
+        ),
+    ],
+)
+def test_a_world_without_a_window_says_so(client, query, reading):
+    text = words(client.get(f"/theory/?{query}"))
+    assert "There is no window to measure an exponent over" in text
+    assert reading in text
+    assert "n = 1 to 1" not in text
+    assert "the first 1 apart" not in text
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("n_quanta=51&window_first=50", "leaves no two n with a loss to fit; start it by 49. Shown instead: 1."),
+        ("resolution=50&window_last=50", "At n = R = 50 no loss is left, and 0 has no logarithm"),
+    ],
+)
+def test_a_window_without_a_loss_is_refused(client, query, sentence):
+    response = client.get(f"/theory/?{query}")
+    assert (response.status_code, sentence in words(response)) == (400, True)
+    assert client.get(f"/theory.json?{query}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        (
+            "first_steps=&tau=7&batch_size=7&alpha=1",
+            '<dl class="stats" data-first_steps="1.645" data-window_last="50">',
+        ),
+        ("n_quanta=20&first_steps=9", '<dl class="stats" data-window_last="19">'),
+        ("n_quanta=1&first_steps=9", '<dl class="stats">'),
+    ],
+)
+def test_what_is_worked_out_for_an_empty_field_is_there_for_its_slider(client, query, told):
+    assert told in client.get(f"/theory/?{query}").content.decode()
 
 
 def test_a_single_quantum_leaves_nothing_to_miss_and_no_curve():

@@ -225,7 +225,7 @@ def test_the_curve_over_sizes_can_be_drawn_at_an_earlier_step(client, tmp_path):
 def page_rows(client, path: str, **query: str) -> list[list[str]]:
     response = client.get(path, query)
     assert response.status_code == 200
-    return list(csv.reader(b"".join(response.streaming_content).decode().splitlines()))
+    return list(csv.reader(response.getvalue().decode().splitlines()))
 
 
 def test_a_step_that_no_two_networks_share_is_refused_with_those_that_they_do(client, tmp_path):

@@ -33,6 +33,14 @@ def test_a_finite_universe_in_words(capsys):
     assert ["100000", "14"] in [line[:2] for line in lines]
 
 
+def test_what_cannot_be_measured_or_led_back_has_its_reason(capsys):
+    text = said(capsys, "--measured", "0.3", "--resolution", "20")
+    assert "no alpha behind 0.3: with K = 20 and n from 1 to 19 the model shows exponents from" in text
+    text = said(capsys, "--measured", "0.3", "--n-quanta", "2")
+    assert "no exponent can be measured: a fit needs two n with a loss to fit, which 2 quanta cannot give" in text
+    assert "no alpha behind 0.3: a fit needs two n with a loss to fit, which 2 quanta cannot give" in text
+
+
 def test_json_has_null_for_what_is_no_number(capsys):
     found = json.loads(said(capsys, "--n", "0", "--json"))
     assert found["over_n"]["loss_integral"] == [None]
@@ -45,6 +53,8 @@ def test_json_has_null_for_what_is_no_number(capsys):
         (["--n-quanta", "0"], "K is 0; it must be at least 1"),
         (["--n-quanta", "500", "--n", "501"], "n is 501, but there are only K = 500 quanta; ask for n from 0 to 500."),
         (["--alpha", "inf"], "α is infinite"),
+        (["--resolution", "50", "--window-last", "50"], "At n = R = 50 no loss is left"),
+        (["--n", "1e31"], "n is 1e+31; it must be at least 0 and at most 1e+30."),
         (["--tau", "many"], "τ is 'many', which is no number; write one such as 15000."),
     ],
 )

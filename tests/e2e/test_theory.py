@@ -72,3 +72,13 @@ def test_exponents_are_added_sorted_and_removed(signed_in):
     page.get_by_role("button", name="Delete it").click()
     expect(page.locator("tr.own", has_text="A study of mine")).to_have_count(0)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_slider_of_an_empty_field_stands_at_what_is_worked_out_and_follows_it(visit):
+    page = visit().open("/theory/")
+    slider = page.locator("#k-first_steps + input[type=range]")
+    assert 20 < int(slider.input_value()) < 40  # T = 2.33 of 1 to 100,000, in 400 steps
+    assert str(slider.get_attribute("aria-valuetext")).startswith("2.329")
+    page.locator("#k-tau").fill("1500000")
+    expect(slider).to_have_value("189")
+    assert page.locator("#k-first_steps").input_value() == ""

@@ -48,7 +48,15 @@ def test_infinitely_many_quanta(text):
         ({"a": "1", "b": "0.5"}, "b", "b is 0.5 and a is 1; learning must lower the loss, so b must be above a."),
         ({"window_first": "9", "window_last": "3"}, "window_last", "n = 9 to 3; its end must lie above its start."),
         ({"n_quanta": "40", "window_last": "41"}, "window_last", "reaches n = 41, but there are only K = 40 quanta"),
-        ({"n_quanta": "40", "window_first": "60"}, "window_last", "reaches n = 60, but there are only K = 40 quanta"),
+        ({"n_quanta": "40", "window_first": "60"}, "window_first",
+         "The fit starts at n = 60, but there are only K = 40 quanta; start it by 38."),
+        ({"n_quanta": "51", "window_first": "50"}, "window_first",
+         "From n = 50 on K = 51 leaves no two n with a loss to fit; start it by 49."),
+        ({"resolution": "50", "window_last": "50"}, "window_last",
+         "At n = R = 50 no loss is left, and 0 has no logarithm; end the fit by n = 49."),
+        ({"resolution": "50", "n_quanta": "70", "window_last": "60"}, "window_last",
+         "The fit reaches n = 60, but an observer tells apart only R = 50 quanta; end it by 49."),
+        ({"resolution": "1", "window_last": "9"}, "window_last", "two n with a loss to fit; R = 1 leaves 0."),
         ({"n_quanta": "40", "window_last": "40"}, "window_last", "no loss is left, and 0 has no logarithm; end"),
         ({"window_last": "5000"}, "window_last", "last n of the fit is 5000; it must be at least 2 and at most 1000."),
     ],
@@ -74,6 +82,8 @@ def test_every_wrong_knob_has_its_own_sentence_and_the_others_are_kept():
         ({}, (1, 50)), ({"n_quanta": "500"}, (1, 50)), ({"n_quanta": "20"}, (1, 19)), ({"n_quanta": "2"}, None),
         ({"n_quanta": "1"}, None), ({"window_first": "80"}, (80, 81)), ({"n_quanta": "40", "a": "0.1",
          "window_last": "40"}, (1, 40)), ({"window_first": "3", "window_last": "7"}, (3, 7)),
+        ({"resolution": "20"}, (1, 19)), ({"resolution": "2"}, None), ({"n_quanta": "51", "a": "0.1",
+         "window_first": "50"}, (50, 51)),
     ],
 )  # fmt: skip
 def test_the_window_fits_the_world(texts, window):
@@ -97,8 +107,9 @@ def test_the_usual_knobs_are_those_of_the_table():
     [
         ("501", "n", "n is 501, but there are only K = 500 quanta; ask for n from 0 to 500."),
         ("1,x", "n", "n is 'x', which is no number; write numbers such as 1,10,100."),
-        ("-1", "N", "N is -1; it must be finite and at least 0."),
-        ("inf", "D", "D is inf; it must be finite and at least 0."),
+        ("-1", "N", "N is -1; it must be at least 0 and at most 1e+30."),
+        ("inf", "D", "D is infinite; it must be at least 0 and at most 1e+30."),
+        ("1e31", "n", "n is 1e+31; it must be at least 0 and at most 1e+30."),
         (",".join(["1"] * (MOST_VALUES + 1)), "S", "S lists 1,001 numbers; at most 1,000 are answered at once."),
     ],
 )

@@ -10,9 +10,10 @@ import pytest
 from compute.errors import FitError
 from compute.numerics.bnsl import Break, BrokenPowerLaw
 from compute.numerics.laws import LAWS, compare_laws
+from compute.numerics.scaling import fit_power_law
 
 X = np.geomspace(10, 1e5, 30)
-BROKEN = BrokenPowerLaw(0.5, 4.0, 0.02, (Break(300.0, 0.4, 0.5),))
+BROKEN = BrokenPowerLaw(0.5, math.log(4), 0.02, (Break(300.0, 0.4, 0.5),))
 
 
 @pytest.mark.parametrize(
@@ -71,3 +72,27 @@ def test_of_laws_that_foretell_alike_the_simplest_is_best():
     found = compare_laws(x, 5 * x**-0.3)
     assert found.trials[1].held_out_rms < 1e-6  # a floor of nothing
     assert found.best.name == "power"
+
+
+SEEDS_X = np.repeat([1e3, 1e4, 1e5, 1e6], 3)
+SEEDS_Y = np.array([2.178, 1.812, 2.041, 1.418, 1.425, 1.438, 1.015, 1.09, 1.063, 1.003, 0.887, 0.866])
+
+
+def test_a_scale_that_stands_several_times_is_held_out_whole_whatever_the_order():
+    rng = np.random.default_rng(3)
+    orders = [np.arange(12), np.arange(12)[::-1], *(rng.permutation(12) for _ in range(3))]
+    found = [compare_laws(SEEDS_X[order], SEEDS_Y[order], names=("power", "offset")) for order in orders]
+    assert {one.n_held_out for one in found} == {3}
+    assert len({(one.best.name, *(trial.held_out_rms for trial in one.trials)) for one in found}) == 1
+    assert found[0].trials[0].judged.predict(1e5) == pytest.approx(fit_power_law(SEEDS_X[:9], SEEDS_Y[:9]).predict(1e5))
+
+
+@pytest.mark.parametrize("y", [[4, 3.9, 3.7, 3.6, 3.5], [3.5, 3.6, 3.7, 3.9, 4]])
+def test_steep_curves_are_compared_in_logarithms(y):
+    found = compare_laws(100_000 + np.arange(5.0), y)
+    power = found.trials[0]
+    assert abs(power.law.exponent) > 3000
+    assert math.isnan(power.law.parameters["b"])
+    assert power.rms < 0.02
+    assert power.held_out_rms < 0.05
+    assert power.law.log_predict(1e6) == pytest.approx(-power.law.exponent * math.log(10), rel=0.01)

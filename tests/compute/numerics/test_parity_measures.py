@@ -117,3 +117,8 @@ def test_grokking_gaps_are_ratios_of_first_steps_below_a_tenth_of_a_bit() -> Non
     gaps = measures.grokking_gaps(steps, train, test)
     assert gaps[[0, 2]].tolist() == [3.0, 1.0]
     assert np.isnan(gaps[[1, 3]]).all()
+
+
+def test_a_law_over_two_sizes_that_are_nearly_equal_is_found() -> None:
+    law = measures.power_law([52_002, 52_015], [0.3, 0.2])
+    assert law.exponent == pytest.approx(math.log(1.5) / math.log(52_015 / 52_002))

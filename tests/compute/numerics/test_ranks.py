@@ -177,3 +177,10 @@ def test_what_the_web_process_uses_imports_neither_scikit_learn_nor_torch():
         "sys.exit(any(name in sys.modules for name in ('sklearn', 'torch', 'transformers')))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False).returncode == 0
+
+
+def test_a_steep_end_of_an_envelope_has_a_slope_and_no_constant():
+    fit = fit_envelope([*[3] * 998, 2, 1], 998, 1000)
+    assert fit.slope == pytest.approx(-548, abs=1)
+    assert fit.intercept is None
+    assert fit.size_at(999) == pytest.approx(6 ** (1 / 3), rel=0.01)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from compute.errors import FitError
+from compute.numerics.manifold import dimension_of_fit
 from compute.numerics.scaling import fit_line, fit_power_law, fit_power_law_with_offset, fit_power_laws
 
 NON_EMBEDDING = np.array([18915328, 85056000, 302311424, 805736448, 1208602624, 2517652480, 6444163072])
@@ -67,7 +68,7 @@ def test_two_points_have_a_slope_but_no_interval():
 
 def test_a_constant_is_a_law_of_exponent_zero():
     fit = fit_power_law([1, 2, 3], [4, 4, 4])
-    assert (fit.alpha, fit.amplitude, fit.r_squared) == pytest.approx((0, 4, 1))
+    assert (fit.alpha, fit.amplitude, fit.r_squared) == (0, pytest.approx(4), 0)
 
 
 def test_a_line_is_recovered():
@@ -147,3 +148,53 @@ def test_a_curve_that_no_power_law_has_leaves_the_others_alone():
 def test_many_curves_need_one_suitable_x(x, y):
     with pytest.raises(FitError):
         fit_power_laws(x, y)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "alpha"),
+    [
+        ([100_000, 100_001, 100_002, 100_003], [4, 3.9, 3.7, 3.6], 3687.3),
+        ([100_000, 100_001, 100_002, 100_003], [3.6, 3.7, 3.9, 4], -3687.3),
+        ([1e6, 1.1e6, 1.2e6, 1.3e6], [5, 4, 1, 1e-7], 60.771),
+        ([1e29, 1.001e29, 1.002e29], [1, 1e-3, 1e-6], 6914.7),
+    ],
+)
+def test_a_steep_law_has_an_exponent_and_a_line_where_no_float_holds_its_amplitude(x, y, alpha):
+    fit = fit_power_law(x, y)
+    middle = math.exp(np.log(x).mean())
+    assert fit.alpha == pytest.approx(alpha, rel=1e-5)
+    assert fit.amplitude is None
+    assert fit.predict(middle) == pytest.approx(math.exp(np.log(y).mean()), rel=1e-6)
+    assert fit.predict([middle / 10, middle * 10]).tolist() in ([math.inf, 0], [0, math.inf]) or abs(alpha) < 100
+
+
+def test_a_steep_law_above_a_floor_is_fitted_too():
+    x = np.linspace(1, 1.001, 9) * 1e5
+    fit = fit_power_law_with_offset(x, 1 + (x / 1e5) ** -2000.0)
+    assert fit.amplitude is None
+    assert (fit.alpha, fit.offset) == pytest.approx((2000, 1), rel=1e-3)
+
+
+LEVEL_X = np.geomspace(1e6, 1e9, 11).round(-3)
+FLAT = {
+    **{f"constant {y}": (LEVEL_X, np.full(11, y)) for y in (0.6, 0.7, 1.0, 2.7, 3.3, 1e-9, 1e9)},
+    "last digit": (LEVEL_X, np.where(np.arange(11) % 3, 1.0, 1 - 2**-53)),
+    "as much up as down": ([1e5, 1e6, 1e7], [1.3, 2.9, 1.3]),
+    "the same over a narrow range": ([1e5, 1e5 * 1.0001, 1e5 * 1.0001**2], [1.3, 2.9, 1.3]),
+}
+
+
+@pytest.mark.parametrize(("x", "y"), FLAT.values(), ids=FLAT)
+def test_a_slope_of_rounding_is_none(x, y):
+    fit = fit_power_law(x, y)
+    many = fit_power_laws(x, [y, y])
+    assert (fit.alpha, fit.r_squared) == (0, pytest.approx(0, abs=1e-6))
+    assert many.alpha.tolist() == [0, 0]
+    assert many.r_squared == pytest.approx([0, 0], abs=1e-6)
+    assert dimension_of_fit(fit.alpha, fit.low, fit.high) is None
+    assert fit_line(np.log(x), y).slope == 0
+
+
+def test_a_slope_beyond_rounding_is_kept():
+    assert fit_power_law(LEVEL_X, LEVEL_X**-1e-12).alpha == pytest.approx(1e-12, rel=1e-2)
+    assert fit_line([0, 1, 2], [0, 1e-20, 2e-20]).slope == pytest.approx(1e-20)

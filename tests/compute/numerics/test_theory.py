@@ -275,3 +275,60 @@ def test_an_exponent_that_is_not_positive_is_refused(alpha):
 def test_impossible_questions_are_refused_with_the_number(call, sentence):
     with pytest.raises(FitError, match=sentence):
         call()
+
+
+# alpha, K, n; Z, T_n and the entropy beyond n: sums to 80 digits
+EXTREMES = [
+    (1e-9, None, 10, 1000000000.577, 0.9999999971, 1000000021.0),
+    (1e-9, 2, 0, 1.499999999653, 1.0, 0.6365141682),
+    (1e-9, 10, 2, 2.928968251276, 0.4878742714, 1.325123559),
+    (1e-7, 1, 0, 1.0, 1.0, 0.0),
+    (1e-7, 2, 0, 1.499999965343, 1.0, 0.6365141576),
+    (1e-6, 1000, 999, 7.485447071426, 0.0001335916322, 0.001191733937),
+    (1e-6, 10**5, 10**5 - 1, 12.09007992915, 8.271148686e-7, 1.158401027e-5),
+    (1e-6, 10**9, 10**9 - 1, 21.30026684977, 4.694679574e-11, 1.116488985e-9),
+    (1e-9, 10**9, 10**9 - 1000, 21.30048128769, 4.694731848e-8, 1.116500895e-6),
+    (1e-9, 10**12, 10**12 - 1, 28.20823639917, 3.545063783e-14, 1.09792877e-12),
+    (0.4, 10**5, 10**5 - 1, 3.080547327977, 3.246176389e-8, 5.597447823e-7),
+    (10, 10**5, 10**5 - 2, 1.000494188604, 1.999122063e-55, 2.531740541e-53),
+]
+
+
+@pytest.mark.parametrize(("alpha", "n_quanta", "n", "total", "share", "surprise"), EXTREMES)
+def test_sums_keep_their_digits_at_the_smallest_alpha_and_near_the_last_quantum(
+    alpha, n_quanta, n, total, share, surprise
+):
+    assert zipf.normaliser(alpha, n_quanta) == pytest.approx(total, rel=1e-12)
+    assert zipf.tail(n, alpha, n_quanta) == pytest.approx(share, rel=1e-9)
+    assert zipf.surprise_tail(n, alpha, n_quanta) == pytest.approx(surprise, rel=1e-9, abs=1e-15)
+
+
+@pytest.mark.parametrize("alpha", [1e-9, 1e-6, 1e-3, 0.4, 5])
+@pytest.mark.parametrize("n_quanta", [1, 2, 3, 10, 11, 40])
+def test_small_worlds_are_their_plain_sums_at_every_alpha(alpha, n_quanta):
+    p = np.arange(1.0, n_quanta + 1) ** -(alpha + 1)
+    p /= math.fsum(p)
+    n = np.arange(n_quanta)
+    for found, terms in ((zipf.tail, p), (zipf.surprise_tail, -p * np.log(p))):
+        expected = [math.fsum(terms[one:]) for one in n]
+        assert found(n, alpha, n_quanta) == pytest.approx(expected, rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("alpha", [1e-9, 1e-6, 0.4])
+@pytest.mark.parametrize("n_quanta", [3, 10**5, 10**9])
+def test_the_approximations_keep_their_digits_too(alpha, n_quanta):
+    n = np.array([1, n_quanta // 2, n_quanta - 1])
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    for name, shift in (("integral", 0.0), ("midpoint", 0.5)):
+        low, high = np.log(n + shift)[:, None], math.log(n_quanta + shift)
+        u = (low + high) / 2 + (high - low) / 2 * nodes  # ln x
+        half = np.log1p((n_quanta - n) / (n + shift))[:, None] / 2
+        total = zipf.normaliser(alpha, n_quanta)
+        share = np.sum(half * weights * np.exp(-alpha * u), axis=1) / total
+        own = np.sum(half * weights * np.exp(-alpha * u) * ((alpha + 1) * u + math.log(total)), axis=1) / total
+        assert zipf.tail(n, alpha, n_quanta, approximation=name) == pytest.approx(share, rel=1e-9)
+        assert zipf.surprise_tail(n, alpha, n_quanta, approximation=name) == pytest.approx(own, rel=1e-9)
+
+
+def test_a_window_at_the_end_of_a_finite_universe_shows_a_steep_exponent():
+    assert theory.finite_exponents(0.4, 1000, 990, 999).parameters == pytest.approx(229.75, abs=0.01)
