@@ -1,4 +1,4 @@
-"""How the web server runs in a container: a few processes of a few threads, replaced now and then."""
+"""How the web server runs in a container: a few processes of a few threads, each as long-lived as the server."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,6 @@ workers = env.integer("QW_WEB_PROCESSES", 2, least=1)
 threads = env.integer("QW_WEB_THREADS", 4, least=2)
 worker_class = "gthread"
 timeout, graceful_timeout, keepalive = 60, 30, 5
-max_requests, max_requests_jitter = 5000, 500
 worker_tmp_dir = "/dev/shm"  # noqa: S108 (heartbeats of gunicorn's own processes, never on a slow disk)
 forwarded_allow_ips = "*"  # only the proxy reaches this port
 forwarder_headers = ""  # it passes on what anybody sends: a SCRIPT_NAME would hide an address from its rules

@@ -203,9 +203,15 @@ class ImportDetail(Resource):
 
     answers = ImportDetailSerializer
     is_personal = True
+    scope = LABEL
 
     def get(self, request: Request, pk: int) -> Response:
         return self.one(_own(request, pk))
+
+    def delete(self, request: Request, pk: int) -> Response:
+        """Forget a file of labels that waits: none of them is written."""
+        services.delete_dry_run(request.user, _own(request, pk))
+        return Response(status=204)
 
 
 class StepParameters(Page):

@@ -33,9 +33,9 @@ SHAPE_HELP = Help(
     source="§4 and Figure 4: monogenic and polygenic tokens",
 )
 HELD_OUT_HELP = Help(
-    what="Each law is fitted twice: to all points, and to all but the largest fifth, which it is then asked about. A "
-    "law with more breaks always misses less of what it has seen; only the held-out error can say whether a break is "
-    "there.",
+    what="Each law is fitted twice: to all points, and to all but those of the largest fifth of scales, which it is "
+    "then asked about. A law with more breaks always misses less of what it has seen; only the held-out error can say "
+    "whether a break is there.",
     formula="root mean square of ln y − ln ŷ",
     source="the broken law: Caballero et al., arXiv:2210.14891",
 )

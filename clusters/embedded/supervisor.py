@@ -174,9 +174,10 @@ class Supervisor:
 
 
 def web_service(host: str, port: int) -> Service:
-    """gunicorn: one process of four threads, so that what one thread keeps in memory all see."""
+    """gunicorn: one process of a few threads, so that what one thread keeps in memory all see."""
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    options = ["--bind", address, "--workers", "1", "--worker-class", "gthread", "--threads", "4"]
+    options = ["--bind", address, "--workers", "1", "--worker-class", "gthread"]
+    options += ["--threads", str(settings.WEB_THREADS)]
     options += ["--timeout", "60", "--graceful-timeout", "30", "--keep-alive", "5", "--log-level", "warning"]
     options += ["--logger-class", "quantaweb.server_log.ServerLog"]
     options += ["--limit-request-line", "8190"]  # states of pages are long; the most that it takes

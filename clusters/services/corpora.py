@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,13 @@ from django.utils.text import slugify
 from clusters.models import RegisteredCorpus
 from clusters.queries.access import User
 from clusters.queries.corpora import may_remove, open_jobs_on
+from clusters.services.bundles import TRASH
+from clusters.services.locks import lock_person
+from clusters.services.room import require_room
 from compute.errors import CorpusError, StorageError
 from compute.jobs import places
 
+MOST_UPLOADS = 20  # files of one person that are kept, each of UPLOAD_BYTES at most
 PARTIAL = ".partial-"  # a folder that starts so holds a file that nobody has checked yet
 
 
@@ -32,10 +37,12 @@ def add_upload(owner: Any, file: Any, *, suffix: str, name: str, text_field: str
     Raises
     ------
     CorpusError
-        If it is no corpus; nothing of it is left behind then.
+        If it is no corpus, or one more than a person may have here; nothing of it is left behind then.
     StorageError
         If it cannot be kept.
     """
+    _check_uploads(owner)  # before anything is kept; again when it is written
+    require_room(file.size)
     key = uuid.uuid4().hex
     partial = Path(settings.CORPUS_DIR) / f"{PARTIAL}{key}"
     final = Path(settings.CORPUS_DIR) / key
@@ -43,6 +50,7 @@ def add_upload(owner: Any, file: Any, *, suffix: str, name: str, text_field: str
     try:
         facts = _written_and_checked(file, partial / file_name, text_field)
         with transaction.atomic():
+            _check_uploads(lock_person(owner))
             corpus = RegisteredCorpus.objects.create(
                 name=name, kind=RegisteredCorpus.Kind.UPLOAD, source=str(final / file_name), file_name=file.name,
                 text_field=text_field, owner=owner, is_private=is_private, **facts,
@@ -53,6 +61,14 @@ def add_upload(owner: Any, file: Any, *, suffix: str, name: str, text_field: str
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return corpus
+
+
+def _check_uploads(owner: Any) -> None:
+    if RegisteredCorpus.objects.filter(owner=owner, kind=RegisteredCorpus.Kind.UPLOAD).count() >= MOST_UPLOADS:
+        raise CorpusError(
+            f"{MOST_UPLOADS} files of yours are kept here, as many as may be. Remove a corpus that you need no more, "
+            "or have the file put on the server and register its path."
+        )
 
 
 def _written_and_checked(file: Any, path: Path, text_field: str) -> dict[str, Any]:
@@ -90,6 +106,9 @@ def stated_text(folder: str) -> tuple[str, str] | None:
 def remove_corpus(user: User, corpus: RegisteredCorpus) -> None:
     """Take a corpus off the list; an uploaded file goes with it, other text stays where it is.
 
+    The file goes KEEP_DELETED_DAYS later, so that a backup that read the database before can still copy it; with 0,
+    at once.
+
     Raises
     ------
     CorpusInUseError
@@ -104,7 +123,12 @@ def remove_corpus(user: User, corpus: RegisteredCorpus) -> None:
         RegisteredCorpus.objects.filter(pk=corpus.pk).delete()
     folder = _own_folder(corpus)
     if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+        trash = folder.with_name(f"{TRASH}{uuid.uuid4().hex[:12]}-{folder.name}")
+        with suppress(OSError):  # what stays where it was is tidied away
+            os.utime(folder)  # its days in the trash count from now
+            folder.rename(trash)
+        if not settings.KEEP_DELETED_DAYS:
+            shutil.rmtree(trash, ignore_errors=True)
 
 
 def _own_folder(corpus: RegisteredCorpus) -> Path | None:

@@ -158,7 +158,8 @@ def signed(export: Export) -> str:
 def opened(text: str) -> Export:
     """The export that a link leads to. Missing where the link was never one; LinkExpired where it was.
 
-    A link opens no more than whoever asked for the file may see: it ends when the run is hidden from them.
+    A link opens no more than whoever asked for the file may see: it ends when the run is hidden from them, or when
+    they are deactivated.
     """
     try:
         number = _signer.unsign(text, max_age=timedelta(days=settings.EXPORT_DAYS))
@@ -171,8 +172,10 @@ def opened(text: str) -> Export:
     export = Export.objects.select_related("run", "job__requested_by").filter(pk=int(number)).first()
     if export is None or not export.path or not export.expires_at or export.expires_at <= timezone.now():
         raise LinkExpired(_GONE)
-    asker = export.job.requested_by or AnonymousUser()
-    if not visible_runs(asker).filter(pk=export.run_id).exists():  # the run was hidden from them since
+    asker = export.job.requested_by
+    if asker is not None and not asker.is_active:
+        raise LinkExpired(_GONE)
+    if not visible_runs(asker or AnonymousUser()).filter(pk=export.run_id).exists():  # hidden from them since
         raise LinkExpired(_GONE)
     if not file_of(export).is_file():
         raise LinkExpired(_GONE)

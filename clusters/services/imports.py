@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from clusters.queries.access import User, may_label, may_start_jobs
 from clusters.queries.imports import folder_of
 from clusters.services.audit import record
 from clusters.services.locks import lock_person
+from clusters.services.room import require_room
 from compute.errors import ComputeError, StorageError
 from compute.jobs import kinds
 from compute.models import Job
@@ -28,6 +30,7 @@ from compute.published import read_labels
 KIND = "import"
 ARCHIVE, LABELS, CONTEXTS, SENT = "archive", "labels.json", "contexts.json", "labels"  # names in an import's folder
 MOST_OPEN = 3  # of one person at a time
+MOST_LOOKED_AT = 5  # files of labels of one person whose dry run waits, each of MAX_BYTES at most
 KEPT_SECONDS = 7 * 86_400
 NOT_RUNNER = "Bringing runs needs the runner role; an administrator can add you to it."
 NOT_LABELER = "Bringing labels needs the labeler role; an administrator can add you to it."
@@ -54,17 +57,34 @@ def start_labels(user: User, *, file: Any, asked: dict[str, Any]) -> tuple[Impor
     """Keep a file of labels, once it is known to be one; nothing is written before its dry run was seen."""
     if not (isinstance(user, Person) and may_label(user)):
         raise PermissionDenied(NOT_LABELER)
+    _check_looked_at(user)  # before anything is read; again when it is written
     raw = file.read(MAX_BYTES + 1)
     try:
         found = read_label_file(raw)
     except LabelFileError as error:
         raise ValidationError({"file": str(error)}) from None
     one = Import(kind=Import.Kind.LABELS, owner=user, file_name=file.name[:255], key=uuid.uuid4().hex, asked=asked)
-    _kept(one, {SENT: [raw]})
-    with transaction.atomic():
-        one.save()
-        record(user, "import.look", one.file_name, rows=len(found.rows))
+    try:
+        _kept(one, {SENT: [raw]}, len(raw))
+        with transaction.atomic():
+            _check_looked_at(lock_person(user))
+            one.save()
+            record(user, "import.look", one.file_name, rows=len(found.rows))
+    except BaseException:
+        forget_files(one)
+        raise
     return one, found
+
+
+def delete_dry_run(user: User, one: Import) -> None:
+    """Forget a file of labels that was looked at and not written."""
+    with transaction.atomic():
+        if not Import.objects.filter(pk=one.pk, kind=Import.Kind.LABELS, done_at=None).delete()[0]:
+            raise ValidationError(
+                "Only labels that wait to be written can be deleted; these are, or it is another kind."
+            )
+        record(user, "import.delete", one.file_name)
+    forget_files(one)
 
 
 def read_sent_labels(one: Import) -> LabelFile:
@@ -109,9 +129,20 @@ def _check_open(user: Person) -> None:
         raise ValidationError(f"{waiting} imports of yours are still being read in. Wait for one of them.")
 
 
+def _check_looked_at(user: Person) -> None:
+    since = timezone.now() - timedelta(seconds=KEPT_SECONDS)
+    waiting = Import.objects.filter(owner=user, kind=Import.Kind.LABELS, done_at=None, created_at__gte=since)
+    numbers = [str(pk) for pk in waiting.order_by("pk").values_list("pk", flat=True)]
+    if len(numbers) >= MOST_LOOKED_AT:
+        raise ValidationError(
+            f"{len(numbers)} files of labels wait for you to write them: imports {', '.join(numbers)}. "
+            "Write one or delete it first; each is forgotten after a week."
+        )
+
+
 def _started(person: Person, one: Import, files: dict[str, Any]) -> Import:
     try:
-        _kept(one, {name: file.chunks() for name, file in files.items()})
+        _kept(one, {name: file.chunks() for name, file in files.items()}, sum(file.size for file in files.values()))
         if one.kind == Import.Kind.PUBLISHED:
             _looked_at(folder_of(one) / LABELS)
         with transaction.atomic():
@@ -140,8 +171,9 @@ def _looked_at(labels: Path) -> None:
         raise ValidationError({"labels": str(error)}) from None
 
 
-def _kept(one: Import, files: dict[str, Any]) -> None:
+def _kept(one: Import, files: dict[str, Any], n_bytes: int) -> None:
     """Write the files into the import's folder; all of them or none."""
+    require_room(n_bytes)
     folder = folder_of(one)
     try:
         folder.mkdir(mode=0o700, parents=True)

@@ -130,6 +130,11 @@ class ChooseAgain(PasswordResetConfirmView):
     template_name = "accounts/choose_again.html"
     success_url = reverse_lazy("clusters:sign-in")
 
+    def get_user(self, uidb64: str) -> Person | None:
+        """Whose link it is; nobody's once they are deactivated."""
+        person = super().get_user(uidb64)
+        return person if person is not None and person.is_active else None
+
     def form_valid(self, form: Any) -> HttpResponse:
         with transaction.atomic():
             response = super().form_valid(form)

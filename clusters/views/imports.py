@@ -118,6 +118,20 @@ def apply(request: HttpRequest, number: str) -> HttpResponse:
 
 @require_POST
 @login_required
+def delete(request: HttpRequest, number: str) -> HttpResponse:
+    """Forget a file of labels that was looked at."""
+    one = _get(request, number)
+    try:
+        services.delete_dry_run(request.user, one)
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+        return redirect(one)
+    messages.success(request, f"“{one.file_name}” is deleted; none of its labels was written.")
+    return redirect("clusters:imports")
+
+
+@require_POST
+@login_required
 def labels(request: HttpRequest, number: str) -> HttpResponse:
     """Look at the labels that came beside a bundle."""
     try:
@@ -272,5 +286,6 @@ import_urls: list[URLPattern] = [
     *twins.page("imports", index, "imports"),
     *twins.page("imports/<str:number>", show, "import"),
     path("imports/<str:number>/apply/", apply, name="import-apply"),
+    path("imports/<str:number>/delete/", delete, name="import-delete"),
     path("imports/<str:number>/labels/", labels, name="import-labels"),
 ]

@@ -1,4 +1,7 @@
-"""How often pages may be asked for, and how many may be streamed at once; who asks too often is told for how long."""
+"""How often pages may be asked for, and how much of what takes long goes on at once; a refusal says for how long.
+
+What takes long is an answer that is streamed, a table that is worked out for one, or a body that comes slowly.
+"""
 
 from __future__ import annotations
 
@@ -18,47 +21,75 @@ from clusters.htmx import wants_fragment
 from clusters.services.health import WATCHERS
 from clusters.services.rates import Rate, client_address, counted_as, wait
 from clusters.views import errors
+from clusters.views.bodies import timed
 
 API = "/api/v1/"  # counts for itself, by key
-# asked for many times while somebody drags or plays
+# asked for many times while somebody drags or plays, as twins are but for tables and what looks through a whole text
 NUMBERS = {
     *("rank-frequency-fit", "losses-frames", "map-positions", "map-colours"),
     *("similarity-tile", "similarity-picture", "similarity-pair", "similarity-pair-twin"),
 }
-LONG = {"export-table", "export-csv", "export-jsonl", "export-download"}
 LETTERS = {"password-forgotten", "sign-up", "invite", "sign-in-link", "password-again", "invitation"}
 OFTEN = "You ask more often than this site can answer"
+AT_ONCE = "Too many files are being downloaded at once"
+SLOWLY = "What you sent came too slowly, and only so much of that is waited for at once"
 
 
 class HeldBack:
-    """600 pages a minute for each person, 300 for each address without; this machine's own are free."""
+    """600 pages a minute for each person, 300 for each address without; this machine's own are free.
+
+    It stands before whatever reads a body: who asks too often is not read, and what comes slowly is under its eye.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
         self._streams = Streams(max(1, settings.WEB_THREADS // 2))
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        response = self._get_response(request)
         who = counted_as(client_address(request))
-        if who is None or not response.streaming or _name(request) not in LONG:
-            return response
-        if not self._streams.begin(who):
-            response.close()
-            return too_many(request, 10.0, "Too many files are being downloaded at once")
-        response.streaming_content = self._streams.counted(who, response.streaming_content)  # type: ignore[attr-defined]
-        return response
+        body = timed(request, lambda: self._streams.begin(who), lambda: self._streams.end(who))
+        response = self._get_response(request)
+        if body is not None:
+            body.finish()
+            if body.is_cut:
+                response.close()
+                return too_many(request, 10.0, SLOWLY)
+        return response if who is None else self._placed(request, response, who)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
         name = _name(request)
         address = counted_as(client_address(request))
         if name in WATCHERS or address is None or request.path_info.startswith(API):
             return None
-        seconds = wait(*_bucket(request, name, address))
-        return too_many(request, seconds) if seconds else None
+        if seconds := wait(*_bucket(request, name, address)):
+            return too_many(request, seconds)
+        if _is_table(request):
+            if not self._streams.begin(address):
+                return too_many(request, 10.0, AT_ONCE)
+            request.has_place = True  # type: ignore[attr-defined]
+        return None
+
+    def _placed(self, request: HttpRequest, response: HttpResponseBase, who: str) -> HttpResponseBase:
+        """An answer that is streamed holds a place until its end; with one that is whole, a table's is given back."""
+        has_place = getattr(request, "has_place", False)
+        if not response.streaming:
+            if has_place:
+                self._streams.end(who)
+            return response
+        if not (has_place or self._streams.begin(who)):
+            response.close()
+            return too_many(request, 10.0, AT_ONCE)
+        response.streaming_content = self._streams.counted(who, response.streaming_content)  # type: ignore[attr-defined]
+        return response
 
 
 def _name(request: HttpRequest) -> str:
     return str(request.resolver_match.url_name) if request.resolver_match else ""
+
+
+def _is_table(request: HttpRequest) -> bool:
+    """Whether a page's .csv is asked for: much of its work may be done before its first line is sent."""
+    return bool(request.resolver_match and request.resolver_match.kwargs.get("twin") == "csv")
 
 
 def _bucket(request: HttpRequest, name: str, address: str) -> tuple[Rate, str]:
@@ -69,35 +100,39 @@ def _bucket(request: HttpRequest, name: str, address: str) -> tuple[Rate, str]:
         return Rate("sign-ins", rates["sign-ins"], 3600), address
     is_person = request.user.is_authenticated
     who = f"person-{request.user.pk}" if is_person else address
-    if name in NUMBERS or name.endswith("-twin"):
+    if name in NUMBERS or (name.endswith("-twin") and name != "search-twin" and not _is_table(request)):
         return Rate("numbers", rates["numbers"]), who
     kind = "person" if is_person else "anonymous"
     return Rate(f"page-{kind}", rates[kind]), who
 
 
 class Streams:
-    """How many long answers are under way in this process: half its threads at most, and one for each address."""
+    """What takes long and is under way in this process: half its threads at most, a quarter for each address.
+
+    This machine, which is no address, may have all of them.
+    """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self._lock = threading.Lock()
-        self._open: Counter[str] = Counter()
+        self._open: Counter[str | None] = Counter()
 
-    def begin(self, who: str) -> bool:
+    def begin(self, who: str | None) -> bool:
         with self._lock:
-            if self._open.total() >= self.most or self._open[who] >= max(1, self.most // 2):
+            each = self.most if who is None else max(1, self.most // 2)
+            if self._open.total() >= self.most or self._open[who] >= each:
                 return False
             self._open[who] += 1
             return True
 
-    def counted(self, who: str, content: Iterable[bytes]) -> _Counted:
-        return _Counted(content, lambda: self._end(who))
-
-    def _end(self, who: str) -> None:
+    def end(self, who: str | None) -> None:
         with self._lock:
             self._open[who] -= 1
             if not self._open[who]:
                 del self._open[who]
+
+    def counted(self, who: str, content: Iterable[bytes]) -> _Counted:
+        return _Counted(content, lambda: self.end(who))
 
 
 class _Counted:

@@ -172,14 +172,16 @@ def json_response(payload: object) -> HttpResponse:
 
 def csv_response(
     filename: str, head: Sequence[str], rows: Iterable[Sequence[object]], *, end: str | None = None
-) -> StreamingHttpResponse:
-    """Stream a table whose cells no spreadsheet takes for a formula.
+) -> HttpResponseBase:
+    """A table whose cells no spreadsheet takes for a formula: streamed as its rows are read, or whole if all are there.
 
     With `end`, the last line counts the rows and says this of them, so that a cut download is noticed; texts stand in
     quotes then, for "#" begins a comment.
     """
-    response = StreamingHttpResponse(_csv_lines(head, rows, end), content_type=TYPES["csv"])
-    return _named(response, filename)
+    lines, kind = _csv_lines(head, rows, end), TYPES["csv"]
+    if isinstance(rows, Sequence):
+        return _named(HttpResponse("".join(lines), content_type=kind), filename)
+    return _named(StreamingHttpResponse(lines, content_type=kind), filename)
 
 
 def stream(request: HttpRequest, table: Table, form: str) -> HttpResponseBase:

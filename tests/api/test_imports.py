@@ -180,3 +180,13 @@ def test_others_imports_are_not_there(ana: User, tmp_path: Path) -> None:
     assert client(other).get(BASE).json()["results"] == []
     assert Client().get(BASE).status_code == 401
     assert client(ana).get(f"{BASE}{10**40}/").status_code == 404
+
+
+def test_a_file_of_labels_that_waits_can_be_deleted(ana: User, tmp_path: Path) -> None:
+    make_run(tmp_path)
+    place = client(ana).post(BASE, {"kind": "labels", "file": file(ROWS, "l.csv")})["Location"]
+    assert Client().delete(place, headers=keyed(ana, "read")).status_code == 403
+    assert Client().delete(place, headers=keyed(ana, "label")).status_code == 204
+    assert client(ana).get(place).status_code == 404
+    done = client(ana).post(BASE, {"kind": "labels", "file": file(ROWS, "l.csv"), "dry_run": "false"})["Location"]
+    assert client(ana).delete(done).status_code == 400

@@ -10,6 +10,7 @@ import os
 import stat
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,26 @@ def nothing_is_left(store: Path, settings: Any) -> bool:
 
 
 # ── files that people send ──
+
+
+def test_a_person_keeps_twenty_files_here(ana: User, ben: User) -> None:
+    kept = [RegisteredCorpus(name=str(n), kind="upload", source=f"/{n}", owner=ana) for n in range(20)]
+    RegisteredCorpus.objects.bulk_create(kept)
+    refused = send(ana, LINES)
+    assert refused.status_code == 422
+    assert "20 files of yours are kept here" in text(refused)
+    assert send(ben, LINES).status_code == 302
+    RegisteredCorpus.objects.filter(owner=ana, name="0").delete()
+    assert send(ana, LINES).status_code == 302
+
+
+def test_a_file_that_would_leave_the_database_no_room_is_refused(ana: User, store: Path, settings: Any) -> None:
+    store.mkdir(parents=True)
+    settings.RESERVE_MB = 10**9
+    refused = send(ana, LINES)
+    assert refused.status_code == 422
+    assert "no room for further files" in text(refused)
+    assert nothing_is_left(store, settings)
 
 
 @pytest.mark.parametrize(
@@ -350,12 +371,16 @@ def test_the_list_asks_no_more_for_more_corpora(ana: User, django_assert_max_num
     assert "Installed packages" in shown
 
 
-def test_an_owner_removes_a_corpus_with_its_file(ana: User, store: Path) -> None:
+@pytest.mark.parametrize("days", [7, 0])
+def test_an_owner_removes_a_corpus_with_its_file(ana: User, store: Path, settings: Any, days: int) -> None:
+    settings.KEEP_DELETED_DAYS = days
     send(ana, LINES)
     kept = RegisteredCorpus.objects.get()
+    os.utime(Path(kept.source).parent, (0, 0))
     assert seen_by(ana).post(f"/corpora/{kept.pk}/remove/")["Location"] == "/corpora/"
     assert not RegisteredCorpus.objects.exists()
-    assert [*store.iterdir()] == []
+    in_trash = [folder.name[:7] for folder in store.iterdir() if time.time() - folder.stat().st_mtime < 60]
+    assert in_trash == ([".trash-"] if days else [])
 
 
 def test_text_that_lies_elsewhere_stays(ana: User, root: Path) -> None:

@@ -24,6 +24,7 @@ from clusters.queries.finder.columns import Columns
 from clusters.services import export_job
 from clusters.services import exports as services
 from clusters.services.labels import Content, save_label
+from clusters.services.people import deactivate
 from compute.bundle import open_bundle
 from compute.errors import ComputeError, StorageError
 from compute.jobs.run import Outcome, run_next_shard
@@ -301,6 +302,16 @@ def test_a_link_ends_when_the_run_is_hidden_from_whoever_asked(client, signed_in
     assert client.get(address).status_code == 410
     run.readers.add(ana)
     assert client.get(address).status_code == 200
+    run.readers.remove(ana)
+    assert client.get(address).status_code == 410
+
+
+def test_a_link_ends_when_whoever_asked_is_deactivated(client, signed_in, run, ana):
+    Run.objects.update(is_private=True, owner=ana)
+    written(services.start_export(ana, run, "labels", "csv"))
+    address = href(signed_in)
+    deactivate(User.objects.create_superuser("admin"), ana)
+    assert Client().get(address).status_code == 410
 
 
 def test_others_exports_are_not_listed_and_not_theirs_to_delete(signed_in, run):

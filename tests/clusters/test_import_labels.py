@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.contrib.auth.models import Group, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils import timezone
 
 from clusters.forms.label_file import LabelFileError, read_label_file
 from clusters.models import Assignment, Import, Label, LabelRevision, Queue, QueueItem, Run, Tag
@@ -350,3 +352,41 @@ def test_the_command_refuses_what_the_page_refuses(ana: User, tmp_path: Path) ->
         call_command("import_labels", str(file), "--user", "ana")
     with pytest.raises(CommandError, match="There is nobody called"):
         call_command("import_labels", str(file), "--user", "nobody")
+
+
+# ── files that wait ──
+
+
+def test_five_files_wait_at_most_and_one_that_is_deleted_makes_room(ana: User, run: Run, settings: Any) -> None:
+    raw = jsonl({"affinity": "signed", "k": 3, "cluster": 0, "name": "a"})
+    assert [send(ana, raw).status_code for _ in range(5)] == [302] * 5
+    numbers = ", ".join(str(one.pk) for one in Import.objects.order_by("pk"))
+    refused = send(ana, raw)
+    assert refused.status_code == 422
+    assert f"imports {numbers}" in refused.content.decode()
+    folder = Path(settings.DATA_DIR) / "imports"
+    assert len([*folder.iterdir()]) == 5
+    one = Import.objects.latest("pk")
+    assert client(person("ben")).post(f"/imports/{one.pk}/delete/").status_code == 404
+    assert client(ana).post(f"/imports/{one.pk}/delete/").status_code == 302
+    assert len([*folder.iterdir()]) == 4
+    assert send(ana, raw).status_code == 302
+    Import.objects.update(created_at=timezone.now() - timedelta(days=8))  # their files are gone
+    assert send(ana, raw).status_code == 302
+
+
+def test_labels_that_are_written_cannot_be_deleted(ana: User, run: Run) -> None:
+    raw = jsonl({"affinity": "signed", "k": 3, "cluster": 0, "name": "a"})
+    write(ana, dry_run(ana, raw))
+    one = Import.objects.get()
+    assert client(ana).post(f"/imports/{one.pk}/delete/").headers["Location"] == one.get_absolute_url()
+    assert Import.objects.filter(pk=one.pk).exists()
+
+
+def test_what_would_leave_the_database_no_room_is_refused(ana: User, run: Run, settings: Any) -> None:
+    settings.DATA_DIR.mkdir(exist_ok=True)
+    settings.RESERVE_MB = 10**9
+    refused = send(ana, jsonl({"affinity": "signed", "k": 3, "cluster": 0, "name": "a"}))
+    assert refused.status_code == 422
+    assert "no room for further files" in refused.content.decode()
+    assert not Import.objects.exists()

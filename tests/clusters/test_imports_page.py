@@ -292,6 +292,15 @@ def test_three_imports_wait_at_most(ana: Client, tmp_path: Path) -> None:
 # ── who may ──
 
 
+def test_a_bundle_that_would_leave_the_database_no_room_is_refused(ana: Client, places: Path, settings: Any) -> None:
+    places.mkdir()
+    settings.RESERVE_MB = 10**9
+    response = ana.post("/imports/?kind=bundle", {"file": sent("run.tar", b"x")})
+    assert response.status_code == 422
+    assert "no room for further files" in text(response)
+    assert not [*places.rglob("archive")]
+
+
 def test_without_a_role_nothing_is_offered_and_nothing_taken() -> None:
     nobody = signed_in(person("nobody"))
     assert "An administrator can add you" in text(nobody.get("/imports/"))

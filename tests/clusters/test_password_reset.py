@@ -64,6 +64,14 @@ def test_a_mailed_link_works_once(client: Client, ana: User) -> None:
     assert Client().get(href).status_code == 410
 
 
+def test_a_mailed_link_ends_when_its_owner_is_deactivated(client: Client, ana: User) -> None:
+    ask(client, "ana@example.org")
+    path = client.get(link()).headers["Location"]
+    User.objects.update(is_active=False)
+    assert client.post(path, {"new_password1": NEW, "new_password2": NEW}).status_code == 410
+    assert User.objects.get().check_password(OLD)
+
+
 def test_the_answer_is_the_same_whoever_is_asked_for(client: Client, ana: User) -> None:
     known, unknown = ask(client, "ana@example.org"), ask(client, "nobody@example.org")
     assert (known.status_code, known.headers["Location"]) == (unknown.status_code, unknown.headers["Location"])

@@ -7,10 +7,12 @@ import runpy
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from gunicorn.config import Config
 from gunicorn.http.parser import RequestParser
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+UPLOADS = {"/imports/", "/api/v1/imports/", "/corpora/new/"}
 
 
 @pytest.fixture
@@ -29,6 +31,29 @@ def test_no_header_of_a_visitor_stands_for_what_the_server_itself_says(config: C
     sent = f"GET /runs/metrics HTTP/1.1\r\nHost: site\r\n{name}: /runs\r\n\r\n".encode()
     request = next(RequestParser(config, iter([sent]), ("172.18.0.2", 40000)))
     assert request.headers == [("HOST", "site")]
+
+
+def test_no_process_is_replaced_while_it_sends(config: Config) -> None:
+    """Replacing one cuts what it has been sending for longer than its grace, and idles its threads until then."""
+    assert config.max_requests == 0
+
+
+def test_the_proxy_reads_forms_whole_before_the_server_sees_them() -> None:
+    text = (DEPLOY / "Caddyfile").read_text()
+    limits = dict(re.findall(r"request_body @(\w+) \{\s+max_size (\d+)MB", text))
+    [buffered] = map(int, re.findall(r"request_buffers (\d+)MB", text))
+    assert buffered > int(limits["forms"])
+    assert int(limits["forms"]) * 10**6 > settings.DATA_UPLOAD_MAX_MEMORY_SIZE  # the site's own sentence comes first
+    assert int(limits["files"]) * 10**6 > settings.UPLOAD_BYTES
+    places = re.findall(r"(?:files|forms not|\{\s+not) path (.*)", text)
+    assert [set(found.split()) for found in places] == [UPLOADS] * 3
+
+
+def test_every_page_that_takes_files_is_one_of_those_the_proxy_lets_long_bodies_through_to() -> None:
+    text = (DEPLOY.parent / "clusters/uploads.py").read_text()
+    assert set(re.findall(r'"(/[a-z0-9/]+/)"', text)) <= UPLOADS
+    forms = (DEPLOY.parent / "templates").rglob("*.html")
+    assert {file.parent.name for file in forms if "multipart/form-data" in file.read_text()} <= {"imports", "corpora"}
 
 
 def written(uri: str) -> str:

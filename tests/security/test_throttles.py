@@ -165,6 +165,40 @@ def test_long_answers_leave_threads_for_others() -> None:
     assert [streams.begin("c"), streams.begin("d")] == [True, False]
 
 
+@pytest.mark.parametrize("name", ["tokens.csv", "search.csv?q=a", "rank-frequency.csv?figure=rank-frequency"])
+def test_a_page_s_table_is_a_download_too(client: Client, run: Any, name: str) -> None:
+    place = f"/runs/{run.slug}/{name}"
+    another = client.get(f"/runs/{run.slug}/exports/clusters.csv", **FAR)  # under way
+    assert client.get(place, **FAR).status_code == 429
+    another.close()
+    cache.clear()
+    response = client.get(place, **FAR)
+    assert response.status_code == 200
+    assert client.get(place, **FAR).status_code == (429 if response.streaming else 200)
+    response.close()
+    assert client.get(place, **FAR).status_code == 429  # two a minute, as of pages
+
+
+def test_the_api_s_tables_are_downloads_too(client: Client, run: Any) -> None:
+    place = f"/api/v1/runs/{run.slug}/exports/clusters.csv"
+    first = client.get(place, **FAR)
+    refused = client.get(place, **FAR)
+    assert (first.status_code, refused.status_code, refused.json()["error"]["code"]) == (200, 429, "throttled")
+    first.close()
+    assert client.get(place, **FAR).status_code == 200
+
+
+def test_search_s_twin_is_counted_as_the_page_is(client: Client, run: Any) -> None:
+    """It looks through the whole text, and nobody drags through it."""
+    assert statuses(client, f"/runs/{run.slug}/search.json?q=a", 3, **FAR) == [200, 200, 429]
+
+
+def test_who_asks_too_often_is_not_read(settings: Any) -> None:
+    """The count comes before whatever reads a body, as the check of forms does."""
+    order = [name.rpartition(".")[2] for name in settings.MIDDLEWARE]
+    assert order.index("HeldBack") < order.index("CsrfViewMiddleware")
+
+
 def test_a_download_that_is_cut_gives_its_place_back(client: Client, run: Any, settings: Any) -> None:
     settings.WEB_RATES = settings.WEB_RATES | {"anonymous": 100}
     place = f"/runs/{run.slug}/exports/clusters.csv"
