@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import Any
 
@@ -36,8 +35,7 @@ class Number(serializers.FloatField):
     def to_internal_value(self, data: Any) -> float:
         value: object = real_number(data) if isinstance(data, str) else data
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            with contextlib.suppress(OverflowError):
-                return float(value)
+            return float(value)
         return self.fail("invalid", shown=_shown(data))
 
 

@@ -105,8 +105,8 @@ class Schema(AutoSchema):
         return done | self._errors()
 
     def _errors(self) -> dict[str, Any]:
-        codes = ["400", "401", "403", "404", "406", "429", "503"]
-        codes += [] if self.method == "GET" else ["409", "412", "415", "422", "428"]
+        codes = ["400", "401", "403", "404", "406", "422", "429", "503"]
+        codes += [] if self.method == "GET" else ["409", "412", "415", "428"]
         told = {"304": OpenApiResponse(None, description=MEANINGS["304"])} if self.method == "GET" else {}
         return told | {code: OpenApiResponse(ERROR, description=MEANINGS[code]) for code in codes}
 
