@@ -118,7 +118,7 @@ LEFT_OUT = frozenset({
     "collection-remove", "collection-uncomment", "export-delete", "export-download", "export-table", "import",
     "grokking-experiment", "parity-experiment", "qdg-bias-experiment", "qdg-bias-picture",
     "experiment-change", "experiment-progress",
-    "import-apply", "import-labels", "imports", "invitation", "invitation-revoke", "invite", "key-make", "key-revoke",
+    "import-apply", "import-delete", "import-labels", "imports", "invitation", "invitation-revoke", "invite", "key-make", "key-revoke",
     "label", "labeling-next", "metrics", "note-save", "notice-read", "notices", "notices-read", "password-again",
     "password-forgotten", "password-mailed", "people", "person-change", "profile", "queue", "queue-close",
     "queue-delete", "queue-describe", "queue-new", "queue-share", "quiz", "quiz-ask", "quiz-question", "readyz",
