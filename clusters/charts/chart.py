@@ -212,7 +212,7 @@ def log_axis(
     pad: float = 1.0, with_zero: bool = False,
 ) -> Axis:  # fmt: skip
     """A logarithmic axis over the positive values, widened by the factor `pad` at both ends."""
-    lo, hi = _ends((max(value, TINY) for value in values if value and value > 0), 1.0, 10.0)
+    lo, hi = (max(end, TINY) for end in _ends((value for value in values if value and value > 0), 1.0, 10.0))
     if is_narrow(lo, hi):
         pad = max(pad, 2.0)
     lo, hi = lo / pad, hi * pad
@@ -334,8 +334,8 @@ def sparkline(
 
 
 def _ends(values: Iterable[float], lo: float, hi: float) -> tuple[float, float]:
-    known = [min(max(float(v), -HUGE), HUGE) for v in values if v is not None and math.isfinite(v)]
-    return (min(known), max(known)) if known else (lo, hi)
+    known = [float(v) for v in values if v is not None and math.isfinite(v)]
+    return (max(min(known), -HUGE), min(max(known), HUGE)) if known else (lo, hi)
 
 
 def _rounded_out(lo: float, hi: float, n: int) -> tuple[float, float]:
