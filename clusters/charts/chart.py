@@ -335,7 +335,8 @@ def sparkline(
 
 def _ends(values: Iterable[float], lo: float, hi: float) -> tuple[float, float]:
     known = [float(v) for v in values if v is not None and math.isfinite(v)]
-    return (max(min(known), -HUGE), min(max(known), HUGE)) if known else (lo, hi)
+    lo, hi = (min(known), max(known)) if known else (lo, hi)
+    return min(max(lo, -HUGE), HUGE), min(max(hi, -HUGE), HUGE)
 
 
 def _rounded_out(lo: float, hi: float, n: int) -> tuple[float, float]:
