@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -217,7 +218,12 @@ def unmeasured(knobs: Knobs) -> str:
 
 def measured_over_alpha(knobs: Knobs, alphas: ArrayLike) -> Floats:
     """Return the exponent that the window would show at every alpha of `alphas`; nan where it shows none."""
-    found = [measured_exponents(replace(knobs, alpha=float(alpha))) for alpha in np.asarray(alphas)]
+    return _measured_over(replace(knobs, alpha=1.0), tuple(np.asarray(alphas, dtype=np.float64).tolist())).copy()
+
+
+@lru_cache(maxsize=64)  # the same while somebody drags alpha
+def _measured_over(knobs: Knobs, alphas: tuple[float, ...]) -> Floats:
+    found = [measured_exponents(replace(knobs, alpha=alpha)) for alpha in alphas]
     return np.array([math.nan if one is None else one.parameters for one in found])
 
 

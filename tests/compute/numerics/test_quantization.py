@@ -128,3 +128,13 @@ def test_at_n_zero_there_is_no_integral_and_no_use():
     assert math.isnan(table["loss_integral"][0])
     assert math.isnan(table["use"][0])
     assert table["loss"][0] == 1
+
+
+def test_what_a_window_shows_at_every_alpha_does_not_depend_on_this_one() -> None:
+    alphas = [0.1, 0.4, 0.8]
+    first = model.measured_over_alpha(FINITE, alphas)
+    expected = [model.measured_exponents(replace(FINITE, alpha=alpha)).parameters for alpha in alphas]
+    assert first.tolist() == expected
+    first[:] = 0  # whoever was given it may change it
+    assert model.measured_over_alpha(replace(FINITE, alpha=0.7), alphas).tolist() == expected
+    assert model.measured_over_alpha(replace(FINITE, n_quanta=80), alphas).tolist() != expected
